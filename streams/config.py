@@ -1,0 +1,204 @@
+"""Every setting of a member, with its default, its unit and what it trades.
+
+Settings are read once, at the start, from the app, then the environment
+(``STREAMS_<NAME>``), then the command line, and checked as a whole: a
+`ConfigError` lists every fault at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, get_args
+
+from streams.errors import ConfigError
+
+Protocol = Literal["auto", "classic", "consumer"]
+StartAt = Literal["earliest", "latest"]
+OnExpired = Literal["earliest", "latest", "stop"]
+
+_SECRET = re.compile(r"password|secret|token|key\.pem|oauthbearer\.config|jaas", re.IGNORECASE)
+_KAFKA_PREFIX = "STREAMS_KAFKA_"
+_GROUP_NAME = re.compile(r"[A-Za-z0-9._-]{1,120}")
+
+FIXED_CLIENT_SETTINGS = frozenset(
+    {
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "auto.offset.reset",
+        "enable.partition.eof",
+        "group.id",
+        "group.protocol",
+        "partition.assignment.strategy",
+        "enable.idempotence",
+        "acks",
+        "transactional.id",
+    },
+)
+"""Client settings that the promise rests on; nobody may set them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How one member of a group runs."""
+
+    bootstrap: str = ""
+    """Where to find the cluster: ``host:port``, several with commas."""
+
+    group: str = ""
+    """The consumer group; chain topics carry its name."""
+
+    kafka: Mapping[str, str] = field(default_factory=dict)
+    """Further client settings (security, addresses), in librdkafka's names; those the promise rests on are refused."""
+
+    protocol: Protocol = "auto"
+    """Group protocol: ``consumer`` (KIP-848), ``classic`` (cooperative), or whichever the broker and the group's members use."""
+
+    instance_id: str | None = None
+    """Static membership: the same name after a restart keeps its partitions; unique in the group."""
+
+    start_at: StartAt = "earliest"
+    """Where a group without committed offsets begins."""
+
+    on_expired: OnExpired = "earliest"
+    """What follows when retention removed records before they were read: go on at the oldest, at the newest, or stop that partition."""
+
+    session_timeout_s: float = 45.0
+    """A member that is silent this long loses its partitions; shorter finds dead members sooner, longer bears slower networks."""
+
+    batch_records: int = 500
+    """Records a turn of the loop reads at most."""
+
+    max_in_flight: int = 10_000
+    """Records admitted and not settled, in all partitions; at the bound intake stops."""
+
+    max_in_flight_bytes: int = 64 * 1024 * 1024
+    """Bytes of these records' values; at the bound intake stops."""
+
+    partition_in_flight: int = 5_000
+    """Records admitted and not settled in one partition; at the bound that partition's intake stops, others go on."""
+
+    fetch_buffer_bytes: int = 32 * 1024 * 1024
+    """Bytes the client reads ahead, in all partitions."""
+
+    ledger_limit: int = 2_400
+    """Characters of commit metadata at which a partition's intake stops; Kafka's own limit is 4,095."""
+
+    commit_every_s: float = 1.0
+    """Seconds between commits; a crash repeats at most what ran since the last one."""
+
+    commit_every_records: int = 100_000
+    """Settled records after which a commit is sent early."""
+
+    handler_timeout_s: float = 120.0
+    """Seconds a handler may run. One on the event loop is then cancelled and retried; one in a thread keeps its lane and is reported."""
+
+    drain_s: float = 25.0
+    """Seconds a stop or revoke waits for running handlers; past it the process ends itself (stop) or lets go (revoke)."""
+
+    metrics_port: int | None = None
+    """Port of /metrics, /livez and /readyz; 0 takes a free one; None serves none."""
+
+    metrics_host: str = "127.0.0.1"
+    """Address of that port."""
+
+    def checked(self) -> Settings:
+        """Give these settings back if nothing is wrong with them.
+
+        Raises:
+            ConfigError: With every fault.
+        """
+        faults = [*self._named_faults(), *self._number_faults(), *self._client_faults()]
+        if faults:
+            raise ConfigError(faults)
+        return self
+
+    def _named_faults(self) -> list[str]:
+        faults = []
+        if not self.bootstrap:
+            faults.append("bootstrap: no broker named; give --bootstrap host:port or STREAMS_BOOTSTRAP, or start one with 'streams dev up'")
+        for entry in filter(None, self.bootstrap.split(",")):
+            if not re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[^\s:/]+):\d{1,5}", entry.strip()):
+                faults.append(f"bootstrap: {entry.strip()!r} is not of the form host:port")
+        if not _GROUP_NAME.fullmatch(self.group):
+            faults.append(f"group: {self.group!r} must be 1 to 120 letters, digits, dots, dashes or underscores, as topics are named after it")
+        for name, choices in (("protocol", Protocol), ("start_at", StartAt), ("on_expired", OnExpired)):
+            if getattr(self, name) not in get_args(choices):
+                faults.append(f"{name}: {getattr(self, name)!r} is none of {', '.join(get_args(choices))}")
+        return faults
+
+    def _number_faults(self) -> list[str]:
+        faults = [
+            f"{name}: {getattr(self, name)} must be between {low} and {high}"
+            for name, (low, high) in _RANGES.items()
+            if not low <= getattr(self, name) <= high
+        ]
+        if self.batch_records > self.max_in_flight:
+            faults.append(f"batch_records: {self.batch_records} is more than max_in_flight, {self.max_in_flight}")
+        if self.metrics_port is not None and not 0 <= self.metrics_port <= 65_535:
+            faults.append(f"metrics_port: {self.metrics_port} must be between 0 and 65535")
+        return faults
+
+    def _client_faults(self) -> list[str]:
+        return [
+            f"kafka: {name!r} is set by streams, because order and delivery rest on it; remove it"
+            for name in sorted(FIXED_CLIENT_SETTINGS & set(self.kafka))
+        ]
+
+    def over(self, **values: Any) -> Settings:  # noqa: ANN401 - any field's value
+        """Give a copy in which every value that is not None replaces its field."""
+        return replace(self, **{name: value for name, value in values.items() if value is not None})
+
+    def from_environment(self, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Give a copy with what ``STREAMS_<NAME>`` says; ``STREAMS_KAFKA_SASL_PASSWORD`` is the client's ``sasl.password``.
+
+        Raises:
+            ConfigError: A number is not one; all of them are listed.
+        """
+        faults: list[str] = []
+        values: dict[str, Any] = {}
+        for spec in fields(self):
+            text = environment.get(f"STREAMS_{spec.name.upper()}")
+            if text is None or spec.name == "kafka":
+                continue
+            try:
+                values[spec.name] = _PARSERS.get(str(spec.type), str)(text)
+            except ValueError:
+                faults.append(f"STREAMS_{spec.name.upper()}: {text!r} is not a number")
+        if faults:
+            raise ConfigError(faults)
+        kafka = {
+            name.removeprefix(_KAFKA_PREFIX).lower().replace("_", "."): value
+            for name, value in environment.items()
+            if name.startswith(_KAFKA_PREFIX)
+        }
+        return replace(self, **values, kafka={**self.kafka, **kafka})
+
+    def public(self) -> dict[str, Any]:
+        """Give all settings for people and machines to read; secrets are masked."""
+        shown = {spec.name: getattr(self, spec.name) for spec in fields(self)}
+        shown["kafka"] = {name: "***" if _SECRET.search(name) else value for name, value in self.kafka.items()}
+        return shown
+
+    def __repr__(self) -> str:
+        """Show the settings with secrets masked."""
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.public().items())})"
+
+
+_PARSERS: dict[str, Any] = {"int": int, "float": float, "int | None": int}
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "session_timeout_s": (1, 1_800),
+    "batch_records": (1, 10_000),
+    "max_in_flight": (1, 1_000_000),
+    "max_in_flight_bytes": (1024, 2**34),
+    "partition_in_flight": (1, 8_000),
+    "fetch_buffer_bytes": (1024, 2**31),
+    "ledger_limit": (200, 3_500),
+    "commit_every_s": (0.05, 60),
+    "commit_every_records": (1, 10_000_000),
+    "handler_timeout_s": (0.01, 86_400),
+    "drain_s": (0, 3_600),
+}

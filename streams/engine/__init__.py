@@ -1,0 +1,1 @@
+"""The path of a record: poll, admit, run, settle, commit; and what keeps order when a run fails."""

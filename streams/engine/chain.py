@@ -1,0 +1,177 @@
+"""The chain: the topics that one group keeps beside a source topic, and the header that travels through them.
+
+A copy of a record carries one packed header, `HEADER`: where the record came
+from, how often it was moved and tried, and under which assignment.  Dead
+letters carry `ERROR_HEADER` too, as JSON, for people and foreign tools.  In a
+source record these headers mean nothing; they are kept under another name.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Final
+
+import msgspec
+
+from streams.errors import LedgerError
+from streams.record import Headers, Origin
+
+HEADER: Final = "streams"
+ERROR_HEADER: Final = "streams-error"
+_FOREIGN: Final = "streams-was-"
+_VERSION: Final = 1
+_HISTORY: Final = 10
+_STACK_CHARS: Final = 8_000
+_MESSAGE_CHARS: Final = 2_000
+
+
+def dlq_topic(topic: str, group: str) -> str:
+    """Name the dead-letter topic of *group* on *topic*."""
+    return f"{topic}.{group}.dlq"
+
+
+class Attempt(msgspec.Struct, array_like=True, frozen=True):
+    """One run that failed."""
+
+    time_ms: int
+    """When it ended, ms since 1970-01-01 UTC."""
+
+    error: str
+    """The class of what it ended in."""
+
+
+class CopyHeader(msgspec.Struct, array_like=True, frozen=True):
+    """What a copy of a record says of itself; the content of `HEADER`."""
+
+    version: int
+    topic_id: str
+    """Id of the source topic: a recreated topic is another lineage."""
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    group: str
+    assignment_id: bytes
+    """Of the owner that wrote this copy."""
+    hop: int
+    """How often the record was moved; the highest hop is the live copy."""
+    from_topic: str
+    from_offset: int
+    """The copy that this one was made from."""
+    attempts: int
+    """Runs so far, in all."""
+    history: tuple[Attempt, ...] = ()
+    """The last ten of them."""
+    redrives: int = 0
+    """How often an operator had it tried again."""
+    replay_id: str = ""
+
+    @property
+    def origin(self) -> Origin:
+        """Where the record was first consumed."""
+        return Origin(self.topic, self.partition, self.offset, self.timestamp_ms)
+
+    def pack(self) -> bytes:
+        """Give the header's bytes."""
+        return _encode(self)
+
+
+class ErrorHeader(msgspec.Struct, frozen=True):
+    """Why a record is dead; the content of `ERROR_HEADER`."""
+
+    error: str
+    """Class of the error, with its module."""
+    message: str
+    reason: str
+    """Which rule ended it: attempts spent, an error that is never retried, the handler's own word."""
+    handler: str
+    stack: str = ""
+    time_ms: int = 0
+
+    def pack(self) -> bytes:
+        """Give the header's bytes."""
+        return msgspec.json.encode(self)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(CopyHeader).decode
+_decode_error = msgspec.json.Decoder(ErrorHeader).decode
+
+
+def new_header(  # noqa: PLR0913 - each names one field
+    origin: Origin, *, topic_id: str, group: str, assignment_id: bytes, attempts: int, history: tuple[Attempt, ...]
+) -> CopyHeader:
+    """Make the header of the first copy of the source record at *origin*."""
+    return CopyHeader(
+        version=_VERSION,
+        topic_id=topic_id,
+        topic=origin.topic,
+        partition=origin.partition,
+        offset=origin.offset,
+        timestamp_ms=origin.timestamp_ms,
+        group=group,
+        assignment_id=assignment_id,
+        hop=1,
+        from_topic=origin.topic,
+        from_offset=origin.offset,
+        attempts=attempts,
+        history=history[-_HISTORY:],
+    )
+
+
+def unpack(headers: Headers | None) -> CopyHeader:
+    """Read the header of a copy.
+
+    Raises:
+        LedgerError: There is none, or this program can't read it.
+    """
+    data = _find(headers, HEADER)
+    if data is None:
+        raise LedgerError(f"the record has no {HEADER!r} header: no copy that streams wrote")
+    try:
+        header = _decode(data)
+    except msgspec.DecodeError as error:
+        raise LedgerError(f"the {HEADER!r} header can't be read: {error}") from error
+    if header.version != _VERSION:
+        raise LedgerError(f"the {HEADER!r} header is of version {header.version}; this program reads {_VERSION}")
+    return header
+
+
+def unpack_error(headers: Headers | None) -> ErrorHeader | None:
+    """Read why a dead letter is dead; None where it does not say so readably."""
+    data = _find(headers, ERROR_HEADER)
+    try:
+        return None if data is None else _decode_error(data)
+    except msgspec.DecodeError:
+        return None
+
+
+def describe_error(error: BaseException, *, reason: str, handler: str, time_ms: int) -> ErrorHeader:
+    """Put *error* into words, cut to what a header may hold."""
+    cls = type(error)
+    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    stack = "".join(traceback.format_exception(error)) if error.__traceback__ else ""
+    return ErrorHeader(
+        error=name,
+        message=str(error)[:_MESSAGE_CHARS],
+        reason=reason,
+        handler=handler,
+        stack=stack[-_STACK_CHARS:],
+        time_ms=time_ms,
+    )
+
+
+def copy_headers(source: Headers | None, header: CopyHeader, error: ErrorHeader | None = None) -> Headers:
+    """Give the headers of a copy: the source's own untouched, and ours.
+
+    A source record that carries headers under our names keeps them as ``streams-was-<name>``.
+    """
+    ours: Headers = [(HEADER, header.pack())]
+    if error is not None:
+        ours.append((ERROR_HEADER, error.pack()))
+    reserved = (HEADER, ERROR_HEADER)
+    return [(_FOREIGN + name if name in reserved else name, value) for name, value in source or ()] + ours
+
+
+def _find(headers: Headers | None, name: str) -> bytes | None:
+    return next((value for key, value in reversed(headers or []) if key == name), None)

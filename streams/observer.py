@@ -1,0 +1,140 @@
+"""What the engine tells about itself, in the project's own words.
+
+The engine calls an `Observer` from the poll thread, once a batch or once an
+event, never once a record.  Metrics, status and logs implement it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from streams.record import Partition
+
+OutcomeName: TypeAlias = Literal["done", "skipped", "retried", "dead_lettered"]
+
+PauseReason: TypeAlias = Literal["in_flight", "bytes", "ledger", "lane", "draining", "lease", "dead_letter_topic"]
+"""Why a partition's intake stands still."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionView:
+    """One owned partition at one moment; made once a second."""
+
+    partition: Partition
+    position: int
+    """The offset that will be read next; -1 before the first record or end was seen."""
+    committed: int
+    """The offset the broker acknowledged last; -1 where none is known."""
+    high_watermark: int
+    """The end of the partition as the client last heard of it; -1 where unknown."""
+    outstanding: int
+    """Records admitted and not yet settled."""
+    retrying: int
+    """Records of these that wait in memory for their next attempt."""
+    behind: int
+    """Records of these that wait behind a record of their own key."""
+    oldest_ms: int
+    """Timestamp of the oldest batch with an unsettled record, ms since 1970; -1 with none."""
+    ledger_used: float
+    """Share of the commit metadata's limit that the ledger needs, 0 to 1."""
+    commit_age_s: float
+    """Seconds since the last acknowledged commit was sent."""
+    paused: PauseReason | None = None
+    """Why intake stands still; None while it does not."""
+    caught_up: bool = False
+    """The end of the partition has been reached since the last record."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """This member at one moment; made once a second."""
+
+    partitions: Sequence[PartitionView]
+    running: int
+    """Handler runs under way, in all executors."""
+    capacity: int
+    """Handler runs that may be under way at once."""
+    outstanding: int
+    outstanding_bytes: int
+    stuck: int
+    """Runs that passed their handler's timeout and have not returned."""
+
+
+class Observer:
+    """Hears what happens; every method does nothing until overridden.
+
+    Called by the poll thread.  Must not block and must not raise.
+    """
+
+    def consumed(self, partition: Partition, records: int, size_bytes: int) -> None:
+        """*records* of *partition* were read and admitted."""
+
+    def finished(self, topic: str, outcome: OutcomeName, records: int) -> None:
+        """Runs of handlers of *topic* ended in *outcome*."""
+
+    def handled(self, topic: str, runs: int, total_s: float) -> None:
+        """*runs* handler runs took *total_s* seconds together."""
+
+    def settled(self, partition: Partition, latency_s: float, records: int) -> None:
+        """A batch of *records* settled; its oldest record was *latency_s* old, by its timestamp."""
+
+    def retrying(self, partition: Partition, offset: int, attempt: int, delay_s: float, error: BaseException) -> None:
+        """Run *attempt* of a record failed; it runs again after *delay_s*."""
+
+    def dead_lettered(self, partition: Partition, offset: int, attempts: int, error: BaseException) -> None:
+        """A record stands in the dead-letter topic, acknowledged."""
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """The group gave this member *partitions*."""
+
+    def revoked(self, partitions: Sequence[Partition], *, lost: bool) -> None:
+        """*partitions* were given back, or taken without asking (*lost*)."""
+
+    def committed(self, partition: Partition, offset: int, took_s: float) -> None:
+        """The broker acknowledged a commit of *offset*."""
+
+    def commit_failed(self, partition: Partition, code: str) -> None:
+        """A commit failed with the client's error *code*; it is sent again while the partition is ours."""
+
+    def expired(self, partition: Partition, records: int) -> None:
+        """Retention removed *records* offsets before they were read."""
+
+    def paused(self, partition: Partition, reason: PauseReason) -> None:
+        """Intake of *partition* stopped."""
+
+    def resumed(self, partition: Partition) -> None:
+        """Intake of *partition* goes on."""
+
+    def stuck(self, partition: Partition, offset: int, running_s: float) -> None:
+        """A handler has run past its timeout on this record and keeps its lane."""
+
+    def restarted(self, partition: Partition, cause: str) -> None:
+        """The assignment of *partition* was ended and begun anew from its committed offset."""
+
+    def broker_error(self, text: str, *, fatal: bool) -> None:
+        """The client reported a broker or connection error."""
+
+    def viewed(self, view: MemberView) -> None:
+        """The state of this member, once a second."""
+
+
+class Observers(Observer):
+    """Tells several observers, in order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        """Tell *observers*."""
+        self._observers = observers
+
+    def __getattribute__(self, name: str) -> object:
+        """Give a method that calls the same method of each observer."""
+        if name.startswith("_"):
+            return super().__getattribute__(name)
+        methods = [getattr(observer, name) for observer in self._observers]
+
+        def tell(*args: object, **kwargs: object) -> None:
+            for method in methods:
+                method(*args, **kwargs)
+
+        return tell

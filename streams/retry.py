@@ -1,0 +1,145 @@
+"""When a failed record runs again, and when it is given up.
+
+The policy is a frozen value; what happened to one record is handed in.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TypeAlias
+
+from streams.errors import ConfigError, RecordError
+
+Duration: TypeAlias = str | float | timedelta
+"""``"1.5s"``, ``"10m"``, seconds as a number, or a timedelta."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+
+
+def seconds(duration: Duration) -> float:
+    """Give *duration* in seconds.
+
+    Raises:
+        ConfigError: It is negative, or not of the form ``<number><ms|s|m|h|d>``.
+    """
+    if isinstance(duration, timedelta):
+        value = duration.total_seconds()
+    elif isinstance(duration, str):
+        match = _DURATION.fullmatch(duration.strip())
+        if match is None:
+            raise ConfigError([f"duration {duration!r} is not of the form '10s', '250ms', '5m', '1h' or '1d'"])
+        value = float(match[1]) * _UNITS[match[2]]
+    else:
+        value = float(duration)
+    if not 0 <= value < float("inf"):
+        raise ConfigError([f"duration {duration!r} must be finite and not negative"])
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """Run the record again, no sooner than this."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """No further attempt; the record goes to the dead-letter topic."""
+
+    reason: str
+    """One clause, shown with the dead letter: which rule ended it."""
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often, how long apart, and for which errors a record is tried again."""
+
+    delays: Sequence[Duration] = ("1s", "10s", "1m", "10m")
+    """The wait before the second, third, ... attempt; the last one repeats."""
+
+    max_attempts: int | None = None
+    """Runs in all, the first included; None: one more than there are delays."""
+
+    jitter: float = 0.1
+    """Lengthens a wait in memory by up to this share of it, so that failures that came together do not return together."""
+
+    dead_letter_on: tuple[type[BaseException], ...] = ()
+    """Errors that no further attempt can mend; `RecordError` always is one."""
+
+    overrides: Mapping[type[BaseException], RetryPolicy] = field(default_factory=dict)
+    """A policy of their own for some errors; the closest class in the error's ancestry decides."""
+
+    deadline: Duration | None = None
+    """No attempt starts later than this after the first one ended; None: no such end."""
+
+    memory_up_to: Duration = "10s"
+    """Under the order policy ``park``, waits up to this long are spent in memory, longer ones in a retry topic."""
+
+    def __post_init__(self) -> None:
+        """Check every field, and list all faults at once."""
+        faults = []
+        for name, values in (("delays", self.delays), ("deadline", [self.deadline]), ("memory_up_to", [self.memory_up_to])):
+            for value in values:
+                try:
+                    seconds(0 if value is None else value)
+                except ConfigError as error:
+                    faults += [f"retry {name}: {fault}" for fault in error.faults]
+        if isinstance(self.delays, str):
+            faults = [f"retry delays: give a sequence, ({self.delays!r},), not one string"]
+        if self.max_attempts is not None and self.max_attempts < 1:
+            faults.append(f"retry max_attempts is {self.max_attempts}; it counts the first run, so at least 1")
+        if self.max_attempts is not None and self.max_attempts > 1 and not self.delays:
+            faults.append("retry max_attempts asks for further runs, but delays is empty")
+        if not 0 <= self.jitter <= 1:
+            faults.append(f"retry jitter is {self.jitter}; it is a share between 0 and 1")
+        if faults:
+            raise ConfigError(faults)
+
+    @property
+    def attempts(self) -> int:
+        """Runs in all, the first included."""
+        return len(self.delays) + 1 if self.max_attempts is None else self.max_attempts
+
+    def for_error(self, error: BaseException) -> RetryPolicy:
+        """Give the policy that decides on *error*: an override, or this one."""
+        for cls in type(error).__mro__:
+            if cls in self.overrides:
+                return self.overrides[cls]
+        return self
+
+    def decide(self, error: BaseException, *, attempt: int, since_first_s: float, after_s: float | None = None) -> RetryAfter | GiveUp:
+        """Say what follows run number *attempt*, which ended in *error*.
+
+        Args:
+            error: What the run ended in.
+            attempt: Runs so far, this one included; from 1.
+            since_first_s: Seconds since the first run ended.
+            after_s: The wait that the handler asked for; None: the policy's.
+        """
+        policy = self.for_error(error)
+        if isinstance(error, (RecordError, *policy.dead_letter_on)):
+            return GiveUp(f"{type(error).__name__} is not retried")
+        if attempt >= policy.attempts:
+            return GiveUp(f"attempt {attempt} of {policy.attempts} failed")
+        delay_s = policy.delay_s(attempt) if after_s is None else after_s
+        if policy.deadline is not None and since_first_s + delay_s > seconds(policy.deadline):
+            return GiveUp(f"the next attempt would start after the deadline of {policy.deadline}")
+        return RetryAfter(delay_s)
+
+    def delay_s(self, attempt: int) -> float:
+        """Give the wait after run number *attempt*, without jitter; the last delay repeats."""
+        return seconds(self.delays[min(attempt, len(self.delays)) - 1])
+
+    def jittered(self, delay_s: float, rng: random.Random) -> float:
+        """Lengthen *delay_s* by a random share up to `jitter`; never shorten it."""
+        return delay_s * (1 + self.jitter * rng.random())
+
+
+NO_RETRY = RetryPolicy(delays=(), max_attempts=1)
+"""One run; a failure is a dead letter at once."""
