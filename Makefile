@@ -1,0 +1,67 @@
+# Everything a developer, or CI, runs.  `make` alone says what there is.
+
+PY      ?= python3
+WORKERS ?= auto
+ARGS    ?=
+
+BIN       := .venv/bin
+INSTALLED := .venv/.installed
+CODE      := $(wildcard streams tests examples benchmarks)
+PYTEST    := $(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench chaos format lock upgrade clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## Make .venv from the hashed requirements (PY=python3.12 picks the interpreter)
+
+# Runs again only when the lock or the project file changed.
+$(INSTALLED): requirements/dev.txt pyproject.toml
+	@command -v $(PY) >/dev/null || { echo "$(PY) is not on the PATH: install Python 3.11, 3.12 or 3.13, or name one: make install PY=python3.12" >&2; exit 1; }
+	@$(PY) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "$(PY) is $$($(PY) -V 2>&1), and streams needs Python 3.11, 3.12 or 3.13: name one: make install PY=python3.12" >&2; exit 1; }
+	@$(PY) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PY) can't make virtual environments: install its venv module (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PY) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install ## Real flights through a real Kafka: kills, retries, dead letters, and the count (ARGS=--full)
+	$(BIN)/python -m examples.demo $(ARGS)
+
+test: install ## Run the tests (ARGS="-k order", WORKERS=0 for one process)
+	$(PYTEST) $(ARGS)
+
+check: install ## What CI runs: lint, format, types, floors, tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
+	$(PYTEST) $(ARGS)
+
+bench: install ## Throughput beside a bare client loop, on a real Kafka
+	$(BIN)/streams bench $(ARGS)
+
+chaos: install ## The long tests that break things on purpose
+	$(BIN)/pytest -m chaos --timeout 0 $(ARGS)
+
+format: install ## Put the code into its form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# One lock for Python 3.11 to 3.13, Linux and macOS; it names no registry.  The locking tool lives in a throwaway place.
+LOCK = "$$tmp/bin/uv" pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(1)
+
+lock: ## Write requirements/*.txt anew for what pyproject.toml asks; pins that still fit stay
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(PY) -m venv "$$tmp" && "$$tmp/bin/pip" install --quiet uv \
+	&& $(call LOCK,$(UPGRADE) -o requirements/runtime.txt) \
+	&& $(call LOCK,$(UPGRADE) --all-extras --group test -c requirements/runtime.txt -o requirements/dev.txt) \
+	&& echo "requirements/runtime.txt and requirements/dev.txt are up to date"
+
+upgrade: ## As lock, with every pin at its newest
+	@$(MAKE) --no-print-directory lock UPGRADE=--upgrade
+
+clean: ## Remove .venv and what the tools left
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
