@@ -17,12 +17,14 @@ help: ## Say what there is
 
 install: $(INSTALLED) ## Make .venv from the hashed requirements (PY=python3.12 picks the interpreter)
 
-# Runs again only when the lock or the project file changed.
-$(INSTALLED): requirements/dev.txt pyproject.toml
+$(BIN)/python:
 	@command -v $(PY) >/dev/null || { echo "$(PY) is not on the PATH: install Python 3.11, 3.12 or 3.13, or name one: make install PY=python3.12" >&2; exit 1; }
-	@$(PY) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "$(PY) is $$($(PY) -V 2>&1), and streams needs Python 3.11, 3.12 or 3.13: name one: make install PY=python3.12" >&2; exit 1; }
+	@$(PY) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "$(PY) is $$($(PY) -V 2>&1), and streams needs 3.11, 3.12 or 3.13: name one: make install PY=python3.12" >&2; exit 1; }
 	@$(PY) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PY) can't make virtual environments: install its venv module (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PY) -m venv .venv
+	$(PY) -m venv .venv
+
+# Runs again only when the lock or the project file changed.
+$(INSTALLED): requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
