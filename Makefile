@@ -10,7 +10,7 @@ CODE      := $(wildcard streams tests examples benchmarks)
 PYTEST    := $(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench chaos format lock upgrade clean
+.PHONY: help install demo lint types floors test check bench chaos format lock upgrade clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -35,12 +35,17 @@ demo: install ## Real flights through a real Kafka: kills, retries, dead letters
 test: install ## Run the tests (ARGS="-k order", WORKERS=0 for one process)
 	$(PYTEST) $(ARGS)
 
-check: install ## What CI runs: lint, format, types, floors, tests
+lint: install ## Rules and form
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types: install ## Types, strict
 	$(BIN)/mypy $(CODE)
+
+floors: install ## Which room may import which
 	$(BIN)/lint-imports
-	$(PYTEST) $(ARGS)
+
+check: lint types floors test ## What CI runs: lint, types, floors, tests (make -k check goes on past a failure)
 
 bench: install ## Throughput beside a bare client loop, on a real Kafka
 	$(BIN)/streams bench $(ARGS)
