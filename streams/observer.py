@@ -6,7 +6,7 @@ event, never once a record.  Metrics, status and logs implement it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -45,6 +45,14 @@ class PartitionView:
     """Why intake stands still; None while it does not."""
     caught_up: bool = False
     """The end of the partition has been reached since the last record."""
+
+    @property
+    def unread(self) -> int | None:
+        """Offsets between what was read, or else committed, and the end; None where these are unknown."""
+        if self.caught_up:
+            return 0
+        start = self.committed if self.position < 0 else self.position
+        return None if min(start, self.high_watermark) < 0 else max(0, self.high_watermark - start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +129,25 @@ class Observer:
 
 
 class Observers(Observer):
-    """Tells several observers, in order."""
+    """Tells several observers, in order; an event that none of them overrides costs one empty call."""
 
     def __init__(self, *observers: Observer) -> None:
         """Tell *observers*."""
-        self._observers = observers
+        for name, silent in _EVENTS.items():
+            methods = [getattr(observer, name) for observer in observers]
+            hearing = [method for method in methods if getattr(method, "__func__", None) is not silent]
+            if hearing:
+                setattr(self, name, hearing[0] if len(hearing) == 1 else _in_turn(hearing))
 
-    def __getattribute__(self, name: str) -> object:
-        """Give a method that calls the same method of each observer."""
-        if name.startswith("_"):
-            return super().__getattribute__(name)
-        methods = [getattr(observer, name) for observer in self._observers]
 
-        def tell(*args: object, **kwargs: object) -> None:
-            for method in methods:
-                method(*args, **kwargs)
+_EVENTS = {name: method for name, method in vars(Observer).items() if not name.startswith("_")}
 
-        return tell
+
+def _in_turn(methods: Sequence[Callable[..., None]]) -> Callable[..., None]:
+    """Give one function that calls *methods* with what it was called with."""
+
+    def tell(*args: object, **kwargs: object) -> None:
+        for method in methods:
+            method(*args, **kwargs)
+
+    return tell
