@@ -1,0 +1,12 @@
+"""A real Kafka for development and tests: no Docker, no installed Java.
+
+`DevCluster` starts, finds and ends it; `streams dev` is its command.
+"""
+
+from __future__ import annotations
+
+from streams.dev.broker import Broker
+from streams.dev.cluster import DevCluster, running_bootstrap
+from streams.dev.process import Process, this_process
+
+__all__ = ["Broker", "DevCluster", "Process", "running_bootstrap", "this_process"]
