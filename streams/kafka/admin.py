@@ -1,0 +1,179 @@
+"""A connection for asking about a cluster, and for changing its topics and offsets.
+
+What can be asked stands in the neighbouring files: `topics`, `offsets`,
+`groups`.  Here are the two things that all of them need: every call ends
+within a time, and every error is one that a person can act on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from time import monotonic
+from types import TracebackType
+from typing import Any, Final, Self
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from streams.config import Settings
+from streams.errors import BrokerError
+from streams.kafka import faults
+from streams.kafka.settings import connection
+
+_LOG: Final = logging.getLogger("streams.kafka.client")
+_LOG.addHandler(logging.NullHandler())
+_LOG.propagate = False  # what the client logs about a connection reaches the user as one error, once
+
+_STEP_S: Final = 0.02
+_AGAIN_S: Final = 0.1
+_REFUSED_S: Final = 3.0
+
+_PASSING: Final = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.NOT_CONTROLLER,
+    },
+)
+"""What a broker answers that has just started, or just gave a role away."""
+
+
+class Admin:
+    """A connection to one cluster.
+
+    Owned by one thread.  Opening it connects to nothing; the first call does.
+
+    Always true: a call ends within `timeout_s`, at once when the credentials
+    are refused, and after three seconds when no broker could be reached at all.
+    """
+
+    def __init__(self, settings: Settings, *, timeout_s: float = 10.0) -> None:
+        """Use the addresses and security of *settings*."""
+        self.settings = settings
+        self.timeout_s = timeout_s
+        self._heard: KafkaError | None = None
+        self._refusal: KafkaError | None = None
+        self._is_down = False
+        self._reached = False
+        self._client: AdminClient | None = None
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    @property
+    def client(self) -> AdminClient:
+        """The client library's own; opened when first asked for."""
+        if self._client is None:
+            self._client = self._open()
+        return self._client
+
+    def close(self) -> None:
+        """Let go of the connection; a later call opens it anew."""
+        self._client = None
+
+    def ask(self, question: Callable[[], Future[Any]], doing: str, *, topic: str = "") -> Any:
+        """Ask the broker, again while it is only not ready yet, and wait for the answer.
+
+        Args:
+            question: A call of `client`; made anew for each try.
+            doing: What is being done, for the error's text.
+            topic: The topic it is about.
+
+        Raises:
+            BrokerError: The broker refused, could not be reached, or did not answer in time.
+            TopicError: The topic does not exist.
+        """
+        try:
+            return self.answer(question, doing)
+        except KafkaException as error:
+            raise self.fault(error, doing, topic=topic) from error
+
+    def answer(self, question: Callable[[], Future[Any]], doing: str) -> Any:
+        """Ask as `ask` does, and leave the broker's refusal as the client's own exception.
+
+        Raises:
+            KafkaException: The broker's answer is an error.
+            BrokerError: The broker could not be reached or did not answer in time.
+        """
+        end = monotonic() + self.timeout_s
+        while True:
+            try:
+                answer = self._wait(question(), doing, end)
+            except KafkaException as error:
+                if not _is_passing(error) or monotonic() > end:
+                    raise
+                self.client.poll(_AGAIN_S)
+            else:
+                self._reached = True
+                return answer
+
+    def fault(self, error: KafkaException, doing: str, *, topic: str = "") -> BrokerError:
+        """Put the client's *error* into words."""
+        inner = faults.client_error(error)
+        if inner is None:
+            return BrokerError(f"{error}, while {doing}, at {self.settings.bootstrap}.")
+        if inner.code() in faults.UNREACHABLE:
+            return self._silence(doing)
+        return faults.fault(inner, doing=doing, settings=self.settings, topic=topic)
+
+    def _wait(self, future: Future[Any], doing: str, end: float) -> Any:
+        hopeless = min(end, monotonic() + _REFUSED_S)
+        while not future.done():
+            self.client.poll(_STEP_S)
+            if self._refusal is not None:
+                raise faults.fault(self._refusal, doing=doing, settings=self.settings)
+            if monotonic() > (hopeless if self._is_down and not self._reached else end):
+                raise self._silence(doing)
+        return future.result()
+
+    def _silence(self, doing: str) -> BrokerError:
+        if self._heard is not None:
+            return faults.fault(self._heard, doing=doing, settings=self.settings)
+        heard = (
+            "it closes the connection: does it want TLS or SASL, see security.protocol?"
+            if self._is_down
+            else f"no answer within {self.timeout_s:g} s"
+        )
+        return faults.unreachable(self.settings, doing=doing, heard=heard)
+
+    def _open(self) -> AdminClient:
+        try:
+            chosen: dict[str, Any] = {**connection(self.settings), "error_cb": self._hear}
+            return AdminClient(chosen, logger=_LOG)
+        except KafkaException as error:
+            raise wrong_setting(error) from error
+
+    def _hear(self, error: KafkaError) -> None:
+        # Called by the client's thread too; the stores are single and the reader only looks.
+        if error.code() in faults.CREDENTIALS:
+            self._refusal = error
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's own codes begin with an underscore
+            self._is_down = True
+        else:
+            self._heard = error
+
+
+def _is_passing(error: KafkaException) -> bool:
+    inner = faults.client_error(error)
+    return inner is not None and inner.code() in _PASSING
+
+
+def wrong_setting(error: KafkaException) -> BrokerError:
+    """Put into words that the client refuses one of its settings."""
+    inner = faults.client_error(error)
+    reason = str(error) if inner is None else inner.str()
+    return BrokerError(
+        f"the Kafka client refuses a setting: {reason}. Check the client settings of the app and STREAMS_KAFKA_*."
+    )
