@@ -1,0 +1,1 @@
+"""How many members a group's work needs, said by the members themselves."""
