@@ -1,0 +1,150 @@
+"""The count: what became of every event that the broker accepted.
+
+Half of the referee (the other half is `history`): it imports nothing of
+`streams`.  By hand: ``python -m examples.demo.count FOLDER --bootstrap HOST:PORT``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+from examples.demo.history import Accepted, History, Run, read
+
+_NAMED: Final = 5
+"""Names given as examples for each fault."""
+
+
+@dataclass
+class Count:
+    """What it comes to; each number is of events unless it says otherwise."""
+
+    accepted: int
+    """Acknowledged to the producer."""
+    done: int
+    """Effects on disk, each event counted once."""
+    dead_letters: int
+    waiting: int
+    """Neither done nor dead, and not below the committed offset."""
+    lost: int
+    """Neither done nor dead, and below the committed offset: nobody would read them again."""
+    both: int
+    """Done, and dead as well."""
+    strangers: int
+    """Done or dead, and never accepted."""
+    out_of_order: int
+    """Runs that began when they should not have."""
+    repeated: int
+    """Runs that did again what was done."""
+    retried: int
+    """Runs that failed and were tried again."""
+    cut_off: int
+    """Runs that a process died in."""
+    keys: int
+    reasons: dict[str, int]
+    """Why dead letters are dead."""
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    """Names for each fault."""
+
+    @property
+    def adds_up(self) -> bool:
+        """Every accepted event is done or dead, never both, and none ran out of order."""
+        faults = self.waiting + self.lost + self.both + self.strangers + self.out_of_order
+        return self.accepted > 0 and not faults and self.accepted == self.done + self.dead_letters
+
+
+def count(history: History) -> Count:
+    """Judge *history*."""
+    steps = Counter(run.step for run in history.runs)
+    done, refused = ({run.id for run in history.runs if run.step == step} for step in ("done", "refused"))
+    faults = _faults(history, done)
+    return Count(
+        accepted=len(history.accepted),
+        done=len(done),
+        dead_letters=len(history.dead),
+        **{fault: len(names) for fault, names in faults.items()},
+        repeated=steps["done"] - len(done) + steps["refused"] - len(refused),
+        retried=steps["failed"],
+        cut_off=steps["cut off"],
+        keys=len({event.key for event in history.accepted.values()} - {None}),
+        reasons=dict(history.reasons.most_common()),
+        examples={fault: names[:_NAMED] for fault, names in faults.items() if names},
+    )
+
+
+def _faults(history: History, done: set[str]) -> dict[str, list[str]]:
+    """Name what should not be, by the fields of `Count`."""
+    ended = done | history.dead.keys()
+    missing = {name: event for name, event in history.accepted.items() if name not in ended}
+    waiting = [name for name, event in missing.items() if event.offset >= history.committed.get(event.partition, 0)]
+    return {
+        "waiting": waiting,
+        "lost": [name for name in missing if name not in set(waiting)],
+        "both": sorted(done & history.dead.keys()),
+        "strangers": sorted(ended - history.accepted.keys()),
+        "out_of_order": list(disorder(history.accepted, history.runs)),
+    }
+
+
+def disorder(accepted: dict[str, Accepted], runs: list[Run]) -> Iterator[str]:
+    """Name each run that began when it should not have, with what was wrong.
+
+    For one key: no event begins before the one ahead of it ended for the first
+    time, no two run at once, and what runs again after a crash does so in
+    order and leaves none out.  Events that never ended are not judged here:
+    they are lost.
+    """
+    ended = {run.id for run in runs if run.step in ("done", "refused")}
+    of_key: defaultdict[str, list[tuple[int, Run]]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: run.start_ns):
+        event = accepted.get(run.id)
+        if run.id in ended and event is not None and event.key is not None:
+            of_key[event.key].append((event.seq, run))
+    for each in of_key.values():
+        yield from _disorder(each)
+
+
+def _disorder(runs: list[tuple[int, Run]]) -> Iterator[str]:
+    """Judge the runs of one key, in the order in which they began."""
+    place = {seq: place for place, seq in enumerate(sorted({seq for seq, _ in runs}))}
+    first_end = _first_ends(runs)
+    before = [0, *(first_end[seq] for seq in sorted(place))]  # by place: when the one ahead first ended
+    last, busy_until = -1, 0
+    for seq, run in runs:
+        at = place[seq]
+        if run.start_ns < before[at]:
+            yield f"{run.id} began before the one ahead of it had ended"
+        elif run.start_ns < busy_until:
+            yield f"{run.id} began while another one of its key ran"
+        elif at > last + 1:
+            yield f"{run.id} ran again without the one ahead of it"
+        last, busy_until = at, max(busy_until, run.end_ns or 0)
+
+
+def _first_ends(runs: list[tuple[int, Run]]) -> dict[int, int]:
+    ends: dict[int, int] = {}
+    for seq, run in runs:
+        if run.end_ns is not None and run.step != "failed":
+            ends[seq] = min(run.end_ns, ends.get(seq, run.end_ns))
+    return ends
+
+
+def main() -> int:
+    """Count, and print it as JSON; 0 if it adds up."""
+    parser = argparse.ArgumentParser("python -m examples.demo.count", description="Count what became of every event.")
+    parser.add_argument("folder", type=Path, help="where accepted.jsonl and journal/ are")
+    parser.add_argument("--bootstrap", required=True, help="host:port of the broker")
+    arguments = parser.parse_args()
+    result = count(read(arguments.folder, arguments.bootstrap))
+    print(json.dumps({**asdict(result), "adds_up": result.adds_up}, indent=2))
+    return 0 if result.adds_up else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

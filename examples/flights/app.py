@@ -1,0 +1,40 @@
+"""The control tower: follows every aircraft through its events, in their order.
+
+Run a member of the group with `streams run examples.flights.app:app`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from examples.flights.events import TOPIC, FlightEvent
+from examples.flights.journal import Journal
+from examples.flights.radar import Radar, RadarError
+from streams import App, Context, DeadLetter, RetryPolicy
+
+app = App("tower")
+radar = Radar(seed=int(os.environ.get("FLIGHTS_SEED", "2013")))
+
+
+@cache
+def journal() -> Journal:
+    """Give this process's journal, opened at the first event."""
+    return Journal(Path(os.environ.get("FLIGHTS_JOURNAL", ".streams/flights")))
+
+
+@app.on(TOPIC, key="tail", retry=RetryPolicy(delays=("50ms", "200ms", "1s")), concurrency=128)
+async def follow(event: FlightEvent, ctx: Context) -> DeadLetter | None:
+    """Have the radar confirm the event, and write it down."""
+    journal().note("start", event.id, event.tail, event.seq)
+    if event.fault:
+        await journal().keep("refused", event.id)
+        return DeadLetter(ValueError(event.fault))
+    try:
+        await radar.confirm(event.id, ctx.attempt)
+    except RadarError:
+        journal().note("failed", event.id)
+        raise
+    await journal().keep("done", event.id)
+    return None
