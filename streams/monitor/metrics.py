@@ -1,0 +1,159 @@
+"""Every metric of a member, one row each.
+
+`TABLE` is a promise: users' dashboards and alerts are written against it.
+``docs/METRICS.md`` is made from it, and `MetricsObserver` keeps what it names.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple, get_args
+
+from streams.observer import PauseReason
+
+GROUP: Final = "group"
+"""The label that every metric carries first."""
+
+
+class Row(NamedTuple):
+    """One metric, as users know it."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    """Beside `GROUP`; never a key or an offset."""
+    sentence: str
+    """What it counts or measures, with the unit."""
+    bounds: tuple[float, ...] = ()
+    """Upper bounds of a histogram's buckets, without infinity."""
+
+
+_RUN_BOUNDS: Final = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_AGE_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600)
+_COMMIT_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+TOPIC: Final = ("topic",)
+PLACE: Final = ("topic", "partition")
+
+TABLE: Final = (
+    # What was done; these only grow.
+    Row("streams_consumed_records_total", "counter", TOPIC, "Records read and admitted."),
+    Row("streams_consumed_bytes_total", "counter", TOPIC, "Bytes of the values of these records."),
+    Row(
+        "streams_outcomes_total",
+        "counter",
+        ("topic", "outcome"),
+        "Records whose run ended, by what became of it: done, skipped, retried or dead_lettered.",
+    ),
+    Row("streams_settled_records_total", "counter", TOPIC, "Records that need no more work."),
+    Row("streams_retries_total", "counter", TOPIC, "Runs that failed and whose record runs again."),
+    Row("streams_dead_letters_total", "counter", TOPIC, "Records in the dead-letter topic, acknowledged."),
+    Row(
+        "streams_expired_records_total",
+        "counter",
+        TOPIC,
+        "Offsets that retention removed before they were read: these records were never processed.",
+    ),
+    Row(
+        "streams_handler_seconds",
+        "histogram",
+        TOPIC,
+        "Time of a handler's run, in seconds. Runs are told in batches and each counts with its batch's mean: "
+        "count and sum are exact, the buckets are smoothed.",
+        _RUN_BOUNDS,
+    ),
+    Row(
+        "streams_end_to_end_latency_seconds",
+        "histogram",
+        TOPIC,
+        "Age of a batch's oldest record when the batch settled, in seconds from the record's timestamp; "
+        "one observation a batch.",
+        _AGE_BOUNDS,
+    ),
+    Row(
+        "streams_commit_seconds",
+        "histogram",
+        TOPIC,
+        "Time from sending a partition's commit to the broker's acknowledgement, in seconds.",
+        _COMMIT_BOUNDS,
+    ),
+    Row("streams_commit_failures_total", "counter", TOPIC, "Commits of a partition that the broker did not accept."),
+    Row(
+        "streams_rebalances_total",
+        "counter",
+        ("event",),
+        "Changes of this member's partitions: assigned, revoked (given back in order) or lost (taken without asking).",
+    ),
+    Row(
+        "streams_restarts_total",
+        "counter",
+        TOPIC,
+        "Assignments of a partition that were ended and begun anew from its committed offset.",
+    ),
+    Row(
+        "streams_broker_errors_total",
+        "counter",
+        ("fatal",),
+        "Broker and connection errors that the client reported; after a fatal one (true) the member ends.",
+    ),
+    # What stands now, by partition; gone when the partition is.
+    Row("streams_lag_records", "gauge", PLACE, "Records that are not settled: unread ones and those in flight."),
+    Row(
+        "streams_lag_seconds",
+        "gauge",
+        PLACE,
+        "Age of the oldest record that is not settled, in seconds from its timestamp; 0 when there is none. "
+        "While all that is left is unread it is at most this old, as told by the last record that was read.",
+    ),
+    Row("streams_retrying_records", "gauge", PLACE, "Records that wait in memory for their next attempt."),
+    Row("streams_waiting_behind_records", "gauge", PLACE, "Records that wait behind a record of their own key."),
+    Row("streams_commit_age_seconds", "gauge", PLACE, "Seconds since the last acknowledged commit was sent."),
+    Row(
+        "streams_ledger_used_ratio",
+        "gauge",
+        PLACE,
+        "Share of the commit metadata's limit that the settled offsets above the committed one take, 0 to 1.",
+    ),
+    # What stands now, in this member.
+    Row("streams_assigned_partitions", "gauge", (), "Partitions this member owns."),
+    Row(
+        "streams_paused_partitions",
+        "gauge",
+        ("reason",),
+        "Partitions whose intake stands still, by reason: " + ", ".join(get_args(PauseReason)) + ".",
+    ),
+    Row("streams_in_flight_records", "gauge", (), "Records admitted and not yet settled."),
+    Row("streams_in_flight_bytes", "gauge", (), "Bytes of the values of these records."),
+    Row("streams_handler_runs", "gauge", (), "Handler runs under way."),
+    Row("streams_handler_capacity_runs", "gauge", (), "Handler runs that may be under way at once."),
+    Row("streams_stuck_runs", "gauge", (), "Handler runs that passed their timeout and have not returned."),
+    Row(
+        "streams_scale_load",
+        "gauge",
+        (),
+        "This member's work in replicas, from due backlog, arrivals and service rate; absent while unknown. "
+        "Its sum over a group is the number of replicas that the group's work needs.",
+    ),
+    Row("streams_due_records", "gauge", (), "Records that could run now: the backlog in streams_scale_load."),
+    Row(
+        "streams_arrival_records_per_second",
+        "gauge",
+        (),
+        "Records that become due a second, new ones and retries: the arrivals in streams_scale_load.",
+    ),
+    Row(
+        "streams_service_records_per_second",
+        "gauge",
+        (),
+        "Records this member ends in a second in which it has work: the service in streams_scale_load; "
+        "absent before it had any.",
+    ),
+    Row(
+        "streams_view_timestamp_seconds",
+        "gauge",
+        (),
+        "When the gauges here were last written, in seconds since 1970-01-01 UTC: "
+        "time() minus it grows while the poll thread stands still.",
+    ),
+    Row("streams_build_info", "gauge", ("version", "python"), "1; its labels tell what runs here."),
+)
+"""One row a metric."""
