@@ -94,6 +94,9 @@ class Observer:
     def dead_lettered(self, partition: Partition, offset: int, attempts: int, error: BaseException) -> None:
         """A record stands in the dead-letter topic, acknowledged."""
 
+    def letter_refused(self, partition: Partition, offset: int, code: str) -> None:
+        """The broker refused a dead letter; its partition reads nothing further until it is taken."""
+
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """The group gave this member *partitions*."""
 
@@ -105,6 +108,12 @@ class Observer:
 
     def commit_failed(self, partition: Partition, code: str) -> None:
         """A commit failed with the client's error *code*; it is sent again while the partition is ours."""
+
+    def ledger_cut(self, partition: Partition) -> None:
+        """The ledger outgrew the commit's metadata: settled records at its upper end would run again after a crash."""
+
+    def ledger_unreadable(self, partition: Partition, cause: str) -> None:
+        """The commit's metadata can't be read: work above the committed offset runs again, in order."""
 
     def expired(self, partition: Partition, records: int) -> None:
         """Retention removed *records* offsets before they were read."""

@@ -7,7 +7,7 @@ lazily, so that a handler pays only for what it looks at.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 Headers: TypeAlias = list[tuple[str, bytes | None]]
 
@@ -20,7 +20,7 @@ class Message(Protocol):
     def offset(self) -> int | None: ...  # noqa: D102
     def key(self) -> bytes | None: ...  # noqa: D102
     def value(self) -> bytes | None: ...  # noqa: D102
-    def headers(self) -> Headers | None: ...  # noqa: D102
+    def headers(self) -> Any: ...  # noqa: D102, ANN401 - a list of pairs or None; the library's types allow more
     def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
     def __len__(self) -> int: ...  # bytes of the value
 
@@ -95,7 +95,7 @@ class Record:
     @property
     def headers(self) -> Headers:
         """All headers in their order, duplicates included."""
-        return self._message.headers() or []
+        return cast("Headers", self._message.headers() or [])
 
     @property
     def timestamp_ms(self) -> int:

@@ -8,7 +8,8 @@ above it are, and under which assignment this was written::
 
 Versioned, checksummed, ASCII.  Unreadable text costs repeated work in order,
 never a record: the reader then starts at the committed offset with an empty
-ledger.
+ledger.  Blanks at its end mean nothing: the first commit of an assignment is
+padded to the limit with them.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def decode(text: str | None) -> Snapshot | None:
     if text[1:2] != str(_VERSION):
         raise LedgerError(f"the commit's metadata is of version {text[1:2]!r}; this program reads {_VERSION}")
     try:
-        raw = base64.b85decode(text[2:])
+        raw = base64.b85decode(text[2:].rstrip())
         inflate = zlib.decompressobj(wbits=-15)
         packed = inflate.decompress(raw[4:], _MAX_PLAIN)
         if zlib.crc32(packed).to_bytes(4, "big") != raw[:4]:

@@ -52,6 +52,8 @@ def producer(settings: Settings) -> dict[str, Any]:
     return {
         "linger.ms": 5,
         "compression.type": "lz4",
+        "message.max.bytes": 128 * 1024 * 1024,  # the topic's own limit decides, not the client's
+        "queue.buffering.max.kbytes": 65_536,
         **connection(settings),
         "enable.idempotence": True,
         "acks": "all",

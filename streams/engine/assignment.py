@@ -1,0 +1,228 @@
+"""The partitions this member owns: taken, given back, lost, begun anew.  Rebalance has this one room.
+
+Taken: read the committed ledger, begin a `PartitionState`, read from its
+offset, send the first commit; records start once that is acknowledged.
+Asked back: let nothing start, wait for what runs, commit, drop.
+Lost: drop.
+Begun anew, after an outcome that leaves open what the broker has: drop, and
+take again from the committed ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from streams.clock import Clock
+from streams.config import Settings
+from streams.engine.commit import Committer
+from streams.engine.executors.executor import Executor
+from streams.engine.ledger import Ledger
+from streams.engine.partition import PartitionState
+from streams.engine.snapshot import Snapshot, decode
+from streams.errors import BrokerError, LedgerError
+from streams.kafka.consumer import GroupConsumer, Stored
+from streams.observer import Observer
+from streams.record import Partition
+
+_READ_WITHIN_S: Final = 60.0
+"""Time to read the committed offsets at a rebalance; past it the process ends."""
+_ATTEMPT_S: Final = 5.0
+
+
+class Assignment:
+    """What this member owns, by topic and partition number.
+
+    Owned by the poll thread.
+
+    Always true:
+
+    * A partition is here exactly while it is assigned to the consumer.
+    * Each stay of a partition has a `PartitionState` and an assignment id of its own.
+    * A partition starts nothing while a run of its former stay in this process goes on.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it ties together
+        self,
+        settings: Settings,
+        executors: Mapping[str, Executor],
+        consumer: GroupConsumer,
+        committer: Committer,
+        clock: Clock,
+        observer: Observer,
+        state_class: type[PartitionState] = PartitionState,
+    ) -> None:
+        """Own nothing yet."""
+        self._settings = settings
+        self._executors = executors
+        self._consumer = consumer
+        self._committer = committer
+        self._clock = clock
+        self._observer = observer
+        self._state_class = state_class
+        self._rng = random.Random()  # noqa: S311 - jitter
+        self._former: dict[Partition, list[PartitionState]] = {}
+        self.states: dict[str, dict[int, PartitionState]] = {topic: {} for topic in executors}
+        """Topic, then partition number."""
+        self.has_joined = False
+        """The group has answered at least once, with or without partitions."""
+        self.drain: Callable[[Sequence[PartitionState], float], None] = lambda _states, _budget: None
+        """Waits for what runs, bounded; given by the loop."""
+        committer.may_start = self._may_start
+
+    def __iter__(self) -> Iterable[PartitionState]:
+        """Give every owned partition's state."""
+        return (state for numbers in self.states.values() for state in numbers.values())
+
+    def all(self) -> list[PartitionState]:
+        """Give every owned partition's state, as a list."""
+        return [state for numbers in self.states.values() for state in numbers.values()]
+
+    def get(self, partition: Partition) -> PartitionState | None:
+        """Give the state of *partition*, None where it is not owned."""
+        return self.states.get(partition.topic, {}).get(partition.number)
+
+    # -- called by the consumer inside poll ---------------------------------------------------
+
+    def granted(self, partitions: list[Partition]) -> None:
+        """Take *partitions*."""
+        self.has_joined = True
+        self._observer.assigned(partitions)
+        self._take(partitions)
+
+    def revoked(self, partitions: list[Partition]) -> None:
+        """Give *partitions* back: nothing starts, what runs ends within the budget, all that settled is committed."""
+        self._observer.revoked(partitions, lost=False)
+        states = [state for partition in partitions if (state := self.get(partition)) is not None]
+        self.settle_down(states)
+        self._release(partitions)
+
+    def lost(self, partitions: list[Partition]) -> None:
+        """Drop *partitions*: they are another member's."""
+        self._observer.revoked(partitions, lost=True)
+        self._release(partitions)
+
+    # -- called by the loop ---------------------------------------------------------------------
+
+    def settle_down(self, states: Sequence[PartitionState]) -> None:
+        """Let nothing of *states* start, wait for what runs, and commit."""
+        for state in states:
+            state.close()
+        self.drain(states, self._settings.drain_s)
+        for state in states:
+            state.end_gracefully()
+        self._committer.commit_now(self._consumer, states)
+
+    def restart(self, partition: Partition, cause: str, start: int | None = None) -> None:
+        """End the stay of *partition* and begin a new one, from its committed ledger or at *start*."""
+        if self.get(partition) is None:
+            return
+        self._observer.restarted(partition, cause)
+        self._release([partition])
+        self._take([partition], {} if start is None else {partition: start})
+
+    def recover_range(self, partition: Partition) -> None:
+        """Go on where the log begins (or ends, as declared), after the broker had no record at the position."""
+        state = self.get(partition)
+        if state is None:
+            return
+        low, high = self._consumer.watermarks(partition, _ATTEMPT_S)
+        position = state.ledger.position
+        if self._settings.on_expired == "stop":
+            raise BrokerError(
+                f"{partition}/{position}: the log now holds {low} to {high}; records were removed unread. Nothing was skipped. "
+                f"Raise the topic's retention; to go on, set on_expired=earliest or move the group with 'streams replay'"
+            )
+        target = low if self._settings.on_expired == "earliest" else high
+        if low > position:
+            self._observer.expired(partition, target - position)
+        self.restart(partition, f"no record at {position}, the log holds {low} to {high}; going on at {target}", target)
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _take(self, partitions: list[Partition], starts: Mapping[Partition, int] | None = None) -> None:
+        stored = self._read(partitions)
+        states = []
+        for partition in partitions:
+            start = (starts or {}).get(partition)
+            state = self._begin(partition, stored[partition], start)
+            self.states[partition.topic][partition.number] = state
+            states.append(state)
+        self._consumer.assign({state.partition: state.ledger.position for state in states})
+        self._consumer.resume(partitions)  # a pause survives in the client from one stay to the next
+        for state in states:
+            self._committer.begin(self._consumer, state)
+
+    def _begin(self, partition: Partition, stored: Stored, start: int | None) -> PartitionState:
+        snapshot = self._snapshot(partition, stored)
+        offset, restored, starts = stored.offset, list[range](), 1
+        if start is not None:
+            offset = start
+        elif offset is None:
+            low, high = self._consumer.watermarks(partition, _ATTEMPT_S)
+            offset = low if self._settings.start_at == "earliest" else high
+        elif snapshot is not None:
+            restored, starts = list(snapshot.settled(offset)), snapshot.starts + 1
+        route = self._executors[partition.topic].route
+        return self._state_class(
+            partition=partition,
+            assignment_id=os.urandom(8),
+            ledger=Ledger(offset, restored),
+            policy=route.retry,
+            rng=self._rng,
+            starts=starts,
+        )
+
+    def _snapshot(self, partition: Partition, stored: Stored) -> Snapshot | None:
+        try:
+            return decode(stored.metadata)
+        except LedgerError as error:
+            if "newer" in str(error):
+                raise
+            self._observer.ledger_unreadable(partition, str(error))
+            return None
+
+    def _read(self, partitions: list[Partition]) -> dict[Partition, Stored]:
+        """Read the committed ledgers, again and again for a minute: without them nothing may start."""
+        if not partitions:
+            return {}
+        deadline = self._clock.monotonic() + _READ_WITHIN_S
+        while True:
+            try:
+                return self._consumer.committed(partitions, _ATTEMPT_S)
+            except BrokerError as error:
+                if self._clock.monotonic() > deadline:
+                    raise BrokerError(f"{error}; gave up after {_READ_WITHIN_S:g} s, nothing was started") from error
+                self._observer.broker_error(str(error), fatal=False)
+                time.sleep(0.2)
+
+    def _release(self, partitions: Sequence[Partition]) -> None:
+        owned = [partition for partition in partitions if self.get(partition) is not None]
+        for partition in owned:
+            state = self.states[partition.topic].pop(partition.number)
+            state.drop()
+            self._committer.drop(partition)
+            if self._is_running(state):
+                self._former.setdefault(partition, []).append(state)
+        if owned:
+            self._consumer.unassign(owned)
+
+    def _may_start(self, state: PartitionState) -> bool:
+        former = self._former.get(state.partition)
+        if former is None:
+            return True
+        going_on = [one for one in former if self._is_running(one)]
+        if going_on:
+            self._former[state.partition] = going_on
+            return False
+        del self._former[state.partition]
+        return True
+
+    def _is_running(self, state: PartitionState) -> bool:
+        return any(
+            slot.item is not None and slot.item[4] is state
+            for slot in self._executors[state.partition.topic].slots()
+        )

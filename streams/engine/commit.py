@@ -1,0 +1,164 @@
+"""Sends what the ledgers say to the broker, and lets records start while the broker agrees.
+
+One request for each source partition, at most one in flight for each; the
+answer is matched by its offset and metadata, which holds the assignment id, so
+an answer to a former owner's commit triggers nothing.
+
+An acknowledged commit is also the *lease*: proof that the group still counts
+this member as the owner.  Records start only while the last proof is younger
+than the session, with a margin.  Idle partitions are committed again each
+quarter of the session for that reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from streams.clock import Clock
+from streams.config import Settings
+from streams.engine.partition import NEVER, PartitionState
+from streams.engine.snapshot import METADATA_LIMIT
+from streams.engine.watchdog import within
+from streams.errors import BrokerError
+from streams.kafka.consumer import NOT_STORED, CommitAnswer, GroupConsumer
+from streams.kafka.settings import heartbeat_s
+from streams.observer import Observer
+from streams.record import Partition
+
+_PADDING: Final = " "
+_ANSWER_WITHIN_S: Final = 30.0
+"""A commit without an answer for this long counts as not stored."""
+_SYNC_BUDGET_S: Final = 45.0
+"""A synchronous commit that takes longer ends the process."""
+
+
+def lease_s(settings: Settings) -> float:
+    """Give how long after sending an acknowledged commit records may still start."""
+    return settings.session_timeout_s * 0.9 - heartbeat_s(settings)
+
+
+@dataclass(slots=True)
+class _Book:
+    """What is known of one partition's commits."""
+
+    state: PartitionState
+    sent: tuple[int, str] | None = None
+    sent_at: float = NEVER
+    stored: tuple[int, str] | None = None
+    stored_at: float = NEVER
+    """When the last acknowledged commit was sent."""
+    used: float = 0.0
+    is_complete: bool = True
+
+
+class Committer:
+    """Commits the snapshots of all owned partitions.
+
+    Owned by the poll thread.
+
+    Always true:
+
+    * Only partitions of the current assignment are committed.
+    * At most one commit of a partition is in flight, none before its outcome is known.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, observer: Observer) -> None:
+        """Commit as *settings* say."""
+        self._settings = settings
+        self._clock = clock
+        self._observer = observer
+        self._lease_s = lease_s(settings)
+        self._refresh_s = min(settings.session_timeout_s / 4, 60.0)
+        self._books: dict[Partition, _Book] = {}
+        self._next_at = NEVER
+        self._records = 0
+        self._failed: list[tuple[Partition, str]] = []
+        self.may_start: Callable[[PartitionState], bool] = lambda _: True
+        """Whether a partition that has its lease may start; the assignment says no while a former run goes on."""
+
+    def begin(self, consumer: GroupConsumer, state: PartitionState) -> None:
+        """Send the first commit of *state*, padded to the limit: it proves the right, the broker's limit and the lease."""
+        self._books[state.partition] = _Book(state)
+        offset, text, _ = state.snapshot()
+        self._send(consumer, self._books[state.partition], offset, text.ljust(METADATA_LIMIT, _PADDING))
+
+    def drop(self, partition: Partition) -> None:
+        """Forget *partition*; an answer that is still to come means nothing."""
+        self._books.pop(partition, None)
+
+    def count(self, records: int) -> None:
+        """Note that *records* were admitted: after enough of them a commit is sent early."""
+        self._records += records
+
+    def commit_if_due(self, consumer: GroupConsumer) -> None:
+        """Send what changed, once an interval; and again what did not, before the lease runs out."""
+        now = self._clock.monotonic()
+        if now < self._next_at and self._records < self._settings.commit_every_records:
+            return
+        self._next_at = now + min(self._settings.commit_every_s, self._refresh_s)
+        self._records = 0
+        for book in self._books.values():
+            if book.sent is not None and now - book.sent_at < _ANSWER_WITHIN_S:
+                continue
+            offset, text = self._snapshot(book)
+            if (offset, text) != book.stored or now - book.stored_at >= self._refresh_s:
+                self._send(consumer, book, offset, text)
+
+    def commit_now(self, consumer: GroupConsumer, states: Iterable[PartitionState]) -> None:
+        """Commit *states* and wait: on revoke and at the end. Failures are told; their records run again."""
+        for state in states:
+            book = self._books.get(state.partition)
+            if book is None or book.state is not state:
+                continue
+            offset, text = self._snapshot(book)
+            if (offset, text) == book.stored and book.sent is None:
+                continue
+            sent_at = self._clock.monotonic()
+            with within(_SYNC_BUDGET_S, f"the commit of {state.partition}"):
+                answer = consumer.commit_now(state.partition, offset, text)
+            book.sent, book.sent_at = (offset, text), sent_at
+            self.answered(answer)
+
+    def answered(self, answer: CommitAnswer) -> None:
+        """Take the broker's answer to a commit."""
+        book = self._books.get(answer.partition)
+        if book is None or book.sent != (answer.offset, answer.metadata):
+            return
+        book.sent = None
+        if answer.code is None:
+            book.stored, book.stored_at = (answer.offset, answer.metadata), book.sent_at
+            self._observer.committed(answer.partition, answer.offset, self._clock.monotonic() - book.sent_at)
+            if self.may_start(book.state):
+                book.state.renew(book.sent_at + self._lease_s)
+            return
+        self._observer.commit_failed(answer.partition, answer.error)
+        if answer.code not in NOT_STORED:
+            self._failed.append((answer.partition, answer.error))
+
+    def failed(self) -> list[tuple[Partition, str]]:
+        """Give the partitions, since the last call, whose commit failed in a way that leaves open what was stored."""
+        failed, self._failed = self._failed, []
+        return failed
+
+    def stored(self, partition: Partition) -> tuple[int, float, float]:
+        """Give the acknowledged offset of *partition* (-1: none), when it was sent, and the ledger's share of the limit."""
+        book = self._books.get(partition)
+        if book is None:
+            return -1, NEVER, 0.0
+        return (book.stored[0] if book.stored else -1), book.stored_at, book.used
+
+    def _snapshot(self, book: _Book) -> tuple[int, str]:
+        offset, text, is_complete = book.state.snapshot()
+        book.used = len(text) / METADATA_LIMIT
+        if not is_complete and book.is_complete:
+            self._observer.ledger_cut(book.state.partition)
+        book.is_complete = is_complete
+        return offset, text
+
+    def _send(self, consumer: GroupConsumer, book: _Book, offset: int, text: str) -> None:
+        if len(text) > METADATA_LIMIT:
+            raise BrokerError(f"the commit metadata of {book.state.partition} has {len(text)} characters; nothing was sent")
+        book.sent, book.sent_at = (offset, text), self._clock.monotonic()
+        consumer.commit(book.state.partition, offset, text)

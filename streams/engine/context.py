@@ -1,0 +1,122 @@
+"""What a handler gets beside its value: the record, its attempt, and a way to send.
+
+What a handler sends is part of its outcome: it is produced after the handler
+returned, and the record settles only when the broker acknowledged all of it.
+A run that fails sends nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from streams.codec import encode_value
+from streams.envelope import Envelope
+from streams.outcome import Ack, DeadLetter, Outcome, Retry
+from streams.record import Headers, Record
+
+if TYPE_CHECKING:
+    from streams.engine.partition import Item
+
+
+class Send(NamedTuple):
+    """One record that a handler sends."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Sends(NamedTuple):
+    """A run that ended well and settles once all it sends is acknowledged."""
+
+    outcome: Outcome
+    records: list[Send]
+
+
+class _Queued:
+    """Awaitable that is ready at once, so that ``await ctx.send(...)`` and ``ctx.send(...)`` are the same."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+_QUEUED = _Queued()
+
+
+class Context:
+    """One run of a handler on one record.
+
+    Belongs to that run; nothing of it may be kept after the handler returned.
+    """
+
+    __slots__ = ("_envelope", "_item", "_sends", "keys", "state")
+
+    def __init__(self, item: Item, keys: Mapping[str, str] | None = None, state: object = None) -> None:
+        """Begin a run on *item*."""
+        self._item = item
+        self._sends: list[Send] = []
+        self._envelope: Envelope | None = None
+        self.keys = keys or {}
+        """Topic to the field of its values that holds the Kafka key."""
+        self.state: Any = state
+        """What the app's lifespan opened."""
+
+    @property
+    def record(self) -> Record:
+        """The record: topic, partition, offset, key, value, headers, timestamp."""
+        return Record(self._item[0])
+
+    @property
+    def attempt(self) -> int:
+        """Which run of this record this is, from 1."""
+        return self._item[4].attempts_of(self._item[3]) + 1
+
+    @property
+    def envelope(self) -> Envelope:
+        """The record's CloudEvents attributes: id, source, type, time, correlation, trace."""
+        if self._envelope is None:
+            self._envelope = Envelope.from_headers(self.record.headers)
+        return self._envelope
+
+    def send(
+        self,
+        topic: str,
+        value: object,
+        *,
+        key: str | bytes | None = None,
+        type: str | None = None,  # noqa: A002 - the attribute's name in CloudEvents
+        headers: Headers | None = None,
+    ) -> _Queued:
+        """Send *value* to *topic* as part of this run's outcome; ``await`` it or not, as you like.
+
+        Args:
+            topic: Where to.
+            value: Bytes as they are, None for a tombstone, anything else as JSON.
+            key: The Kafka key; None takes the field that the topic's route declares, else this record's own key.
+            type: CloudEvents type of the event; None: the topic's name.
+            headers: Further headers.
+        """
+        data, content_type = (None, None) if value is None else encode_value(value)
+        envelope = Envelope.new(type or topic, f"/{self._item[4].partition.topic}").caused_by(self.envelope)
+        sent: Headers = [*envelope.to_headers(), *(headers or [])]
+        if content_type and not any(name == "content-type" for name, _ in sent):
+            sent.append(("content-type", content_type.encode()))
+        self._sends.append(Send(topic, self._key(topic, value, key), data, sent))
+        return _QUEUED
+
+    def ended(self, outcome: Outcome | None) -> Outcome | Sends | None:
+        """Give *outcome* with what was sent, where anything was and the run ended well."""
+        if not self._sends or isinstance(outcome, Retry | DeadLetter):
+            return outcome
+        return Sends(outcome or Ack(), self._sends)
+
+    def _key(self, topic: str, value: object, key: str | bytes | None) -> bytes | None:
+        if key is not None:
+            return key.encode() if isinstance(key, str) else key
+        name = self.keys.get(topic)
+        if name is None:
+            return self._item[0].key()
+        field = value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+        return None if field is None else str(field).encode()

@@ -1,0 +1,1 @@
+"""Where handlers run: on the poll thread, in threads, on an event loop; one executor a route."""

@@ -1,0 +1,228 @@
+"""Async handlers on one event loop in its own thread, shared by all async routes.
+
+Runner tasks take runs from one deque.  A further runner starts only once the
+earlier ones have suspended, so handlers that never wait cost no task each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, Final
+
+from streams.engine.executors.executor import NOT_STARTED, Interruption, NotStarted, first_trouble
+from streams.engine.ledger import Chunk
+from streams.engine.partition import PartitionState, Run
+from streams.engine.route import Ended, Route
+from streams.engine.slot import CURRENT, Slot
+from streams.errors import HandlerTimeoutError
+
+_WATCH_S: Final = 0.05
+"""How often runs are compared with their timeout, at the most."""
+
+
+class EventLoop:
+    """An asyncio loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        """Start the thread."""
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="streams-event-loop", daemon=True)
+        self._thread.start()
+
+    def call(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """Run *coroutine* on the loop; the future is for the calling thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def close(self) -> None:
+        """End the loop; what still runs on it is cancelled."""
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self.loop.close()
+
+
+class _Runner(Slot):
+    """One task's slot."""
+
+    __slots__ = ("is_late", "task")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.task: asyncio.Task[None] | None = None
+        self.is_late = False
+        """The watch cancelled this run because its time was over."""
+
+
+class AsyncExecutor:
+    """Runs a route's async handlers on an `EventLoop`.
+
+    The poll thread puts runs into `_ready` and takes results out; everything
+    else happens on the loop's thread.  The order of the writes is that of
+    `ThreadExecutor`: slot before lease, result before the slot is let go.
+    """
+
+    def __init__(self, route: Route, loop: EventLoop) -> None:
+        """Run handlers of *route* on *loop*."""
+        self.route = route
+        self.capacity = route.concurrency
+        self._loop = loop.loop
+        self._ready: deque[Run] = deque()
+        self._finished: deque[Run] = deque()
+        self._interrupted: deque[Interruption] = deque()
+        self._runners: dict[_Runner, None] = {}
+        self._burst = 1
+        self._is_armed = False
+        self._closed = False
+        self._runs = Slot()  # the counts of all runners
+        self._loop.call_soon_threadsafe(self._watch)
+
+    def take(self, state: PartitionState, chunk: Chunk) -> None:
+        """Hand the lanes of *chunk* to the loop."""
+        self.submit(state.enlane(chunk))
+
+    def submit(self, runs: Sequence[Run]) -> None:
+        """Hand *runs* to the loop: one wake-up for all of them."""
+        if runs:
+            self._ready.extend(runs)
+            if not self._is_armed:
+                self._is_armed = True
+                self._loop.call_soon_threadsafe(self._start_runners)
+
+    def finished(self) -> list[Run]:
+        """Give the runs that ended well since the last call."""
+        return [self._finished.popleft() for _ in range(len(self._finished))]
+
+    def take_settled(self) -> int:
+        """Give 0: every run is reported."""
+        return 0
+
+    def interrupted(self) -> list[Interruption]:
+        """Give the runs that did not, since the last call."""
+        return [self._interrupted.popleft() for _ in range(len(self._interrupted))]
+
+    def slots(self) -> Sequence[Slot]:
+        """Give the slots of all runners, and one that holds their counts."""
+        return [self._runs, *list(self._runners)]
+
+    def close(self) -> None:
+        """Stop watching and starting."""
+        self._closed = True
+
+    # -- on the loop's thread -----------------------------------------------------------------
+
+    def _start_runners(self) -> None:
+        """Start a few runners, then look again once they have suspended or ended."""
+        self._is_armed = False
+        count = min(len(self._ready), self.capacity - len(self._runners), self._burst)
+        if count <= 0 or self._closed:
+            self._burst = 1
+            return
+        for _ in range(count):
+            runner = _Runner()
+            self._runners[runner] = None
+            runner.task = self._loop.create_task(self._work(runner))
+        self._burst *= 2
+        self._is_armed = True
+        self._loop.call_soon(self._start_runners)
+
+    async def _work(self, runner: _Runner) -> None:
+        CURRENT.set(runner)
+        try:
+            while self._ready and not self._closed:
+                started = time.monotonic()
+                performed = await self._perform(runner)
+                for one in performed:
+                    self._runs.runs += len(one.run) if one.outcome is None else one.done + 1
+                    if one.outcome is None:
+                        self._finished.append(one.run)
+                    else:
+                        self._interrupted.append(one)
+                self._runs.spent_s += time.monotonic() - started
+                runner.item = None
+        finally:
+            del self._runners[runner]
+
+    async def _perform(self, runner: _Runner) -> list[Interruption]:
+        run = self._ready.popleft()
+        if not self.route.batch:
+            return [Interruption(run, *await self._records(run, runner))]
+        runs, records = [run], len(run)
+        while self._ready and records < self.route.batch:
+            runs.append(self._ready.popleft())
+            records += len(runs[-1])
+        return await self._batch(runs, runner)
+
+    async def _records(self, run: Run, runner: _Runner) -> tuple[int, Ended | NotStarted]:
+        invoke, clock = self.route.invoke_async, time.monotonic
+        done = 0
+        for item in run:
+            runner.item = item
+            runner.since = now = clock()
+            if now > item[4].lease_until:
+                return done, NOT_STARTED
+            try:
+                ended = await invoke(item)
+            except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its record's outcome
+                ended = self.route.failure(self._reason(error, runner), item[0])
+            if ended is not None:
+                return done, ended
+            done += 1
+        return done, None
+
+    async def _batch(self, runs: list[Run], runner: _Runner) -> list[Interruption]:
+        items = [item for run in runs for item in run]
+        runner.item = items[0]
+        runner.since = now = time.monotonic()
+        if now > min(item[4].lease_until for item in items):
+            return [Interruption(run, 0, NOT_STARTED) for run in runs]
+        try:
+            outcomes = iter(await self.route.invoke_batch_async(items))
+        except BaseException as error:  # noqa: BLE001 - which record it was is found one by one
+            self._reason(error, runner)
+            return [Interruption(run, *await self._records(run, runner)) for run in runs]
+        return [first_trouble(run, [next(outcomes) for _ in run]) for run in runs]
+
+    def _reason(self, error: BaseException, runner: _Runner) -> BaseException:
+        """Give what stands for *error*: a cancellation by the watch is a timeout, one by the end of the loop goes on."""
+        if not isinstance(error, asyncio.CancelledError):
+            return error
+        if not runner.is_late:
+            if self._closed and runner.task is not None and runner.task.cancelling():
+                raise error
+            return error
+        runner.is_late = False
+        if runner.task is not None:
+            runner.task.uncancel()
+        return HandlerTimeoutError(f"handler {self.route.name} ran past its {self.route.timeout_s:g} s and was cancelled")
+
+    def _watch(self) -> None:
+        """Cancel what runs past its time."""
+        now = time.monotonic()
+        for runner in self._overdue(now):
+            if runner.task is not None and not runner.is_late:
+                runner.is_late = True
+                runner.task.cancel()
+        if not self._closed:
+            self._loop.call_later(min(1.0, max(_WATCH_S, self.route.timeout_s / 4)), self._watch)
+
+    def _overdue(self, now: float) -> Iterator[_Runner]:
+        return (
+            runner
+            for runner in list(self._runners)
+            if runner.item is not None and now - runner.since > self.route.timeout_s
+        )
+

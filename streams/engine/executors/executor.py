@@ -1,0 +1,121 @@
+"""What the loop asks of whatever runs handlers, and how one run is performed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from streams.engine.ledger import Chunk
+from streams.engine.partition import PartitionState, Run
+from streams.engine.route import Ended, Route
+from streams.engine.slot import Slot
+from streams.outcome import Outcome
+
+
+class NotStarted:
+    """The lease had ended: the record was not started."""
+
+
+NOT_STARTED: Final = NotStarted()
+
+
+class Interruption(NamedTuple):
+    """A run that did not simply end well."""
+
+    run: Run
+    done: int
+    """Records at its beginning that ended well."""
+    outcome: Ended | NotStarted
+    """What became of the next one."""
+
+
+class Executor(Protocol):
+    """Runs handlers of one route.
+
+    The poll thread calls every method.  None blocks, but for the inline
+    executor, whose handlers run inside `take` and `submit`.
+    """
+
+    route: Route
+    capacity: int
+    """Handler runs that may be under way at once."""
+
+    def take(self, state: PartitionState, chunk: Chunk) -> None:
+        """Run what *chunk* holds, each lane in order."""
+
+    def submit(self, runs: Sequence[Run]) -> None:
+        """Run *runs*; their lanes are theirs."""
+
+    def finished(self) -> list[Run]:
+        """Give the runs that ended well since the last call."""
+
+    def take_settled(self) -> int:
+        """Count the records, since the last call, that this executor settled itself, as whole chunks."""
+
+    def interrupted(self) -> list[Interruption]:
+        """Give the runs that did not, since the last call."""
+
+    def slots(self) -> Sequence[Slot]:
+        """Give every slot that a handler may be running in."""
+
+    def close(self) -> None:
+        """Let nothing start any more; does not wait for what runs."""
+
+
+def perform(route: Route, run: Run, slot: Slot) -> tuple[int, Ended | NotStarted]:
+    """Run the records of *run* in order; give how many ended well, and what stopped the next one."""
+    invoke, clock = route.invoke, time.monotonic
+    done = 0
+    for item in run:
+        slot.item = item
+        slot.since = now = clock()
+        if now > item[4].lease_until:
+            return done, NOT_STARTED
+        try:
+            ended = invoke(item)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its record's outcome
+            ended = route.failure(error, item[0])
+        if ended is not None:
+            return done, ended
+        done += 1
+    return done, None
+
+
+def perform_batch(route: Route, runs: Sequence[Run], slot: Slot) -> list[Interruption]:
+    """Run *runs* in one call of a batch handler; a call that raises is repeated one record at a time.
+
+    Gives every run with what became of it; one that ended well has `done` equal to its length.
+    """
+    items = [item for run in runs for item in run]
+    slot.item = items[0]
+    slot.since = now = time.monotonic()
+    if now > min(item[4].lease_until for item in items):
+        return [Interruption(run, 0, NOT_STARTED) for run in runs]
+    try:
+        outcomes = iter(route.invoke_batch(items))
+    except BaseException:  # noqa: BLE001 - which record it was is found one by one
+        return [Interruption(run, *perform(route, run, slot)) for run in runs]
+    return [first_trouble(run, [next(outcomes) for _ in run]) for run in runs]
+
+
+def first_trouble(run: Run, outcomes: list[Outcome | None]) -> Interruption:
+    """Find where *run* stopped, given one outcome a record."""
+    for done, outcome in enumerate(outcomes):
+        if outcome is not None:
+            return Interruption(run, done, outcome)
+    return Interruption(run, len(run), None)
+
+
+def batches(runs: Sequence[Run], size: int) -> Iterator[list[Run]]:
+    """Divide *runs* so that each part holds at most *size* records; a longer run is a part of its own."""
+    part: list[Run] = []
+    records = 0
+    for run in runs:
+        if part and records + len(run) > size:
+            yield part
+            part, records = [], 0
+        part.append(run)
+        records += len(run)
+    if part:
+        yield part

@@ -1,0 +1,180 @@
+"""Handlers in threads: for work that waits on the network, the disk, a lock.
+
+Workers take runs one by one from one deque, so a slow record delays its own
+lane and nothing else.  A sleeping worker costs 25 to 40 us to wake, so as many
+are woken as there is work for, by the measured cost of a run.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from queue import SimpleQueue
+from typing import Final, TypeVar
+
+from streams.engine.executors.executor import Interruption, perform, perform_batch
+from streams.engine.ledger import Chunk
+from streams.engine.partition import PartitionState, Run
+from streams.engine.route import Route
+from streams.engine.slot import CURRENT, Slot
+
+_T = TypeVar("_T")
+
+_WORTH_WAKING_S: Final = 0.0002
+"""Work that justifies one more awake thread."""
+
+_REPORT_EVERY: Final = 64
+"""Runs after which a busy worker adds to its counts."""
+
+
+class _Worker(Slot):
+    """One thread's slot, and the bell that wakes it."""
+
+    __slots__ = ("bell",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bell: SimpleQueue[None] = SimpleQueue()
+
+
+class ThreadExecutor:
+    """Runs a route's handlers in its own threads.
+
+    The poll thread puts runs into `_ready` and takes results out; workers do
+    the reverse.  Every exchange is one atomic deque operation.
+
+    Always true:
+
+    * A worker announces that it sleeps before it looks at `_ready` a last
+      time, and the poll thread adds to `_ready` before it looks who sleeps:
+      no run is left without a worker.
+    * A worker reports a run before it lets go of its slot, and sets its slot
+      before it looks at the lease: whoever closes a partition and then sees
+      no slot on it has every result.
+    """
+
+    def __init__(self, route: Route) -> None:
+        """Start the threads of *route*."""
+        self.route = route
+        self.capacity = route.concurrency
+        self._ready: deque[Run] = deque()
+        self._finished: deque[Run] = deque()
+        self._interrupted: deque[Interruption] = deque()
+        self._asleep: deque[_Worker] = deque()
+        self._cost_s = 0.0
+        self._closed = False
+        self._workers = [_Worker() for _ in range(route.concurrency)]
+        for number, worker in enumerate(self._workers):
+            name = f"streams-{route.name}-{number}"
+            threading.Thread(target=self._work, args=(worker,), name=name, daemon=True).start()
+
+    def take(self, state: PartitionState, chunk: Chunk) -> None:
+        """Hand the lanes of *chunk* to the workers."""
+        self.submit(state.enlane(chunk))
+
+    def submit(self, runs: Sequence[Run]) -> None:
+        """Hand *runs* to the workers."""
+        if runs:
+            self._ready.extend(runs)
+            self._wake()
+
+    def finished(self) -> list[Run]:
+        """Give the runs that ended well since the last call."""
+        return _drain(self._finished)
+
+    def take_settled(self) -> int:
+        """Give 0: every run is reported."""
+        return 0
+
+    def interrupted(self) -> list[Interruption]:
+        """Give the runs that did not, since the last call."""
+        return _drain(self._interrupted)
+
+    def slots(self) -> Sequence[Slot]:
+        """Give each thread's slot."""
+        return self._workers
+
+    def close(self) -> None:
+        """Let the threads end once they are idle."""
+        self._closed = True
+        for worker in self._workers:
+            worker.bell.put(None)
+
+    def _wake(self) -> None:
+        count = len(self._ready)
+        wanted = min(count, max(1, int(count * self._cost_s / _WORTH_WAKING_S)))
+        while wanted > 0 and self._asleep:
+            try:
+                self._asleep.pop().bell.put(None)
+            except IndexError:  # the last sleeper woke by itself
+                return
+            wanted -= 1
+
+    def _work(self, worker: _Worker) -> None:
+        CURRENT.set(worker)
+        while not self._closed:
+            self._sleep(worker)
+            self._drain_ready(worker)
+
+    def _sleep(self, worker: _Worker) -> None:
+        self._asleep.append(worker)
+        if not self._ready:
+            worker.bell.get()
+            return
+        try:
+            self._asleep.remove(worker)
+        except ValueError:  # the poll thread has just rung
+            worker.bell.get()
+
+    def _drain_ready(self, worker: _Worker) -> None:
+        route, ready, finish = self.route, self._ready, self._finished.append
+        started, runs = time.monotonic(), 0
+        while ready:
+            try:
+                run = ready.popleft()
+            except IndexError:  # another worker was faster
+                break
+            if route.batch:
+                runs += self._batch(run, worker)
+            else:
+                done, ended = perform(route, run, worker)
+                runs += done
+                if ended is None:
+                    finish(run)
+                else:
+                    self._interrupted.append(Interruption(run, done, ended))
+                    runs += 1
+            worker.item = None
+            if runs >= _REPORT_EVERY:
+                started, runs = self._count(worker, started, runs), 0
+        self._count(worker, started, runs)
+
+    def _batch(self, run: Run, worker: _Worker) -> int:
+        """Run *run* and what else is ready, up to a batch, in one call."""
+        runs, records = [run], len(run)
+        while self._ready and records < (self.route.batch or 1):
+            try:
+                runs.append(self._ready.popleft())
+            except IndexError:  # another worker was faster
+                break
+            records += len(runs[-1])
+        for one in perform_batch(self.route, runs, worker):
+            if one.outcome is None:
+                self._finished.append(one.run)
+            else:
+                self._interrupted.append(one)
+        return records
+
+    def _count(self, worker: _Worker, started: float, runs: int) -> float:
+        now = time.monotonic()
+        if runs:
+            worker.runs += runs
+            worker.spent_s += now - started
+            self._cost_s += ((now - started) / runs - self._cost_s) * 0.2
+        return now
+
+
+def _drain(source: deque[_T]) -> list[_T]:
+    return [source.popleft() for _ in range(len(source))]

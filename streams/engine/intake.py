@@ -1,0 +1,123 @@
+"""How much may be read now: bounds on records and bytes in flight, in all and for each partition.
+
+At the bound of the whole member, reading waits for a moment; where the moment
+lasts, partitions are paused, so that the group is still heard.  A partition
+that alone is over its bound, or whose ledger nears the metadata limit, is
+paused alone and the others go on.  A pause drops what the client read ahead,
+so it comes late and ends at half the bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from streams.clock import Clock
+from streams.config import Settings
+from streams.engine.commit import Committer
+from streams.engine.partition import PartitionState
+from streams.engine.snapshot import METADATA_LIMIT
+from streams.kafka.consumer import GroupConsumer
+from streams.observer import Observer, PauseReason
+
+_SHARED: Final = frozenset({"in_flight", "draining"})
+"""Reasons that concern the whole member; records of partitions paused for another one leave room for the others."""
+
+_OWN: Final = frozenset({"lane", "bytes"})
+"""Reasons that a partition gives by itself."""
+
+_PATIENCE_S: Final = 1.0
+"""A bound is passed this long before anything is paused."""
+
+
+class Intake:
+    """Owned by the poll thread.
+
+    Always true: a state stands in `paused` exactly while the client has its partition paused.
+    """
+
+    def __init__(self, settings: Settings, committer: Committer, clock: Clock, observer: Observer) -> None:
+        """Hold the bounds of *settings*."""
+        self._settings = settings
+        self._committer = committer
+        self._clock = clock
+        self._observer = observer
+        self._batch = min(settings.batch_records, settings.max_in_flight)
+        self._full_since: float | None = None
+        self._over_since: dict[PartitionState, float] = {}
+        self.is_closed = False
+        """Nothing further is to be read: the member stops."""
+        self.paused: dict[PartitionState, PauseReason] = {}
+        self.blocked: dict[PartitionState, PauseReason] = {}
+        """Partitions that the engine itself stops, with the reason."""
+
+    def room(self, states: Sequence[PartitionState]) -> int:
+        """Give how many records may be read now; 0 where so little is free that waiting is better."""
+        records = size = 0
+        for state in states:
+            size += state.outstanding_bytes
+            if self.paused.get(state, "in_flight") in _SHARED:
+                records += state.outstanding
+        free = self._settings.max_in_flight - records
+        least = self._settings.max_in_flight // 2 if self.is_stalled else (self._batch + 1) // 2
+        if self.is_closed or free < least or size >= self._settings.max_in_flight_bytes:
+            self._full_since = self._full_since or self._clock.monotonic()
+            return 0
+        self._full_since = None
+        return min(self._batch, free)
+
+    @property
+    def is_stalled(self) -> bool:
+        """There has been no room for so long that partitions are to be paused."""
+        return self.is_closed or (
+            self._full_since is not None and self._clock.monotonic() - self._full_since > _PATIENCE_S
+        )
+
+    def regulate(self, consumer: GroupConsumer, states: Sequence[PartitionState]) -> None:
+        """Pause and resume partitions; called a few times a second."""
+        now = self._clock.monotonic()
+        wanted = {state: reason for state in states if (reason := self._reason(state, now, len(states)))}
+        stop = [state for state in wanted if state not in self.paused]
+        go_on = [state for state in self.paused if state not in wanted and not state.is_dropped]
+        if stop:
+            consumer.pause([state.partition for state in stop])
+        if go_on:
+            consumer.resume([state.partition for state in go_on])
+        self.paused = wanted
+        for table in (self._over_since, self.blocked):
+            for gone in [state for state in table if state.is_dropped]:
+                del table[gone]
+        for state in stop:
+            self._observer.paused(state.partition, wanted[state])
+        for state in go_on:
+            self._observer.resumed(state.partition)
+
+    def _reason(self, state: PartitionState, now: float, partitions: int) -> PauseReason | None:
+        if self.is_closed:
+            return "draining"
+        if state in self.blocked:
+            return self.blocked[state]
+        if self._is_ledger_full(state):
+            return "ledger"
+        own = self._own_reason(state, now, partitions)
+        if own is None and self.is_stalled:
+            return "in_flight"
+        return own
+
+    def _is_ledger_full(self, state: PartitionState) -> bool:
+        share = 0.8 if self.paused.get(state) == "ledger" else 1.0
+        return self._committer.stored(state.partition)[2] * METADATA_LIMIT > self._settings.ledger_limit * share
+
+    def _own_reason(self, state: PartitionState, now: float, partitions: int) -> PauseReason | None:
+        """Say whether this partition has been over its own bound for a while."""
+        is_paused = self.paused.get(state) in _OWN
+        share = 0.5 if is_paused else 1.0
+        bytes_bound = self._settings.max_in_flight_bytes / (4 if partitions > 1 else 1)
+        over_bytes = state.outstanding_bytes > bytes_bound * share
+        if not over_bytes and state.outstanding < self._settings.partition_in_flight * share:
+            self._over_since.pop(state, None)
+            return None
+        since = self._over_since.setdefault(state, now)
+        if is_paused or now - since > _PATIENCE_S:
+            return "bytes" if over_bytes else "lane"
+        return None

@@ -1,0 +1,159 @@
+"""Which offsets of one partition are settled.
+
+Records settle in any order; Kafka keeps one number a partition.  The ledger
+gives that number, the lowest offset that is not settled, and the settled
+ranges above it for the commit's metadata.
+
+It works on offsets seen, in chunks: the records of one partition out of one
+poll, with one byte each.  To settle is to store a 1 in that byte; to find the
+lowest open offset is one `find`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
+
+from streams.kafka.message import Message
+
+
+class Chunk:
+    """Records of one partition out of one poll.
+
+    Always true: `settled` has one byte a record, and a byte never returns to 0.
+    """
+
+    __slots__ = ("base", "indexes", "last", "mark", "messages", "offsets", "oldest_ms", "settled")
+
+    def __init__(self, messages: list[Message]) -> None:
+        """Hold *messages*: one partition's, ascending offsets, at least one."""
+        count = len(messages)
+        self.messages = messages
+        """Those that are to run; emptied once they are in lanes."""
+        self.indexes: Sequence[int] = range(count)
+        """Where each of `messages` stands in `settled`."""
+        self.base: int = _offset(messages[0])
+        self.last: int = _offset(messages[-1])
+        self.offsets: list[int] | None = None
+        """Each record's offset, kept only where they have gaps."""
+        if self.last - self.base != count - 1:
+            self.offsets = [_offset(message) for message in messages]
+        self.settled = bytearray(count)
+        self.mark = 0
+        """Everything below this index is settled."""
+        self.oldest_ms: int = messages[0].timestamp()[1]
+
+    def offset_at(self, index: int) -> int:
+        """Give the offset of the record at *index*."""
+        return self.base + index if self.offsets is None else self.offsets[index]
+
+    def settle_all(self) -> None:
+        """Note that no record of the chunk needs more work."""
+        self.settled = bytearray(b"\x01") * len(self.settled)
+        self.messages = []
+
+    def settle_ranges(self, ranges: Iterable[range]) -> None:
+        """Settle the records whose offsets lie in *ranges* and drop them from `messages`."""
+        offsets = self.offsets or range(self.base, self.last + 1)
+        for settled in ranges:
+            for index, offset in enumerate(offsets):
+                if offset in settled:
+                    self.settled[index] = 1
+        self.indexes = [index for index in self.indexes if not self.settled[index]]
+        self.messages = [self.messages[index] for index in self.indexes]
+
+    def ranges(self) -> Iterator[range]:
+        """Give the settled offsets as ascending ranges; gaps between two settled records count as settled."""
+        settled, at, end = self.settled, 0, len(self.settled)
+        while (start := settled.find(1, at)) >= 0:
+            at = settled.find(0, start)
+            at = end if at < 0 else at
+            yield range(self.offset_at(start), self.offset_at(at - 1) + 1)
+
+
+class Ledger:
+    """The offsets of one partition that were read and not yet given up.
+
+    Owned by the poll thread; takes no locks.
+
+    Always true:
+
+    * Every record below `committable` has settled.
+    * `committable` never moves back.
+    * Offsets the broker never delivered (compaction, transaction markers)
+      are not waited for.
+    """
+
+    def __init__(self, committed: int, restored: Iterable[range] = ()) -> None:
+        """Begin at *committed*, with the ranges above it that an earlier owner settled."""
+        self._chunks: deque[Chunk] = deque()
+        self._committable = committed
+        self.position = committed
+        """The offset that will be read next."""
+        self._restored = deque(sorted(restored, key=lambda settled: settled.start))
+
+    def admit(self, messages: list[Message]) -> Chunk | None:
+        """Note that *messages* were read; give those that are to run as a chunk.
+
+        Records that were read before, or that an earlier owner settled, are
+        left out; None where nothing remains.
+        """
+        if _offset(messages[0]) < self.position:
+            messages = [message for message in messages if _offset(message) >= self.position]
+            if not messages:
+                return None
+        chunk = Chunk(messages)
+        self._chunks.append(chunk)
+        self.position = chunk.last + 1
+        if self._restored:
+            self._settle_restored(chunk)
+        return chunk
+
+    def reach(self, offset: int) -> None:
+        """Note that the log has no record between `position` and *offset*, its end."""
+        self.position = max(self.position, offset)
+
+    @property
+    def committable(self) -> int:
+        """The lowest offset that has not settled."""
+        chunks = self._chunks
+        while chunks:
+            chunk = chunks[0]
+            index = chunk.settled.find(0, chunk.mark)
+            if index >= 0:
+                chunk.mark = index
+                self._committable = max(self._committable, chunk.offset_at(index))
+                return self._committable
+            chunks.popleft()
+            self._committable = max(self._committable, chunk.last + 1)
+        self._committable = max(self._committable, self.position)
+        return self._committable
+
+    @property
+    def oldest_ms(self) -> int:
+        """Timestamp of the oldest chunk with an open record, ms since 1970; -1 with none."""
+        return self._chunks[0].oldest_ms if self.committable < self.position and self._chunks else -1
+
+    def ranges(self) -> Iterator[range]:
+        """Give the settled offsets above `committable` as ascending ranges."""
+        committable = self.committable
+        for chunk in self._chunks:
+            for settled in chunk.ranges():
+                if settled.stop > committable:
+                    yield range(max(settled.start, committable), settled.stop)
+        yield from (settled for settled in self._restored if settled.start >= self.position)
+
+    def _settle_restored(self, chunk: Chunk) -> None:
+        restored = self._restored
+        chunk.settle_ranges(list(takewhile(lambda settled: settled.start <= chunk.last, restored)))
+        while restored and restored[0].stop <= self.position:
+            restored.popleft()
+        if restored and restored[0].start < self.position:
+            restored[0] = range(self.position, restored[0].stop)
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    assert offset is not None, "a delivered message has an offset"
+    return offset

@@ -1,0 +1,149 @@
+"""One handler on one topic: what it takes, how it runs, what its failures mean.
+
+A `Route` is made once, at the start.  Everything that can be decided then is:
+how bytes become the handler's argument, whether it wants a context, what an
+exception or a strange return value stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from streams.engine.context import Context, Sends
+from streams.engine.partition import Item, Run
+from streams.errors import DecodeError, ResultError, StreamsError
+from streams.kafka.message import VALUE, Message
+from streams.outcome import Ack, DeadLetter, Outcome, Retry, Skip, Stop
+from streams.retry import RetryPolicy
+
+Handler: TypeAlias = Callable[..., Any]
+RunMode: TypeAlias = Literal["inline", "threads", "async"]
+OrderPolicy: TypeAlias = Literal["block"]
+Ended: TypeAlias = "Outcome | Sends | None"
+"""What a handler run ended in; None is the common `Ack`."""
+
+TOMBSTONE: Final = Skip("tombstone: the value is null and the handler did not ask for tombstones")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """How records of one topic are handled."""
+
+    topic: str
+    handler: Handler
+    name: str
+    """The handler's name, for people."""
+    decode: Callable[[Message], Any]
+    """From a delivered message to the handler's first argument; raises on bytes it can't read."""
+    explain: Callable[[Exception, Message], StreamsError]
+    """Turns what `decode` raised into words."""
+    wants_context: bool = False
+    wants_tombstones: bool = False
+    run: RunMode = "threads"
+    concurrency: int = 16
+    batch: int | None = None
+    """Records a call gets at most; None: one, not in a list."""
+    policy: OrderPolicy = "block"
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    timeout_s: float = 120.0
+    key_field: str | None = None
+    """Field of the value that producers take the Kafka key from."""
+    subject: str | None = None
+    context: Callable[[Item], Context] = field(default=Context, repr=False)
+    """Makes the context of a run; the app puts its own state in."""
+
+    def invoke(self, item: Item) -> Ended:
+        """Run a plain handler on one record."""
+        if self.batch:
+            return self.invoke_batch((item,))[0]
+        if not self.wants_context:
+            result = self.handler(self.decode(item[0]))
+            return None if result is None else self.outcome(result)
+        context = self.context(item)
+        return context.ended(self.outcome(self.handler(self.decode(item[0]), context)))
+
+    async def invoke_async(self, item: Item) -> Ended:
+        """Run an async handler on one record."""
+        if self.batch:
+            return (await self.invoke_batch_async((item,)))[0]
+        if not self.wants_context:
+            return self.outcome(await cast("Awaitable[Any]", self.handler(self.decode(item[0]))))
+        context = self.context(item)
+        return context.ended(self.outcome(await self.handler(self.decode(item[0]), context)))
+
+    def outcome(self, result: object) -> Outcome | None:
+        """Read what a handler gave back."""
+        if result is None or isinstance(result, Ack):
+            return None
+        if isinstance(result, Skip | Retry | DeadLetter):
+            return result
+        return DeadLetter(
+            ResultError(
+                f"handler {self.name} returned {type(result).__name__}; return None, or one of Ack, Skip, Retry, DeadLetter",
+            ),
+        )
+
+    def failure(self, error: BaseException, message: Message) -> Outcome | None:
+        """Say what an exception stands for that came out of a run on *message*."""
+        if isinstance(error, Stop):
+            return self.outcome(error.outcome)
+        if VALUE(message) is None and not self.wants_tombstones:
+            return TOMBSTONE
+        unreadable = self.unreadable(message)
+        if unreadable is not None:
+            return DeadLetter(unreadable)
+        return Retry(error if isinstance(error, Exception) else HandlerExitError(error))
+
+    def unreadable(self, message: Message) -> StreamsError | None:
+        """Say why *message* can't become the handler's argument; None where it can."""
+        try:
+            self.decode(message)
+        except Exception as error:  # noqa: BLE001 - whatever a codec raises, the record is unreadable
+            return self.explain(error, message)
+        return None
+
+    # -- batches ----------------------------------------------------------------------------
+
+    def invoke_batch(self, run: Run) -> list[Outcome | None]:
+        """Run a plain batch handler on *run*; one outcome a record."""
+        return self.batch_outcomes(self.handler([self.decode(item[0]) for item in run]), len(run))
+
+    async def invoke_batch_async(self, run: Run) -> list[Outcome | None]:
+        """Run an async batch handler on *run*; one outcome a record."""
+        return self.batch_outcomes(await self.handler([self.decode(item[0]) for item in run]), len(run))
+
+    def batch_outcomes(self, result: object, count: int) -> list[Outcome | None]:
+        """Read what a batch handler gave back: None, or one outcome a record."""
+        if result is None:
+            return [None] * count
+        if isinstance(result, list | tuple) and len(result) == count:
+            return [self.outcome(one) for one in result]
+        wrong = f"batch handler {self.name} got {count} records and returned {_shape(result)}; return None or one outcome a record"
+        return [DeadLetter(ResultError(wrong))] * count
+
+
+class HandlerExitError(StreamsError):
+    """A handler tried to end the process or its task; the run counts as failed.
+
+    Attributes:
+        cause: What it raised.
+    """
+
+    def __init__(self, cause: BaseException) -> None:
+        """Wrap *cause*, which is no `Exception`."""
+        self.cause = cause
+        super().__init__(f"handler raised {type(cause).__name__}: {cause}")
+
+
+def bytes_of(message: Message) -> bytes:
+    """Give the value as it stands; the decoder of handlers that take `bytes`."""
+    value = VALUE(message)
+    if value is None:
+        raise DecodeError("the value is null")
+    return value
+
+
+def _shape(result: object) -> str:
+    return f"{len(result)} of them" if isinstance(result, list | tuple) else type(result).__name__

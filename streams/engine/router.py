@@ -1,0 +1,156 @@
+"""What follows a run that did not simply end well: the one place that turns outcomes into the next step."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from streams.clock import Clock
+from streams.engine.context import Sends
+from streams.engine.executors.executor import Interruption, NotStarted
+from streams.engine.intake import Intake
+from streams.engine.letters import dead_letter
+from streams.engine.partition import Bury, Hold, Item, Run
+from streams.engine.relocation import Relocator, Ticket
+from streams.engine.route import Route
+from streams.errors import SendError
+from streams.observer import Observer
+from streams.outcome import Ack, DeadLetter, Retry, Skip
+from streams.record import Partition
+from streams.retry import GiveUp
+
+_TRY_AGAIN_S: Final = 5.0
+"""Wait before a dead letter that the broker refused is sent again."""
+
+
+class Router:
+    """Owned by the poll thread.
+
+    Always true: a record leaves here settled, held in its lane, or on its way
+    to the broker; nothing else becomes of it.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        routes: Mapping[str, Route],
+        relocator: Relocator,
+        intake: Intake,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        """Route the outcomes of *routes*."""
+        self._group = group
+        self._routes = routes
+        self._relocator = relocator
+        self._intake = intake
+        self._clock = clock
+        self._observer = observer
+        self.topic_ids: dict[str, str] = {}
+        """Ids of the source topics: a recreated topic is another lineage."""
+        self._refused: list[tuple[float, int, Ticket, Bury]] = []
+        self._buries: dict[Ticket, Bury] = {}
+        self._unknown: list[tuple[Partition, str]] = []
+        self._sequence = 0
+
+    def route(self, interruption: Interruption) -> Run | None:
+        """Decide what follows *interruption*; give the lane's next run where it may go on at once."""
+        run, done, outcome = interruption
+        state = run[0][4]
+        item = state.interrupt(run, done)
+        if state.is_dropped:
+            return None
+        match outcome:
+            case NotStarted():
+                state.postpone(item)
+            case Sends():
+                self._relocator.send(item, outcome)
+            case Retry():
+                self._fail(item, outcome)
+            case DeadLetter():
+                self._bury(state.bury(item, outcome.cause, GiveUp("the handler gave it up"), self._wall_ms()))
+            case Skip() | Ack() | None:
+                self._observer.finished(state.partition.topic, "skipped", 1)
+                return state.settle(item)
+        return None
+
+    def acknowledged(self) -> Iterator[tuple[Item, Run | None]]:
+        """Settle what the broker has acknowledged; give each record with its lane's next run."""
+        self._try_again()
+        for ticket in self._relocator.acknowledged():
+            state = ticket.item[4]
+            if state.is_dropped:
+                self._buries.pop(ticket, None)
+            elif ticket.fate == "stored":
+                self._tell(ticket)
+                yield ticket.item, state.settle(ticket.item)
+            elif ticket.fate == "unknown":
+                self._unknown.append((state.partition, f"the fate of a {ticket.purpose} is unknown: {ticket.error}"))
+            elif ticket.purpose == "sends":
+                self._fail(ticket.item, Retry(SendError(f"the broker refused what the handler sent: {ticket.error}")))
+            else:
+                self._hold_letter(ticket)
+
+    def unknown(self) -> list[tuple[Partition, str]]:
+        """Give the partitions, since the last call, for which it is unknown what the broker has."""
+        unknown, self._unknown = self._unknown, []
+        return unknown
+
+    def _fail(self, item: Item, outcome: Retry) -> None:
+        state = item[4]
+        now = self._clock.monotonic()
+        match state.fail(item, outcome, now, self._wall_ms()):
+            case Hold(due_s, attempt, cause):
+                self._observer.finished(state.partition.topic, "retried", 1)
+                self._observer.retrying(state.partition, _offset(item), attempt, due_s - now, cause)
+            case Bury() as bury:
+                self._bury(bury)
+
+    def _bury(self, bury: Bury) -> None:
+        ticket = Ticket(bury.item, "dead letter", bury.cause, bury.attempts)
+        self._buries[ticket] = bury
+        self._send_letter(ticket, bury)
+
+    def _send_letter(self, ticket: Ticket, bury: Bury) -> None:
+        partition = bury.item[4].partition
+        letter = dead_letter(
+            bury,
+            group=self._group,
+            topic_id=self.topic_ids.get(partition.topic, ""),
+            handler=self._routes[partition.topic].name,
+            wall_ms=self._wall_ms(),
+        )
+        self._relocator.bury(ticket, letter, partition.number)
+
+    def _hold_letter(self, ticket: Ticket) -> None:
+        """The broker refused a dead letter: its partition reads nothing further until it is taken."""
+        state = ticket.item[4]
+        self._intake.blocked[state] = "dead_letter_topic"
+        self._observer.letter_refused(state.partition, _offset(ticket.item), ticket.error)
+        self._sequence += 1
+        due = self._clock.monotonic() + _TRY_AGAIN_S
+        heapq.heappush(self._refused, (due, self._sequence, ticket, self._buries[ticket]))
+
+    def _try_again(self) -> None:
+        while self._refused and self._refused[0][0] <= self._clock.monotonic():
+            _, _, ticket, bury = heapq.heappop(self._refused)
+            if not bury.item[4].is_dropped:
+                self._send_letter(ticket, bury)
+
+    def _tell(self, ticket: Ticket) -> None:
+        partition = ticket.item[4].partition
+        if self._buries.pop(ticket, None) is None or ticket.cause is None:
+            self._observer.finished(partition.topic, "done", 1)
+            return
+        self._intake.blocked.pop(ticket.item[4], None)
+        self._observer.finished(partition.topic, "dead_lettered", 1)
+        self._observer.dead_lettered(partition, _offset(ticket.item), ticket.attempts, ticket.cause)
+
+    def _wall_ms(self) -> int:
+        return int(self._clock.now() * 1000)
+
+
+def _offset(item: Item) -> int:
+    offset = item[0].offset()
+    return -1 if offset is None else offset

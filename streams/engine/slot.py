@@ -1,0 +1,43 @@
+"""Where one handler runs at a time, and what runs there now.
+
+A slot is written by the one thread or task that runs in it and read by the
+poll thread.  Log processors find the record that the current code works on
+through `current_message`, at no cost on the record's path.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streams.engine.partition import Item
+    from streams.record import Message
+
+
+class Slot:
+    """One place in which runs follow each other."""
+
+    __slots__ = ("item", "runs", "since", "spent_s")
+
+    def __init__(self) -> None:
+        """Begin idle."""
+        self.item: Item | None = None
+        """The record whose handler is running; None between runs."""
+        self.since = 0.0
+        """Monotonic time at which it started."""
+        self.runs = 0
+        """Handler runs that ended in this slot, ever."""
+        self.spent_s = 0.0
+        """Seconds they took together."""
+
+
+CURRENT: ContextVar[Slot | None] = ContextVar("streams_slot", default=None)
+"""The slot in which the current code runs; set once for each thread or task."""
+
+
+def current_message() -> Message | None:
+    """Give the record that the current code works on; None outside handlers."""
+    slot = CURRENT.get()
+    item = None if slot is None else slot.item
+    return None if item is None else item[0]

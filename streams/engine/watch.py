@@ -1,0 +1,107 @@
+"""Looks after what no record triggers: pauses, stuck handlers, and the view that status and metrics show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from streams.clock import Clock
+from streams.engine.commit import Committer
+from streams.engine.executors.executor import Executor
+from streams.engine.intake import Intake
+from streams.engine.partition import NEVER, PartitionState
+from streams.engine.slot import Slot
+from streams.kafka.consumer import GroupConsumer
+from streams.observer import MemberView, Observer, PartitionView
+
+_REGULATE_EVERY_S: Final = 0.1
+_VIEW_EVERY_S: Final = 1.0
+
+
+class Watch:
+    """Owned by the poll thread."""
+
+    def __init__(
+        self,
+        executors: Mapping[str, Executor],
+        consumer: GroupConsumer,
+        intake: Intake,
+        committer: Committer,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        """Look after a member."""
+        self._executors = executors
+        self._consumer = consumer
+        self._intake = intake
+        self._committer = committer
+        self._clock = clock
+        self._observer = observer
+        self._regulate_at = NEVER
+        self._view_at = NEVER
+        self._told: dict[Slot, float] = {}
+        self._counted: dict[str, tuple[int, float]] = {}
+
+    def look(self, states: Sequence[PartitionState]) -> None:
+        """Do what is due; costs one clock reading when nothing is."""
+        now = self._clock.monotonic()
+        if now >= self._regulate_at:
+            self._regulate_at = now + _REGULATE_EVERY_S
+            self._intake.regulate(self._consumer, states)
+        if now >= self._view_at:
+            self._view_at = now + _VIEW_EVERY_S
+            self._tell_handled()
+            self._observer.viewed(self.view(states, now))
+
+    def view(self, states: Sequence[PartitionState], now: float) -> MemberView:
+        """Give the state of this member."""
+        running = [
+            (executor, slot)
+            for executor in self._executors.values()
+            for slot in executor.slots()
+            if slot.item is not None
+        ]
+        return MemberView(
+            partitions=[self._partition_view(state, now) for state in states],
+            running=len(running),
+            capacity=sum(executor.capacity for executor in self._executors.values()),
+            outstanding=sum(state.outstanding for state in states),
+            outstanding_bytes=sum(state.outstanding_bytes for state in states),
+            stuck=sum(self._tell_stuck(executor, slot, now) for executor, slot in running),
+        )
+
+    def _partition_view(self, state: PartitionState, now: float) -> PartitionView:
+        committed, committed_at, used = self._committer.stored(state.partition)
+        _, high = self._consumer.known_watermarks(state.partition)
+        return PartitionView(
+            partition=state.partition,
+            position=state.ledger.position,
+            committed=committed,
+            high_watermark=high,
+            outstanding=state.outstanding,
+            retrying=state.retrying,
+            behind=state.behind,
+            oldest_ms=state.ledger.oldest_ms,
+            ledger_used=used,
+            commit_age_s=now - committed_at if committed_at > NEVER else 0.0,
+            paused=self._intake.paused.get(state),
+            caught_up=state.has_caught_up,
+        )
+
+    def _tell_stuck(self, executor: Executor, slot: Slot, now: float) -> bool:
+        item, since = slot.item, slot.since
+        if item is None or now - since <= executor.route.timeout_s:
+            return False
+        if self._told.get(slot) != since:
+            self._told[slot] = since
+            self._observer.stuck(item[4].partition, item[0].offset() or 0, now - since)
+        return True
+
+    def _tell_handled(self) -> None:
+        for topic, executor in self._executors.items():
+            runs = sum(slot.runs for slot in executor.slots())
+            spent_s = sum(slot.spent_s for slot in executor.slots())
+            before_runs, before_s = self._counted.get(topic, (0, 0.0))
+            self._counted[topic] = runs, spent_s
+            if runs > before_runs:
+                self._observer.handled(topic, runs - before_runs, spent_s - before_s)

@@ -1,0 +1,307 @@
+"""The group's consumer, as the engine wants it: batches and events in, offsets and snapshots out.
+
+One thread, the poll thread, calls everything here: calls from other threads
+starve while a consumer polls.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
+
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streams.config import Settings
+from streams.errors import BrokerError
+from streams.kafka.message import ERROR
+from streams.kafka.settings import consumer as consumer_settings
+from streams.record import Partition
+
+NOT_STORED: Final = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError._TRANSPORT,  # noqa: SLF001 - the client's own codes begin with an underscore
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001
+        KafkaError._WAIT_COORD,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._DESTROY,  # noqa: SLF001
+    },
+)
+"""Commit errors after which the newest snapshot is simply sent again: nothing was stored, or what was is older."""
+
+_REFUSED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError._AUTHENTICATION,  # noqa: SLF001
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+    },
+)
+
+
+class EndReached(NamedTuple):
+    """The log of *partition* has nothing further; its end is *offset*."""
+
+    partition: Partition
+    offset: int
+
+
+class OutOfRange(NamedTuple):
+    """The broker has no record at the position of *partition*, which now stands still."""
+
+    partition: Partition
+
+
+class ClientTrouble(NamedTuple):
+    """The client reported an error of a broker, a topic or itself."""
+
+    text: str
+    is_fatal: bool
+    """The client can't go on; everything it owned is lost."""
+
+
+Event: TypeAlias = EndReached | OutOfRange | ClientTrouble
+
+
+class Stored(NamedTuple):
+    """What the group has committed for one partition."""
+
+    offset: int | None
+    metadata: str
+
+
+class CommitAnswer(NamedTuple):
+    """The broker's answer to one commit, as far as the client tells it."""
+
+    partition: Partition
+    offset: int
+    metadata: str
+    code: int | None
+    """None where it was stored."""
+    error: str
+
+
+class Rebalances(Protocol):
+    """Hears of changes of ownership, inside `GroupConsumer.poll`."""
+
+    def granted(self, partitions: list[Partition]) -> None:
+        """*partitions* are ours: call `GroupConsumer.assign`."""
+
+    def revoked(self, partitions: list[Partition]) -> None:
+        """*partitions* are asked back: finish, commit, then call `GroupConsumer.unassign`."""
+
+    def lost(self, partitions: list[Partition]) -> None:
+        """*partitions* are another member's already: drop, never commit, then call `GroupConsumer.unassign`."""
+
+
+@dataclass(slots=True)
+class _Failure:
+    error: BaseException | None = None
+
+
+class GroupConsumer:
+    """A member of the group.
+
+    Always true: an exception out of a callback comes out of the `poll` that
+    ran it, whole.
+    """
+
+    def __init__(self, settings: Settings, protocol: str, on_commit: Callable[[CommitAnswer], None]) -> None:
+        """Connect in the background; *on_commit* hears the answers to `commit` inside `poll`."""
+        self._events: list[Event] = []
+        self._failure = _Failure()
+        self._on_commit = on_commit
+        config = consumer_settings(settings, protocol=protocol)
+        config |= {"on_commit": self._committed, "error_cb": self._broker_error}
+        try:
+            self._consumer = Consumer(config, logger=client_log)
+        except KafkaException as error:
+            raise BrokerError(f"the client refuses its settings: {error.args[0].str()}; check the 'kafka' settings") from None
+
+    def subscribe(self, topics: Iterable[str], listener: Rebalances) -> None:
+        """Join the group for *topics*."""
+        guard = self._guard
+        self._consumer.subscribe(
+            list(topics),
+            on_assign=lambda _, partitions: guard(listener.granted, partitions),
+            on_revoke=lambda _, partitions: guard(listener.revoked, partitions),
+            on_lost=lambda _, partitions: guard(listener.lost, partitions),
+        )
+
+    def poll(self, limit: int, timeout_s: float) -> tuple[list[Message], list[Event]]:
+        """Give up to *limit* records, waiting at most *timeout_s* for the first, and what happened meanwhile.
+
+        Callbacks run inside.  One record is awaited, then what has already
+        arrived is taken: `consume(N, t)` would wait for N.
+        """
+        messages = self._consumer.consume(1, timeout_s)
+        if messages and limit > 1:
+            messages += self._consumer.consume(limit - 1, 0)
+        if self._failure.error is not None:
+            error, self._failure.error = self._failure.error, None
+            raise error
+        if messages and any(map(ERROR, messages)):
+            messages = self._sort_out(messages)
+        events, self._events = self._events, []
+        return messages, events
+
+    def committed(self, partitions: list[Partition], timeout_s: float) -> dict[Partition, Stored]:
+        """Read what the group has committed for *partitions*.
+
+        Raises:
+            BrokerError: The coordinator does not answer in time.
+        """
+        try:
+            found = self._consumer.committed([_plain(partition) for partition in partitions], timeout=timeout_s)
+        except KafkaException as error:
+            raise BrokerError(f"the group's committed offsets can't be read: {error.args[0].str()}") from None
+        for stored in found:
+            if stored.error is not None:
+                raise BrokerError(f"the committed offset of {stored.topic}/{stored.partition} can't be read: {stored.error.str()}")
+        return {
+            _name(stored): Stored(stored.offset if stored.offset >= 0 else None, stored.metadata or "") for stored in found
+        }
+
+    def watermarks(self, partition: Partition, timeout_s: float) -> tuple[int, int]:
+        """Ask the broker for the first offset and the end of *partition*.
+
+        Raises:
+            BrokerError: Its leader does not answer in time.
+        """
+        try:
+            low, high = self._consumer.get_watermark_offsets(_plain(partition), timeout=timeout_s)
+        except KafkaException as error:
+            raise BrokerError(f"the offsets of {partition} can't be read: {error.args[0].str()}") from None
+        return low, high
+
+    def known_watermarks(self, partition: Partition) -> tuple[int, int]:
+        """Give what the client last heard of the first offset and the end of *partition*; -1 where nothing."""
+        low, high = self._consumer.get_watermark_offsets(_plain(partition), cached=True)
+        return max(low, -1), max(high, -1)
+
+    def assign(self, starts: Mapping[Partition, int]) -> None:
+        """Begin to read each of *starts* at its offset."""
+        self._consumer.incremental_assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])
+
+    def unassign(self, partitions: Iterable[Partition]) -> None:
+        """Stop reading *partitions*, all of which are assigned."""
+        self._consumer.incremental_unassign([_plain(partition) for partition in partitions])
+
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """Fetch nothing more of *partitions*; what was read ahead is dropped and read again later."""
+        self._consumer.pause([_plain(partition) for partition in partitions])
+
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        """Fetch *partitions* again."""
+        self._consumer.resume([_plain(partition) for partition in partitions])
+
+    def commit(self, partition: Partition, offset: int, metadata: str) -> None:
+        """Send a commit; its answer comes to ``on_commit``."""
+        try:
+            self._consumer.commit(offsets=[_at(partition, offset, metadata)], asynchronous=True)
+        except KafkaException as error:
+            self._on_commit(_answer(partition, offset, metadata, error.args[0]))
+
+    def commit_now(self, partition: Partition, offset: int, metadata: str) -> CommitAnswer:
+        """Commit and wait for the answer: up to the socket's timeout, not longer."""
+        try:
+            self._consumer.commit(offsets=[_at(partition, offset, metadata)], asynchronous=False)
+        except KafkaException as error:
+            return _answer(partition, offset, metadata, error.args[0])
+        return _answer(partition, offset, metadata, None)
+
+    def partitions_of(self, topic: str, timeout_s: float) -> list[Partition]:
+        """List the partitions of *topic* as the broker has them now."""
+        try:
+            found = self._consumer.list_topics(topic, timeout=timeout_s).topics[topic]
+        except KafkaException as error:
+            raise BrokerError(f"the partitions of {topic} can't be read: {error.args[0].str()}") from None
+        return [Partition(topic, number) for number in sorted(found.partitions)]
+
+    def close(self, timeout_s: float) -> bool:
+        """Leave the group; False where the client did not manage to in time and was left behind."""
+        closer = threading.Thread(target=self._consumer.close, name="streams-close", daemon=True)
+        closer.start()
+        closer.join(timeout_s)
+        return not closer.is_alive()
+
+    def _guard(self, listener: Callable[[list[Partition]], None], partitions: list[TopicPartition]) -> None:
+        try:
+            listener([_name(partition) for partition in partitions])
+        except BaseException as error:  # noqa: BLE001 - the client would turn it into something that nothing catches
+            self._failure.error = error
+
+    def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        try:
+            for one in partitions:
+                self._on_commit(_answer(_name(one), one.offset, one.metadata or "", one.error or error))
+        except BaseException as failure:  # noqa: BLE001 - as above
+            self._failure.error = failure
+
+    def _broker_error(self, error: KafkaError) -> None:
+        self._events.append(ClientTrouble(error.str(), is_fatal=error.fatal() or error.code() in _REFUSED))
+
+    def _sort_out(self, messages: list[Message]) -> list[Message]:
+        records = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(message)
+            else:
+                self._events.append(_event(message, error))
+        return records
+
+
+class _ClientLog:
+    """Takes the client's log lines; what matters of them arrives as errors and events too."""
+
+    def log(self, level: int, text: str, *arguments: Any) -> None:  # noqa: ANN401 - as logging.Logger.log
+        logging.getLogger("streams.kafka.client").log(min(level, logging.DEBUG), text, *arguments)
+
+
+client_log: Any = _ClientLog()
+
+
+def _event(message: Message, error: KafkaError) -> Event:
+    partition = Partition(message.topic() or "", -1 if message.partition() is None else cast("int", message.partition()))
+    code = error.code()
+    if code == KafkaError._PARTITION_EOF:  # noqa: SLF001
+        return EndReached(partition, cast("int", message.offset()))
+    if code == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+        return OutOfRange(partition)
+    place = f"{partition}: " if partition.number >= 0 else f"{partition.topic}: " if partition.topic else ""
+    return ClientTrouble(
+        f"{place}{error.str()}",
+        is_fatal=error.fatal() or code == KafkaError._FATAL or code in _REFUSED,  # noqa: SLF001
+    )
+
+
+def _answer(partition: Partition, offset: int, metadata: str, error: KafkaError | None) -> CommitAnswer:
+    if error is None:
+        return CommitAnswer(partition, offset, metadata, None, "")
+    return CommitAnswer(partition, offset, metadata, error.code(), error.name())
+
+
+def _at(partition: Partition, offset: int, metadata: str) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.number, offset, metadata=metadata)
+
+
+def _plain(partition: Partition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.number, OFFSET_INVALID)
+
+
+def _name(partition: TopicPartition) -> Partition:
+    return Partition(partition.topic, partition.partition)

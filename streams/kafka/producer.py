@@ -1,0 +1,101 @@
+"""The engine's own producer: idempotent, acknowledged by all in-sync replicas, polled by the poll thread alone.
+
+A user's `flush()` on a shared producer would run our callbacks in a handler's
+thread; this one nobody else touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streams.config import Settings
+from streams.errors import BrokerError
+from streams.kafka.consumer import client_log
+from streams.kafka.settings import producer as producer_settings
+from streams.record import Headers
+
+Fate: TypeAlias = Literal["stored", "refused", "unknown"]
+
+_REFUSED: Final = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.INVALID_RECORD,
+        KafkaError._PURGE_QUEUE,  # noqa: SLF001 - the client's own codes begin with an underscore
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    },
+)
+"""Errors after which it is certain that no broker has the record; the last two: there is no place that could hold it."""
+
+
+class Delivery(NamedTuple):
+    """What became of one produced record."""
+
+    fate: Fate
+    offset: int
+    error: str
+
+
+class EngineProducer:
+    """Produces copies and sends.
+
+    Owned by the poll thread; `acknowledge` runs callbacks on it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect in the background."""
+        try:
+            self._producer = Producer(producer_settings(settings), logger=client_log)
+        except KafkaException as error:
+            raise BrokerError(f"the client refuses its settings: {error.args[0].str()}; check the 'kafka' settings") from None
+
+    def produce(  # noqa: PLR0913 - the parts of a record
+        self,
+        topic: str,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        done: Callable[[Delivery], None],
+    ) -> bool:
+        """Queue one record; *done* hears its fate inside a later `acknowledge`.
+
+        Gives False, with nothing queued, where the client's queue is full.
+        """
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            done(_delivery(error, message))
+
+        place = {} if partition is None else {"partition": partition}
+        try:
+            self._producer.produce(topic, value, key, on_delivery=delivered, headers=cast("list", headers), **place)  # type: ignore[arg-type, type-arg]
+        except BufferError:
+            return False
+        except KafkaException as error:
+            done(Delivery("refused", -1, error.args[0].name()))
+        return True
+
+    def acknowledge(self, timeout_s: float = 0) -> None:
+        """Run the callbacks of what the broker has answered."""
+        self._producer.poll(timeout_s)
+
+    def push(self, timeout_s: float) -> int:
+        """Send what is queued and wait for its answers; give how many are still missing."""
+        return self._producer.flush(timeout_s)
+
+    def purge(self) -> None:
+        """Forget what is queued; what is on its way stays unknown."""
+        self._producer.purge(in_queue=True, in_flight=False, blocking=False)
+        self._producer.poll(0)
+
+
+def _delivery(error: KafkaError | None, message: Message) -> Delivery:
+    if error is None:
+        offset = message.offset()
+        return Delivery("stored", -1 if offset is None else offset, "")
+    return Delivery("refused" if error.code() in _REFUSED else "unknown", -1, error.name())
