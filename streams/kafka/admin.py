@@ -8,11 +8,11 @@ within a time, and every error is one that a person can act on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from time import monotonic
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -21,6 +21,8 @@ from streams.config import Settings
 from streams.errors import BrokerError
 from streams.kafka import faults
 from streams.kafka.settings import connection
+
+Key = TypeVar("Key")
 
 _LOG: Final = logging.getLogger("streams.kafka.client")
 _LOG.addHandler(logging.NullHandler())
@@ -119,6 +121,21 @@ class Admin:
                 self._reached = True
                 return answer
 
+    def ask_each(self, question: Callable[[], Mapping[Key, Future[Any]]], doing: str) -> dict[Key, Any]:
+        """Ask one question about several things; an answer may be the client's exception.
+
+        Asked anew as a whole while one of them is only not ready yet.
+
+        Raises:
+            BrokerError: The broker could not be reached or did not answer in time.
+        """
+        end = monotonic() + self.timeout_s
+        while True:
+            answers = {key: self._settle(future, doing, end) for key, future in question().items()}
+            if monotonic() > end or not any(_is_passing(answer) for answer in answers.values()):
+                return answers
+            self.client.poll(_AGAIN_S)
+
     def fault(self, error: KafkaException, doing: str, *, topic: str = "") -> BrokerError:
         """Put the client's *error* into words."""
         inner = faults.client_error(error)
@@ -128,10 +145,22 @@ class Admin:
             return self._silence(doing)
         return faults.fault(inner, doing=doing, settings=self.settings, topic=topic)
 
+    def _settle(self, future: Future[Any], doing: str, end: float) -> Any:
+        try:
+            answer = self._wait(future, doing, end)
+        except KafkaException as error:
+            inner = faults.client_error(error)
+            if inner is not None and inner.code() in faults.UNREACHABLE:
+                raise self._silence(doing) from error
+            return error
+        self._reached = True
+        return answer
+
     def _wait(self, future: Future[Any], doing: str, end: float) -> Any:
         hopeless = min(end, monotonic() + _REFUSED_S)
         while not future.done():
-            self.client.poll(_STEP_S)
+            wait([future], timeout=_STEP_S)
+            self.client.poll(0)
             if self._refusal is not None:
                 raise faults.fault(self._refusal, doing=doing, settings=self.settings)
             if monotonic() > (hopeless if self._is_down and not self._reached else end):
@@ -165,8 +194,8 @@ class Admin:
             self._heard = error
 
 
-def _is_passing(error: KafkaException) -> bool:
-    inner = faults.client_error(error)
+def _is_passing(answer: object) -> bool:
+    inner = faults.client_error(answer) if isinstance(answer, KafkaException) else None
     return inner is not None and inner.code() in _PASSING
 
 

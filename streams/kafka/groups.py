@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from confluent_kafka import ConsumerGroupState, ConsumerGroupType
-from confluent_kafka.admin._group import ConsumerGroupDescription, MemberDescription
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types do not mark them as public
+    ConsumerGroupDescription,
+    MemberDescription,
+)
 
 from streams.errors import BrokerError
 from streams.kafka.admin import Admin

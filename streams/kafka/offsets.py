@@ -1,0 +1,142 @@
+"""Offsets: where a partition begins and ends, where a time is in it, and how far a group has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # its types do not mark it as public
+
+from streams.errors import CommitError
+from streams.kafka import faults
+from streams.kafka.admin import Admin
+from streams.kafka.groups import describe_group, require_stopped
+from streams.record import Partition
+
+_AT_ONCE: Final = 500
+_EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class Watermarks:
+    """Where one partition begins and ends."""
+
+    low: int
+    """The oldest offset that is still there."""
+    high: int
+    """The offset that the next record will have."""
+
+    @property
+    def span(self) -> int:
+        """Offsets between the two; more than records where compaction or transactions left gaps."""
+        return self.high - self.low
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a group committed for one partition."""
+
+    offset: int
+    metadata: str = ""
+
+
+def watermarks(admin: Admin, partitions: Iterable[Partition]) -> dict[Partition, Watermarks]:
+    """Give begin and end of each of *partitions*.
+
+    Raises:
+        TopicError: One of them does not exist.
+    """
+    asked = list(partitions)
+    low = _list_offsets(admin, asked, _EARLIEST)
+    high = _list_offsets(admin, asked, _LATEST)
+    return {place: Watermarks(low[place], high[place]) for place in asked}
+
+
+def offsets_at(admin: Admin, partitions: Iterable[Partition], time_ms: int) -> dict[Partition, int]:
+    """Give the first offset of each partition whose record is of *time_ms* or later; the end where none is.
+
+    Args:
+        admin: The connection.
+        partitions: Which.
+        time_ms: Milliseconds since 1970-01-01 UTC.
+    """
+    asked = list(partitions)
+    found = _list_offsets(admin, asked, OffsetSpec.for_timestamp(time_ms))
+    late = [place for place, offset in found.items() if offset < 0]
+    return found | _list_offsets(admin, late, _LATEST)
+
+
+def committed(admin: Admin, group: str) -> dict[Partition, Committed]:
+    """Give everything that *group* has committed; nothing for a group that does not exist.
+
+    Raises:
+        BrokerError: The broker does not tell a partition's offset.
+    """
+    doing = f"reading the offsets of group {group!r}"
+    request = [ConsumerGroupTopicPartitions(group)]
+
+    def question() -> Any:
+        return admin.client.list_consumer_group_offsets(request, request_timeout=admin.timeout_s)[group]
+
+    found = {}
+    for place in admin.ask(question, doing).topic_partitions:
+        if place.error is not None:
+            raise faults.fault(place.error, doing=doing, settings=admin.settings, topic=place.topic)
+        if place.offset >= 0:
+            found[Partition(place.topic, place.partition)] = Committed(place.offset, place.metadata or "")
+    return found
+
+
+def commit_for_stopped(admin: Admin, group: str, offsets: Mapping[Partition, Committed]) -> None:
+    """Write offsets with their metadata for a group that has no members.
+
+    Raises:
+        BrokerError: It has members; nothing was written.
+        CommitError: Some were refused; names each one.
+    """
+    require_stopped(describe_group(admin, group))
+    places = [TopicPartition(*place, at.offset, at.metadata) for place, at in offsets.items()]
+    refused: list[str] = []
+    for part in _parts(places):
+        refused += _commit(admin, group, part)
+    if refused:
+        raise CommitError(
+            f"offsets of group {group!r} were refused for {len(refused)} of {len(places)} partition(s):"
+            f" {', '.join(refused)}; what is not named here was written."
+            " UNKNOWN_MEMBER_ID means that a member started meanwhile: stop it, then repeat.",
+        )
+
+
+def _commit(admin: Admin, group: str, places: Sequence[TopicPartition]) -> list[str]:
+    """Write *places*, and name those that were refused."""
+    request = [ConsumerGroupTopicPartitions(group, list(places))]
+
+    def question() -> Any:
+        return admin.client.alter_consumer_group_offsets(request, request_timeout=admin.timeout_s)[group]
+
+    answered = admin.ask(question, f"writing the offsets of group {group!r}").topic_partitions
+    return [f"{place.topic}/{place.partition} {place.error.name()}" for place in answered if place.error is not None]
+
+
+def _list_offsets(admin: Admin, partitions: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+    doing = "looking up offsets"
+    if not partitions:
+        return {}
+
+    def question() -> Any:
+        return admin.client.list_offsets({TopicPartition(*place): spec for place in partitions})
+
+    found = {}
+    for place, answer in admin.ask_each(question, doing).items():
+        if isinstance(answer, KafkaException):
+            raise admin.fault(answer, doing, topic=place.topic)
+        found[Partition(place.topic, place.partition)] = answer.offset
+    return found
+
+
+def _parts(places: Sequence[TopicPartition]) -> Iterator[Sequence[TopicPartition]]:
+    """Cut a commit: one request is stored as one batch, whose size the broker bounds."""
+    return (places[start : start + _AT_ONCE] for start in range(0, len(places), _AT_ONCE))

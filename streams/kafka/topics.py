@@ -1,0 +1,177 @@
+"""Topics as the cluster has them: looked up, made, widened, set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from time import monotonic
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types do not mark them as public
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+    TopicDescription,
+)
+from confluent_kafka.cimpl import NewPartitions
+from confluent_kafka.cimpl import NewTopic as ClientNewTopic
+
+from streams.errors import BrokerError, TopicError
+from streams.kafka import faults
+from streams.kafka.admin import Admin
+from streams.kafka.shape import NewTopic, Topic
+
+_LOOKING: Final = "looking up topics"
+
+
+def list_topics(admin: Admin) -> list[str]:
+    """Name every topic that this user may see; the cluster's own (`__consumer_offsets`) are left out."""
+    admin.ask(partial(admin.client.describe_cluster, request_timeout=admin.timeout_s), "listing the topics")
+    try:
+        found = admin.client.list_topics(timeout=admin.timeout_s).topics
+    except KafkaException as error:
+        raise admin.fault(error, "listing the topics") from error
+    return sorted(name for name in found if not name.startswith("__"))
+
+
+def find_topics(admin: Admin, names: Iterable[str], *, with_config: bool = False) -> dict[str, Topic]:
+    """Look up those of *names* that exist; the others are not in the answer.
+
+    Args:
+        admin: The connection.
+        names: Topics.
+        with_config: Their settings too; takes the right to describe them.
+    """
+    asked = sorted(set(names))
+    if not asked:
+        return {}
+    answers = admin.ask_each(lambda: admin.client.describe_topics(TopicCollection(asked)), _LOOKING)
+    found = {name: answer for name, answer in answers.items() if not _is_absent(answer)}
+    for name, answer in found.items():
+        if isinstance(answer, KafkaException):
+            raise admin.fault(answer, _LOOKING, topic=name)
+    configs = topic_configs(admin, found) if with_config else {}
+    return {name: _topic(answer, configs.get(name, {})) for name, answer in found.items()}
+
+
+def require_topics(admin: Admin, names: Iterable[str], *, with_config: bool = False) -> dict[str, Topic]:
+    """Look up *names*, all of which must exist.
+
+    Raises:
+        TopicError: One does not; says how to make it.
+    """
+    asked = list(names)
+    found = find_topics(admin, asked, with_config=with_config)
+    for name in asked:
+        if name not in found:
+            raise faults.unknown_topic(name, admin.settings)
+    return found
+
+
+def topic_configs(admin: Admin, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Give every setting in force of topics that exist."""
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in sorted(set(names))]
+    if not asked:
+        return {}
+    doing = "reading the settings of topics"
+    answers = admin.ask_each(lambda: admin.client.describe_configs(asked, request_timeout=admin.timeout_s), doing)
+    configs = {}
+    for resource, answer in answers.items():
+        if isinstance(answer, KafkaException):
+            raise admin.fault(answer, doing, topic=resource.name)
+        configs[resource.name] = {name: entry.value for name, entry in answer.items() if entry.value is not None}
+    return configs
+
+
+def create_topics(admin: Admin, wanted: Sequence[NewTopic]) -> None:
+    """Make topics; each can be written and read when this returns.
+
+    Raises:
+        TopicError: One exists already, or the broker refuses its name or a setting.
+    """
+    for topic in wanted:
+        new = ClientNewTopic(topic.name, topic.partitions, topic.replication, config=dict(topic.config))
+        _change(admin, topic.name, "making", partial(admin.client.create_topics, [new]))
+    _await_leaders(admin, [topic.name for topic in wanted])
+
+
+def add_partitions(admin: Admin, name: str, total: int) -> None:
+    """Widen topic *name* to *total* partitions.
+
+    Raises:
+        TopicError: The broker refuses.
+    """
+    _change(admin, name, "widening", partial(admin.client.create_partitions, [NewPartitions(name, total)]))
+    _await_leaders(admin, [name])
+
+
+def set_config(admin: Admin, name: str, config: Mapping[str, str]) -> None:
+    """Change settings of topic *name*; those not named stay.
+
+    Raises:
+        TopicError: The broker refuses.
+    """
+    entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()]
+    resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+    _change(admin, name, "setting", partial(admin.client.incremental_alter_configs, [resource]))
+
+
+def _change(admin: Admin, name: str, verb: str, change: Callable[..., Mapping[Any, Future[Any]]]) -> None:
+    doing = f"{verb} topic {name!r}"
+    try:
+        admin.answer(lambda: next(iter(change(request_timeout=admin.timeout_s).values())), doing)
+    except KafkaException as error:
+        inner = faults.client_error(error)
+        if inner is not None and inner.code() in _REFUSALS:
+            raise TopicError(name, f"{admin.settings.bootstrap} refuses, while {doing}: {inner.str()}") from error
+        raise admin.fault(error, doing, topic=name) from error
+
+
+def _await_leaders(admin: Admin, names: Sequence[str]) -> None:
+    end = monotonic() + admin.timeout_s
+    while True:
+        found = find_topics(admin, names)
+        waiting = [name for name in names if name not in found or found[name].offline]
+        if not waiting:
+            return
+        if monotonic() > end:
+            raise BrokerError(
+                f"made, but not usable after {admin.timeout_s:g} s: {', '.join(waiting)}. Some partitions have no"
+                f" leader yet; look again with: streams topics describe {waiting[0]}",
+            )
+        admin.client.poll(0.05)
+
+
+def _is_absent(answer: object) -> bool:
+    error = faults.client_error(answer) if isinstance(answer, KafkaException) else None
+    return error is not None and faults.is_unknown_topic(error)
+
+
+def _topic(described: TopicDescription, config: Mapping[str, str]) -> Topic:
+    parts = described.partitions
+    return Topic(
+        name=described.name,
+        topic_id=str(described.topic_id),
+        partitions=len(parts),
+        replication=min((len(part.replicas) for part in parts), default=0),
+        config=config,
+        is_internal=described.is_internal,
+        offline=tuple(part.id for part in parts if part.leader.id < 0),
+    )
+
+
+_REFUSALS: Final = frozenset(
+    {
+        KafkaError.TOPIC_ALREADY_EXISTS,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.INVALID_CONFIG,
+        KafkaError.INVALID_PARTITIONS,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        KafkaError.INVALID_REQUEST,
+        KafkaError.POLICY_VIOLATION,
+    },
+)
+"""What the broker holds against the topic itself; its text says what."""
