@@ -20,7 +20,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast, get_args
 import msgspec
 import orjson
 
-from streams.errors import DecodeError, UsageError
+from streams.errors import DecodeError, RecordError, UsageError
 
 T = TypeVar("T")
 
@@ -84,6 +84,9 @@ class RecordCodec(Generic[T]):
     raw_encode: Callable[[T], bytes]
     """The bare writer."""
 
+    is_plain: bool = False
+    """The values are JSON as it was parsed, nothing made of it."""
+
     def decode(self, data: bytes) -> T:
         """Give the value of *data*.
 
@@ -108,9 +111,9 @@ class RecordCodec(Generic[T]):
         except (TypeError, ValueError) as error:
             raise _unwritable(value, error) from error
 
-    def explain(self, error: Exception, data: bytes) -> DecodeError:
+    def explain(self, error: Exception, data: bytes) -> RecordError:
         """Say why `raw_decode` raised *error* for *data*, showing at most 80 characters of it."""
-        if isinstance(error, DecodeError):
+        if isinstance(error, RecordError):
             return error
         return DecodeError(f"not {self.expects}: {_reason(error, data)}; {len(data)} bytes: {excerpt(data)}")
 
@@ -211,8 +214,9 @@ def _mentions_pydantic(annotation: Any) -> bool:
     return hasattr(annotation, "__pydantic_validator__") or any(map(_mentions_pydantic, get_args(annotation)))
 
 
-def _json(annotation: Any, expects: str, write: Callable[[Any], bytes]) -> RecordCodec[Any]:
-    return RecordCodec(expects, JSON, msgspec.json.Decoder(annotation).decode, write)
+def _json(annotation: Any, expects: str) -> RecordCodec[Any]:
+    is_plain = annotation in (Any, dict, list, dict[str, Any], list[Any])
+    return RecordCodec(expects, JSON, msgspec.json.Decoder(annotation).decode, dumps, is_plain)
 
 
 def _typed(annotation: Any) -> RecordCodec[Any]:
@@ -220,7 +224,7 @@ def _typed(annotation: Any) -> RecordCodec[Any]:
         raise _unreadable(annotation, TypeError("a record's value is bytes"))
     try:
         msgspec.json.schema(annotation)  # raises for a type that could never be read, wherever it is nested
-        return _json(annotation, f"JSON for {_name(annotation)}", dumps)
+        return _json(annotation, f"JSON for {_name(annotation)}")
     except (TypeError, ValueError, NameError) as error:
         raise _unreadable(annotation, error) from error
 
@@ -318,4 +322,4 @@ def _at(steps: tuple[str | int, ...]) -> str:
 
 _IDENTITY: RecordCodec[bytes] = RecordCodec("bytes", BYTES, None, _bytes)
 _UTF8: RecordCodec[str] = RecordCodec("UTF-8 text", TEXT, bytes.decode, str.encode)
-_ANY: RecordCodec[Any] = _json(Any, "JSON", dumps)
+_ANY: RecordCodec[Any] = _json(Any, "JSON")
