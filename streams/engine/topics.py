@@ -103,7 +103,7 @@ def _partition_faults(existing: Topic, wanted: ChainTopic) -> Iterator[str]:
         )
     elif has > needs:
         yield (
-            f"topic {wanted.name} has {has} partition(s), its source {wanted.source} has {needs}, and a topic can't lose"
+            f"topic {wanted.name} has {has} partition(s), its source {wanted.source} has {needs}. A topic can't lose"
             f" partitions. When nothing in it is needed, delete it and make it anew: {make_command(wanted)}"
         )
 
