@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -49,6 +50,16 @@ class Kafka:
     def admin(self) -> AdminClient:
         """An administrator's client."""
         return AdminClient(self.client())
+
+    def write(self, topic: str, value: bytes = b"value", key: bytes | None = None) -> int:
+        """Write one record, wait for its acknowledgement and give back its offset."""
+        offsets: list[int | None] = []
+        producer = Producer(self.client())
+        producer.produce(topic, value, key, on_delivery=lambda _error, message: offsets.append(message.offset()))
+        producer.flush(30)
+        assert offsets, f"{topic} did not acknowledge a record within 30 s"
+        assert offsets[0] is not None, f"{topic} refused a record"
+        return offsets[0]
 
 
 @dataclass

@@ -21,7 +21,6 @@ from streams.kafka.probe import await_broker
 _READY_WITHIN_S = 90.0
 _PORT_ATTEMPTS = 5
 _GUARD_STOP_S = 2.0
-_PORT_IS_TAKEN = "Address already in use"
 
 
 def tell_nobody(step: str) -> None:
@@ -66,9 +65,15 @@ class DevCluster:
             BrokerError: The jars can't be had, or a broker did not come up.
         """
         cluster = cls(data, say=say)
-        cluster.folder.prepare()
-        with cluster.folder.locked():
-            cluster._bring_up(brokers, lives_with)
+        try:
+            cluster.folder.prepare()
+            with cluster.folder.locked():
+                cluster._bring_up(brokers, lives_with)
+        except OSError as failure:
+            raise UsageError(
+                f"No cluster can be started in {cluster.folder.path}: {failure}. Nothing runs there. "
+                "Make room or give rights, or name another folder with --data."
+            ) from failure
         return cluster
 
     @property
@@ -126,6 +131,17 @@ class DevCluster:
         with self.folder.locked():
             return self._end()
 
+    def throw_away(self) -> None:
+        """End it and remove its records; a folder that is not a cluster's is refused.
+
+        Raises:
+            UsageError: Somebody else's files are in the folder.
+        """
+        self.folder.prepare()
+        with self.folder.locked():
+            self._end()
+            self.folder.clear()
+
     @cached_property
     def _runtime(self) -> Runtime:
         return Runtime.find(self._say)
@@ -135,7 +151,7 @@ class DevCluster:
         held = len(roster.brokers) if roster else 0
         if count is not None and held not in {0, count}:
             raise UsageError(
-                f"{self.folder.path} holds a cluster of {held} broker(s), not of {count}; nothing was changed. "
+                f"{self.folder.path} holds a cluster of {held}, not of {count}; nothing was changed. "
                 "Name another folder with --data, or throw its records away with --fresh."
             )
         if self.is_running:
@@ -146,13 +162,14 @@ class DevCluster:
     def _start_all(self, roster: Roster, lives_with: Process | None) -> None:
         """Start every broker; ports that were taken in the meantime are chosen again."""
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            self.folder.write(roster if attempt == 1 and _ports_are_free(roster) else _on_free_ports(roster))
+            self.folder.write(roster)
+            if not self._ports_are_free():
+                self.folder.write(_on_free_ports(roster))
             try:
                 self._start_once(lives_with)
             except BrokerError:
-                words = "".join(broker.last_words() for broker in self.brokers)
                 self._end()
-                if _PORT_IS_TAKEN not in words or attempt == _PORT_ATTEMPTS:
+                if self._ports_are_free() or attempt == _PORT_ATTEMPTS:
                     raise
             except BaseException:
                 self._end()
@@ -162,7 +179,7 @@ class DevCluster:
 
     def _start_once(self, lives_with: Process | None) -> None:
         brokers = self.brokers
-        self._say(f"preparing {len(brokers)} broker(s) in {self.folder.path}")
+        self._say(f"preparing a cluster of {len(brokers)} in {self.folder.path}")
         _ = self._runtime  # found once, before several threads ask for it
         with ThreadPoolExecutor(len(brokers)) as threads:
             list(threads.map(Broker.configure, brokers))
@@ -172,6 +189,11 @@ class DevCluster:
         for broker in brokers:
             broker.start()
         self.await_answer()
+
+    def _ports_are_free(self) -> bool:
+        roster = self.folder.roster()
+        members = roster.brokers if roster else ()
+        return all(is_free(port) for one in members for port in (one.port, one.controller_port))
 
     def _check_alive(self) -> None:
         for broker in self.brokers:
@@ -195,7 +217,7 @@ class DevCluster:
         """Have the brokers ended when *watched* is gone."""
         roster_file = str(self.folder.roster_file)
         command = [sys.executable, "-I", "-S", process.__file__, str(watched.pid), watched.birth, roster_file]
-        guard = process.spawn(command, output=self.folder.path / "node-guard.log")
+        guard = process.spawn(command, output=self.folder.path / "guard.log")
         if roster := self.folder.roster():
             self.folder.write(replace(roster, guard=guard))
 
@@ -210,10 +232,6 @@ def running_bootstrap(data: Path | None = None) -> str | None:
 def _new_roster(count: int) -> Roster:
     members = (Member(node, port=0, controller_port=0) for node in range(1, count + 1))
     return _on_free_ports(Roster(new_cluster_id(), tuple(members)))
-
-
-def _ports_are_free(roster: Roster) -> bool:
-    return all(is_free(port) for one in roster.brokers for port in (one.port, one.controller_port))
 
 
 def _on_free_ports(roster: Roster) -> Roster:

@@ -87,7 +87,7 @@ class DataFolder:
 
     @property
     def roster_file(self) -> Path:
-        """Its presence marks the folder as ours."""
+        """Where `roster` and `write` keep it."""
         return self.path / "cluster.json"
 
     def node(self, number: int) -> Path:
@@ -109,67 +109,65 @@ class DataFolder:
             log.replace(log.with_suffix(".log.1"))
 
     def prepare(self) -> None:
-        """Make the folder, or see that it is ours and can be written.
+        """Make the folder, or see that it is ours.
 
         Raises:
-            UsageError: It can't be written, or somebody else's files are in it.
+            UsageError: Somebody else's files are in it.
+            OSError: It can't be made.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / "lock").touch()
-        except OSError as failure:
-            raise _unwritable(self.path, failure) from failure
-        strangers = [found.name for found in self.path.iterdir() if found.name != "lock"]
-        if strangers and not self.roster_file.exists():
-            text = (
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not self._lock.exists() and (strangers := [found.name for found in self.path.iterdir()]):
+            raise UsageError(
                 f"{self.path} holds files that are not of a development cluster ({min(strangers)}). "
-                "Nothing was started. Name an empty folder with --data."
+                "Nothing was changed. Name an empty folder with --data."
             )
-            raise UsageError(text)
+        self._lock.touch()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder, so that only one starts or ends its cluster at a time."""
-        with (self.path / "lock").open("w") as lock:
+        """Hold the folder, so that only one process at a time starts or ends its cluster."""
+        with self._lock.open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def roster(self) -> Roster | None:
-        """Who runs here; None when no cluster was ever started."""
-        try:
-            noted = json.loads(self.roster_file.read_text())
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        brokers = tuple(Member(**one | {"process": _process(one["process"])}) for one in noted["brokers"])
-        return Roster(noted["cluster_id"], brokers, _process(noted["guard"]))
-
-    def write(self, roster: Roster) -> None:
-        """Note who runs here.
+        """Who runs here; None when no cluster was ever started.
 
         Raises:
-            UsageError: The folder can't be written.
+            UsageError: The roster can't be read.
         """
-        draft = self.roster_file.with_suffix(f".{os.getpid()}")
         try:
-            draft.write_text(json.dumps(asdict(roster), indent=2))
-            draft.replace(self.roster_file)
-        except OSError as failure:
-            raise _unwritable(self.path, failure) from failure
+            return _roster(json.loads(self.roster_file.read_text()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, KeyError, TypeError) as failure:
+            raise UsageError(
+                f"{self.roster_file} is not what was written there ({failure!r}); nothing was changed. "
+                "Throw this cluster away with: streams dev up --fresh"
+            ) from failure
+
+    def write(self, roster: Roster) -> None:
+        """Note who runs here."""
+        draft = self.roster_file.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps(asdict(roster), indent=2))
+        draft.replace(self.roster_file)
 
     def clear(self) -> None:
-        """Remove the records and the roster, and nothing that isn't ours."""
+        """Remove the records, the logs and the roster, and nothing else."""
         for node in self.path.glob("node-*"):
             shutil.rmtree(node)
         self.roster_file.unlink(missing_ok=True)
 
+    @property
+    def _lock(self) -> Path:
+        """Held by who starts or ends the cluster; its presence marks the folder as ours."""
+        return self.path / "cluster.lock"
+
+
+def _roster(noted: dict[str, Any]) -> Roster:
+    brokers = tuple(Member(**one | {"process": _process(one["process"])}) for one in noted["brokers"])
+    return Roster(noted["cluster_id"], brokers, _process(noted["guard"]))
+
 
 def _process(noted: dict[str, Any] | None) -> Process | None:
     return Process(**noted) if noted else None
-
-
-def _unwritable(path: Path, failure: OSError) -> UsageError:
-    text = (
-        f"The data folder {path} can't be written: {failure.strerror}. Nothing was started. "
-        "Name another with --data, or set XDG_STATE_HOME."
-    )
-    return UsageError(text)

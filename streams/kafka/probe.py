@@ -40,8 +40,9 @@ def await_broker(
     while _members(admin) < brokers:
         between_tries()
         if time.monotonic() > give_up:
-            text = f"No answer from {brokers} broker(s) at {bootstrap} within {deadline_s:.0f} s. Are they running?"
-            raise BrokerError(text)
+            raise BrokerError(
+                f"No answer from {brokers} broker(s) at {bootstrap} within {deadline_s:g} s. Are they running?"
+            )
         time.sleep(_PAUSE_S)
 
 
