@@ -1,0 +1,87 @@
+"""What commands print: a table for people, or one JSON document for machines.
+
+Results go to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+import orjson
+
+_WIDE: Final = 200
+_ESCAPED: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+
+
+def print_json(document: object) -> None:
+    """Print *document* as the one thing on standard output."""
+    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+    """Print *rows*; columns whose name begins with ``#`` are numbers and stand to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else _WIDE)
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for name in columns:
+        table.add_column(name.removeprefix("#"), justify="right" if name.startswith("#") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(cell, row))
+    console.print(table)
+
+
+def cell(value: object) -> str:
+    """Give *value* as a table shows it: numbers in groups of three, nothing as a dash, control characters escaped."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return plain(str(value))
+
+
+def plain(text: str) -> str:
+    """Give *text* with everything escaped that would make a terminal do something."""
+    return text.translate(_ESCAPED)
+
+
+def say(text: str) -> None:
+    """Tell the person, beside the result."""
+    click.echo(text, err=True)
+
+
+def time_of(timestamp_ms: int) -> str | None:
+    """Give a Kafka timestamp as ISO 8601 in UTC; None where there is none."""
+    if timestamp_ms < 0:
+        return None
+    return datetime.fromtimestamp(timestamp_ms / 1000, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def age(seconds: float | None) -> str:
+    """Give a span as a person says it."""
+    if seconds is None:
+        return "-"
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def readable(data: bytes | None) -> Any:
+    """Give *data* as text where it is UTF-8, else as ``hex:...``; None stays None."""
+    if data is None:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return f"hex:{data.hex()}"
