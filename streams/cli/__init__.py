@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import click
 
+from streams.cli.output import Failure, Misuse
 from streams.errors import StreamsError, UsageError
 
 COMMANDS: Final = {
@@ -27,16 +28,6 @@ COMMANDS: Final = {
     "schemas": "Check the contracts of events.",
 }
 """Name to the one line that ``streams --help`` shows; the command stands in the file of that name."""
-
-
-class Failure(click.ClickException):
-    """The work failed: its text goes to standard error, 1 to the shell."""
-
-
-class Misuse(click.ClickException):
-    """The command was not understood, or asks for what can't be: 2 to the shell."""
-
-    exit_code = 2
 
 
 class Commands(click.Group):

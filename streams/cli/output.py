@@ -17,6 +17,16 @@ _WIDE: Final = 200
 _ESCAPED: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
 
+class Failure(click.ClickException):
+    """The work failed: its text goes to standard error, 1 to the shell."""
+
+
+class Misuse(click.ClickException):
+    """The command was not understood, or asks for what can't be: 2 to the shell."""
+
+    exit_code = 2
+
+
 def print_json(document: object) -> None:
     """Print *document* as the one thing on standard output."""
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str))

@@ -16,6 +16,7 @@ from streams.kafka.shape import NewTopic, Topic
 HEADROOM_BYTES: Final = 64 * 1024
 """What a copy may be larger than its source record: the headers that tell where it came from and why."""
 
+_DLQ: Final = ".dlq"
 _NAME_LIMIT: Final = 249
 _DEFAULT_MAX_BYTES: Final = 1_048_588
 _AT_LEAST: Final = frozenset({"max.message.bytes"})
@@ -50,6 +51,16 @@ def chain_topics(source: Topic, group: str) -> list[ChainTopic]:
     }
     name = dlq_topic(source.name, group)
     return [ChainTopic(name, source.name, group, source.partitions, source.replication, config)]
+
+
+def chain_names(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Find the dead-letter topics among *names*: name to source and group.
+
+    Only by their names: the group is what stands between an existing source
+    and the end.  Where two sources fit, the longer one counts.
+    """
+    known = set(names)
+    return {name: pair for name in known if name.endswith(_DLQ) and (pair := _split(name, known)) is not None}
 
 
 def missing(existing: Mapping[str, Topic], wanted: Iterable[ChainTopic]) -> list[ChainTopic]:
@@ -92,6 +103,15 @@ def make_command(wanted: ChainTopic) -> str:
 def mend_command(wanted: ChainTopic) -> str:
     """Give the command that changes what exists into *wanted*."""
     return f"streams topics check {wanted.source} --group {wanted.group} --fix"
+
+
+def _split(name: str, known: set[str]) -> tuple[str, str] | None:
+    parts = name.removesuffix(_DLQ).split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        source, group = ".".join(parts[:cut]), ".".join(parts[cut:])
+        if source in known and group:
+            return source, group
+    return None
 
 
 def _partition_faults(existing: Topic, wanted: ChainTopic) -> Iterator[str]:
