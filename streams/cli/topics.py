@@ -33,7 +33,7 @@ def topics() -> None:
     """Make, list and check topics."""
 
 
-@topics.command()
+@topics.command(epilog="Example:  streams topics create orders --partitions 6 --group billing")
 @click.argument("name", required=False)
 @click.option("--partitions", type=click.IntRange(1, 100_000), help="Partitions of a topic that does not exist yet.")
 @click.option("--group", "groups", multiple=True, help="Make the topics of this group's chain too; repeatable.")
@@ -57,10 +57,7 @@ def create(  # noqa: PLR0913 - one parameter an option
     bootstrap: str | None,
     as_json: bool,
 ) -> None:
-    r"""Make a topic, and the topics that groups keep beside it.
-
-    \b
-    Example:  streams topics create orders --partitions 6 --group billing
+    """Make a topic, and the topics that groups keep beside it.
 
     What exists as wanted is left alone; what exists in another shape is an error.
     """
@@ -75,14 +72,11 @@ def create(  # noqa: PLR0913 - one parameter an option
             _print_made(provision(admin, scope, shape), as_json=as_json)
 
 
-@topics.command("list")
+@topics.command("list", epilog="Example:  streams topics list")
 @bootstrap_option
 @json_option
 def list_(*, bootstrap: str | None, as_json: bool) -> None:
-    r"""List topics; those of a group's chain stand below their source.
-
-    \b
-    Example:  streams topics list
+    """List topics; those of a group's chain stand below their source.
 
     Records are estimated from offsets: compaction and transactions make them too many.
     """
@@ -101,16 +95,12 @@ def list_(*, bootstrap: str | None, as_json: bool) -> None:
     print_table(("topic", "#partitions", "#replicas", "#records"), rows)
 
 
-@topics.command()
+@topics.command(epilog="Example:  streams topics describe orders")
 @click.argument("name")
 @bootstrap_option
 @json_option
 def describe(name: str, *, bootstrap: str | None, as_json: bool) -> None:
-    r"""Describe one topic: its partitions, offsets and settings.
-
-    \b
-    Example:  streams topics describe orders
-    """
+    """Describe one topic: its partitions, offsets and settings."""
     with Admin(settings_for(bootstrap)) as admin:
         topic = require_topics(admin, [name], with_config=True)[name]
         marks = watermarks(admin, [place for place in topic.all_partitions if place.number not in topic.offline])
@@ -129,7 +119,7 @@ def describe(name: str, *, bootstrap: str | None, as_json: bool) -> None:
     print_table(("#partition", "#oldest", "#end", "#records", "state"), rows)
 
 
-@topics.command()
+@topics.command(epilog="Example:  streams topics check orders --group billing")
 @click.argument("name", metavar="TOPIC|MODULE:APP")
 @click.option(
     "--group", "groups", multiple=True, help="The group whose chain is checked; repeatable. An app names its own."
@@ -138,10 +128,7 @@ def describe(name: str, *, bootstrap: str | None, as_json: bool) -> None:
 @bootstrap_option
 @json_option
 def check(name: str, *, groups: tuple[str, ...], fix: bool, bootstrap: str | None, as_json: bool) -> None:
-    r"""Compare the topics of a group's chain with what they have to be.
-
-    \b
-    Example:  streams topics check orders --group billing
+    """Compare the topics of a group's chain with what they have to be.
 
     Ends with 1 where something is wrong, and names the command that mends it.
     """
