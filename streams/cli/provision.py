@@ -71,7 +71,7 @@ def provision(admin: Admin, scope: Scope, shape: NewTopic | None) -> list[tuple[
     if faults:
         raise TopicError(wanted[0].name, "\n".join(faults))
     absent = missing(there, wanted)
-    create_topics(admin, [topic.as_new() for topic in absent])
+    create_topics(admin, [topic.as_new() for topic in absent], may_exist=True)
     results |= dict.fromkeys(there, "exists, as wanted") | {topic.name: "made" for topic in absent}
     found = require_topics(admin, results)
     return [(found[name], result) for name, result in results.items()]
@@ -95,7 +95,7 @@ def mend(admin: Admin, wanted: Sequence[ChainTopic]) -> list[str]:
     """Make, widen and set what differs from *wanted*, and say what was done."""
     there = find_topics(admin, [topic.name for topic in wanted], with_config=True)
     absent = missing(there, wanted)
-    create_topics(admin, [topic.as_new() for topic in absent])
+    create_topics(admin, [topic.as_new() for topic in absent], may_exist=True)
     done = [f"made {topic.name}" for topic in absent]
     for topic in wanted:
         if topic.name in there:

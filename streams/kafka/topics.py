@@ -86,15 +86,24 @@ def topic_configs(admin: Admin, names: Iterable[str]) -> dict[str, dict[str, str
     return configs
 
 
-def create_topics(admin: Admin, wanted: Sequence[NewTopic]) -> None:
+def create_topics(admin: Admin, wanted: Sequence[NewTopic], *, may_exist: bool = False) -> None:
     """Make topics; each can be written and read when this returns.
+
+    Args:
+        admin: The connection.
+        wanted: What to make.
+        may_exist: One that exists by now, of whatever shape, is no error: somebody else was making it too.
 
     Raises:
         TopicError: One exists already, or the broker refuses its name or a setting.
     """
     for topic in wanted:
         new = ClientNewTopic(topic.name, topic.partitions, topic.replication, config=dict(topic.config))
-        _change(admin, topic.name, "making", partial(admin.client.create_topics, [new]))
+        try:
+            _change(admin, topic.name, "making", partial(admin.client.create_topics, [new]))
+        except TopicError as error:
+            if not (may_exist and _is_there(error)):
+                raise
     _await_leaders(admin, [topic.name for topic in wanted])
 
 
@@ -128,6 +137,11 @@ def _change(admin: Admin, name: str, verb: str, change: Callable[..., Mapping[An
         if inner is not None and inner.code() in _REFUSALS:
             raise TopicError(name, f"{admin.settings.bootstrap} refuses, while {doing}: {inner.str()}") from error
         raise admin.fault(error, doing, topic=name) from error
+
+
+def _is_there(error: TopicError) -> bool:
+    cause = None if error.__cause__ is None else faults.client_error(error.__cause__)
+    return cause is not None and cause.code() == KafkaError.TOPIC_ALREADY_EXISTS
 
 
 def _await_leaders(admin: Admin, names: Sequence[str]) -> None:
