@@ -80,6 +80,9 @@ class Settings:
     partition_in_flight: int = 5_000
     """Records admitted and not settled in one partition; at the bound that partition's intake stops, others go on."""
 
+    waiting_records: int = 1_000
+    """Records of one partition that wait for another attempt or behind one; at the bound that partition's intake stops."""
+
     fetch_buffer_bytes: int = 32 * 1024 * 1024
     """Bytes the client reads ahead, in all partitions."""
 
@@ -118,12 +121,16 @@ class Settings:
     def _named_faults(self) -> list[str]:
         faults = []
         if not self.bootstrap:
-            faults.append("bootstrap: no broker named; give --bootstrap host:port or STREAMS_BOOTSTRAP, or start one with 'streams dev up'")
+            faults.append(
+                "bootstrap: no broker named; give --bootstrap host:port or STREAMS_BOOTSTRAP, or start one with 'streams dev up'"
+            )
         for entry in filter(None, self.bootstrap.split(",")):
             if not re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[^\s:/]+):\d{1,5}", entry.strip()):
                 faults.append(f"bootstrap: {entry.strip()!r} is not of the form host:port")
         if not _GROUP_NAME.fullmatch(self.group):
-            faults.append(f"group: {self.group!r} must be 1 to 120 letters, digits, dots, dashes or underscores, as topics are named after it")
+            faults.append(
+                f"group: {self.group!r} must be 1 to 120 letters, digits, dots, dashes or underscores, as topics are named after it"
+            )
         for name, choices in (("protocol", Protocol), ("start_at", StartAt), ("on_expired", OnExpired)):
             if getattr(self, name) not in get_args(choices):
                 faults.append(f"{name}: {getattr(self, name)!r} is none of {', '.join(get_args(choices))}")
@@ -194,7 +201,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "batch_records": (1, 10_000),
     "max_in_flight": (1, 1_000_000),
     "max_in_flight_bytes": (1024, 2**34),
-    "partition_in_flight": (1, 8_000),
+    "partition_in_flight": (1, 1_000_000),
+    "waiting_records": (1, 2_000),
     "fetch_buffer_bytes": (1024, 2**31),
     "ledger_limit": (200, 3_500),
     "commit_every_s": (0.05, 60),

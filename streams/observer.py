@@ -14,7 +14,9 @@ from streams.record import Partition
 
 OutcomeName: TypeAlias = Literal["done", "skipped", "retried", "dead_lettered"]
 
-PauseReason: TypeAlias = Literal["in_flight", "bytes", "ledger", "lane", "draining", "lease", "dead_letter_topic"]
+PauseReason: TypeAlias = Literal[
+    "in_flight", "partition", "bytes", "ledger", "lane", "draining", "lease", "dead_letter_topic"
+]
 """Why a partition's intake stands still."""
 
 
@@ -132,6 +134,9 @@ class Observer:
 
     def broker_error(self, text: str, *, fatal: bool) -> None:
         """The client reported a broker or connection error."""
+
+    def stopping(self) -> None:
+        """A stop has begun: nothing further is read, what runs ends."""
 
     def viewed(self, view: MemberView) -> None:
         """The state of this member, once a second."""

@@ -223,6 +223,5 @@ class Assignment:
 
     def _is_running(self, state: PartitionState) -> bool:
         return any(
-            slot.item is not None and slot.item[4] is state
-            for slot in self._executors[state.partition.topic].slots()
+            slot.item is not None and slot.item[4] is state for slot in self._executors[state.partition.topic].slots()
         )

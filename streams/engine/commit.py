@@ -137,6 +137,11 @@ class Committer:
         if answer.code not in NOT_STORED:
             self._failed.append((answer.partition, answer.error))
 
+    def is_current(self, state: PartitionState) -> bool:
+        """Say whether the broker has acknowledged what stands in the ledger of *state* now."""
+        book = self._books.get(state.partition)
+        return book is not None and book.stored is not None and book.stored[0] == state.ledger.committable
+
     def failed(self) -> list[tuple[Partition, str]]:
         """Give the partitions, since the last call, whose commit failed in a way that leaves open what was stored."""
         failed, self._failed = self._failed, []
@@ -159,6 +164,8 @@ class Committer:
 
     def _send(self, consumer: GroupConsumer, book: _Book, offset: int, text: str) -> None:
         if len(text) > METADATA_LIMIT:
-            raise BrokerError(f"the commit metadata of {book.state.partition} has {len(text)} characters; nothing was sent")
+            raise BrokerError(
+                f"the commit metadata of {book.state.partition} has {len(text)} characters; nothing was sent"
+            )
         book.sent, book.sent_at = (offset, text), self._clock.monotonic()
         consumer.commit(book.state.partition, offset, text)

@@ -23,7 +23,7 @@ from streams.observer import Observer, PauseReason
 _SHARED: Final = frozenset({"in_flight", "draining"})
 """Reasons that concern the whole member; records of partitions paused for another one leave room for the others."""
 
-_OWN: Final = frozenset({"lane", "bytes"})
+_OWN: Final = frozenset({"partition", "bytes"})
 """Reasons that a partition gives by itself."""
 
 _PATIENCE_S: Final = 1.0
@@ -99,14 +99,20 @@ class Intake:
             return self.blocked[state]
         if self._is_ledger_full(state):
             return "ledger"
+        if state.trouble and state.waiting > self._settings.waiting_records * self._share(state, "lane"):
+            return "lane"
         own = self._own_reason(state, now, partitions)
         if own is None and self.is_stalled:
             return "in_flight"
         return own
 
     def _is_ledger_full(self, state: PartitionState) -> bool:
-        share = 0.8 if self.paused.get(state) == "ledger" else 1.0
-        return self._committer.stored(state.partition)[2] * METADATA_LIMIT > self._settings.ledger_limit * share
+        used = self._committer.stored(state.partition)[2] * METADATA_LIMIT
+        return used > self._settings.ledger_limit * self._share(state, "ledger")
+
+    def _share(self, state: PartitionState, reason: PauseReason) -> float:
+        """Give the share of a bound that holds now: what is paused goes on at half of it."""
+        return 0.5 if self.paused.get(state) == reason else 1.0
 
     def _own_reason(self, state: PartitionState, now: float, partitions: int) -> PauseReason | None:
         """Say whether this partition has been over its own bound for a while."""
@@ -119,5 +125,5 @@ class Intake:
             return None
         since = self._over_since.setdefault(state, now)
         if is_paused or now - since > _PATIENCE_S:
-            return "bytes" if over_bytes else "lane"
+            return "bytes" if over_bytes else "partition"
         return None

@@ -8,7 +8,7 @@ everything it touches; handlers run where their route's executor puts them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -71,12 +71,18 @@ class ConsumerLoop:
         self._settings = settings
         self.admitted = 0
         """Records admitted, ever."""
+        self.limit: int | None = None
+        """Records to admit in all; None for no end."""
+        self.beat: Callable[[], None] = lambda: None
+        """Called wherever the poll thread waits: it lives."""
         assignment.drain = self.drain
 
     def run_once(self) -> None:
         """Move every record one step, then commit what settled."""
-        for state, chunk in self.admit(self.poll()):
+        messages, events = self.poll()
+        for state, chunk in self.admit(messages):
             self._executors[state.partition.topic].take(state, chunk)
+        self.hear(events)
 
         self.settle_finished()
         self.route_interrupted()
@@ -87,17 +93,23 @@ class ConsumerLoop:
         self.begin_anew()
         self._watch.look(self._assignment.all())
 
-    def poll(self) -> list[Message]:
-        """Read what there is room for, and hear what happened to the group."""
+    def poll(self) -> tuple[list[Message], list[Event]]:
+        """Read what there is room for; changes of ownership happen inside.
+
+        The events are older than none of the messages: an end that was reached
+        counts only once the records before it are admitted.
+        """
         states = self._assignment.all()
         room = self._intake.room(states)
+        if self.limit is not None:
+            room = min(room, self.limit - self.admitted)
+            self._intake.is_closed = self._intake.is_closed or self.is_spent
         if not room and not self._intake.is_stalled:
             time.sleep(_FULL_WAIT_S)
-            return []
-        messages, events = self._consumer.poll(max(room, 1), self._wait_s(states))
-        for event in events:
-            self._hear(event)
-        return messages
+            return [], []
+        if self._intake.is_closed and len(self._intake.paused) < len(states):
+            self._intake.regulate(self._consumer, states)
+        return self._consumer.poll(max(room, 1), self._wait_s(states))
 
     def admit(self, messages: list[Message]) -> Iterator[tuple[PartitionState, Chunk]]:
         """Note what was read, partition by partition; give what is to run."""
@@ -114,6 +126,25 @@ class ConsumerLoop:
                     self._look_for_expired(partition, before, chunk.base)
                 self._observer.consumed(partition, len(part), sum(map(len, part)))
                 yield state, chunk
+                if state.trouble and state.waiting > self._settings.waiting_records:
+                    self._watch.regulate(self._assignment.all())
+
+    def hear(self, events: list[Event]) -> None:
+        """Take in what the client told beside records."""
+        for event in events:
+            match event:
+                case EndReached(partition, offset):
+                    state = self._assignment.get(partition)
+                    if state is not None:
+                        state.reach(offset)
+                case OutOfRange(partition):
+                    self._assignment.recover_range(partition)
+                case ClientTrouble(text, is_fatal):
+                    self._observer.broker_error(text, fatal=is_fatal)
+                    if is_fatal:
+                        raise BrokerError(
+                            f"the client can't go on: {text}. Records since the last commit run again elsewhere."
+                        )
 
     def settle_finished(self) -> None:
         """Settle the runs that ended well, and start what waited behind them."""
@@ -159,44 +190,37 @@ class ConsumerLoop:
     def drain(self, states: Sequence[PartitionState], budget_s: float) -> None:
         """Wait until nothing of *states*, which are closed, is running or on its way to the broker."""
         end = self._clock.monotonic() + budget_s
-        while self._is_busy(states) and self._clock.monotonic() < end:
+        while self.is_busy(states) and self._clock.monotonic() < end:
+            self.beat()
             self._relocator.push(_BUSY_WAIT_S)
             time.sleep(_FULL_WAIT_S)
-            self._collect()
-        self._collect()
+            self.collect()
+        self.collect()
 
-    def _collect(self) -> None:
+    @property
+    def is_spent(self) -> bool:
+        """As many records were read as there were to be."""
+        return self.limit is not None and self.admitted >= self.limit
+
+    def collect(self) -> None:
+        """Take the results of what runs, without reading further."""
         self.settle_finished()
         self.route_interrupted()
         self.settle_acknowledged()
 
-    def _is_busy(self, states: Sequence[PartitionState]) -> bool:
-        if not self._relocator.is_idle:
-            return True
-        wanted = set(states)
-        return any(
-            slot.item is not None and slot.item[4] in wanted
-            for executor in self._executors.values()
-            for slot in executor.slots()
-        )
+    def is_busy(self, states: Sequence[PartitionState]) -> bool:
+        """Say whether anything of *states* is running or on its way to the broker."""
+        return not self._relocator.is_idle or bool(self.places(states))
+
+    def places(self, states: Sequence[PartitionState]) -> list[str]:
+        """Name the records of *states* whose handlers are running."""
+        items = [slot.item for executor in self._executors.values() for slot in executor.slots()]
+        return [f"{item[4].partition}/{item[0].offset()}" for item in items if item is not None and item[4] in states]
 
     def _wait_s(self, states: Sequence[PartitionState]) -> float:
         if self._relocator.is_idle and not any(state.outstanding for state in states):
             return _IDLE_WAIT_S
         return _BUSY_WAIT_S
-
-    def _hear(self, event: Event) -> None:
-        match event:
-            case EndReached(partition, offset):
-                state = self._assignment.get(partition)
-                if state is not None:
-                    state.reach(offset)
-            case OutOfRange(partition):
-                self._assignment.recover_range(partition)
-            case ClientTrouble(text, is_fatal):
-                self._observer.broker_error(text, fatal=is_fatal)
-                if is_fatal:
-                    raise BrokerError(f"the client can't go on: {text}. Records since the last commit run again elsewhere.")
 
     def _look_for_expired(self, partition: Partition, expected: int, found: int) -> None:
         """Tell a hole that retention made from one that compaction or transactions made."""

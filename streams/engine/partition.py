@@ -319,6 +319,11 @@ class PartitionState:
         """Records that wait behind one of their key that failed."""
         return sum(len(self.lanes.get(key) or ()) for key in self.trouble)
 
+    @property
+    def waiting(self) -> int:
+        """Records that can't run before another attempt: the failed ones and what waits behind them."""
+        return len(self.trouble) + self.behind
+
     def attempts_of(self, key: LaneKey) -> int:
         """Count the failed runs of the record that holds the lane of *key*."""
         trouble = self.trouble.get(key)

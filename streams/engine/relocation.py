@@ -12,7 +12,6 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from streams.clock import Clock
 from streams.engine.context import Send, Sends
 from streams.engine.partition import Item
 from streams.kafka.producer import Delivery, EngineProducer, Fate
@@ -45,10 +44,9 @@ class Relocator:
     partition was dropped before.
     """
 
-    def __init__(self, producer: EngineProducer, clock: Clock) -> None:
+    def __init__(self, producer: EngineProducer) -> None:
         """Produce through *producer*."""
         self._producer = producer
-        self._clock = clock
         self._queue: deque[tuple[Ticket, Send, int | None]] = deque()
         self._done: list[Ticket] = []
         self.unacknowledged = 0

@@ -46,12 +46,16 @@ class Watch:
         """Do what is due; costs one clock reading when nothing is."""
         now = self._clock.monotonic()
         if now >= self._regulate_at:
-            self._regulate_at = now + _REGULATE_EVERY_S
-            self._intake.regulate(self._consumer, states)
+            self.regulate(states)
         if now >= self._view_at:
             self._view_at = now + _VIEW_EVERY_S
             self._tell_handled()
             self._observer.viewed(self.view(states, now))
+
+    def regulate(self, states: Sequence[PartitionState]) -> None:
+        """Compare every partition with its bounds, now."""
+        self._regulate_at = self._clock.monotonic() + _REGULATE_EVERY_S
+        self._intake.regulate(self._consumer, states)
 
     def view(self, states: Sequence[PartitionState], now: float) -> MemberView:
         """Give the state of this member."""

@@ -207,7 +207,9 @@ class AsyncExecutor:
         runner.is_late = False
         if runner.task is not None:
             runner.task.uncancel()
-        return HandlerTimeoutError(f"handler {self.route.name} ran past its {self.route.timeout_s:g} s and was cancelled")
+        return HandlerTimeoutError(
+            f"handler {self.route.name} ran past its {self.route.timeout_s:g} s and was cancelled"
+        )
 
     def _watch(self) -> None:
         """Cancel what runs past its time."""
@@ -225,4 +227,3 @@ class AsyncExecutor:
             for runner in list(self._runners)
             if runner.item is not None and now - runner.since > self.route.timeout_s
         )
-

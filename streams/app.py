@@ -1,0 +1,278 @@
+"""The face of the package: an app is a group, and handlers on its topics, in declaration order."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from streams.codec import Codec, RecordCodec, codec_for, record_codec
+from streams.config import Settings
+from streams.contracts.codec import contract_codec
+from streams.contracts.registry import Registry
+from streams.engine.context import Context
+from streams.engine.route import OrderPolicy, Route, RunMode, bytes_of
+from streams.errors import AppError, ConfigError, StreamsError, UsageError
+from streams.kafka.message import VALUE, Message
+from streams.record import Record
+from streams.retry import Duration, RetryPolicy, seconds
+
+_Handler = TypeVar("_Handler", bound=Callable[..., Any])
+
+SCHEMAS = "schemas"
+"""Folder of the contracts, from the working directory, unless the app names another."""
+
+
+class App:
+    """A consumer group and its handlers.
+
+    >>> app = App("billing")
+    >>> @app.on("orders", key="order_id")
+    ... def charge(order: dict) -> None:
+    ...     ...
+    >>> app.routes["orders"].name
+    'charge'
+    """
+
+    def __init__(self, group: str, *, schemas: str | Path = SCHEMAS, **settings: Any) -> None:  # noqa: ANN401 - settings
+        """Name the group; *settings* are fields of `Settings`, which environment and command line may override.
+
+        Raises:
+            ConfigError: A setting has no such name.
+        """
+        unknown = sorted(set(settings) - set(Settings.__dataclass_fields__) | set(settings) & {"group"})
+        if unknown:
+            raise ConfigError([f"{name}: there is no such setting" for name in unknown])
+        self.group = group
+        self.settings = Settings(group=group, **settings)
+        """Not checked yet: the rest comes from the environment and the command line."""
+        self.routes: dict[str, Route] = {}
+        """Topic to handler."""
+        self.resources: Callable[[Any], Any] | None = None
+        """Opens what handlers share, once a process; set by `lifespan`."""
+        self._schemas = Path(schemas)
+
+    def on(  # noqa: PLR0913 - each is an option of its own, by name only
+        self,
+        topic: str,
+        *,
+        key: str | None = None,
+        retry: RetryPolicy | None = None,
+        policy: OrderPolicy = "block",
+        run: RunMode | None = None,
+        concurrency: int | None = None,
+        batch: int | None = None,
+        codec: Codec[Any] | None = None,
+        subject: str | None = None,
+        timeout: Duration | None = None,
+        tombstones: bool = False,
+    ) -> Callable[[_Handler], _Handler]:
+        """Handle the records of *topic* with the decorated function.
+
+        Args:
+            topic: The source topic; one handler each.
+            key: Field of the value that `Context.send` and ``streams produce`` take the Kafka key from.
+            retry: When a failure runs again; default `RetryPolicy()`.
+            policy: What a failing record means for its key: ``block`` holds the key's later records in memory.
+            run: ``threads`` (default for ``def``), ``inline`` (on the poll thread: short work that never waits),
+                ``async`` (always for ``async def``).
+            concurrency: Handlers under way at once; default 16 threads, 1,000 on the event loop.
+            batch: The handler takes a list of up to so many values and returns None or one outcome each.
+            codec: Reads the value; default: chosen by the first parameter's annotation.
+            subject: Contract that values must meet; one that does not is a dead letter at once.
+            timeout: How long one run may take; default `Settings.handler_timeout_s`.
+            tombstones: Null values reach the handler as None; else they are skipped.
+
+        Raises:
+            AppError: The topic has a handler already, or the options contradict each other or the function.
+        """
+
+        def declare(handler: _Handler) -> _Handler:
+            if topic in self.routes:
+                raise AppError(
+                    f"topic {topic!r} has two handlers, {self.routes[topic].name} and {handler.__name__}, in group {self.group!r}; "
+                    f"give the second one a group of its own"
+                )
+            self.routes[topic] = self._route(
+                topic,
+                handler,
+                codec=codec,
+                subject=subject,
+                run=run,
+                batch=batch,
+                concurrency=concurrency,
+                tombstones=tombstones,
+                rest={
+                    "key_field": key,
+                    "retry": retry or RetryPolicy(),
+                    "policy": policy,
+                    "timeout_s": self.settings.handler_timeout_s if timeout is None else seconds(timeout),
+                },
+            )
+            return handler
+
+        return declare
+
+    def lifespan(self, resources: _Handler) -> _Handler:
+        """Open what handlers share: an async function or generator that takes a state and fills it, once a process.
+
+        What stands behind its ``yield`` runs at the end.  Handlers find the state as ``ctx.state``.
+
+        Raises:
+            AppError: There is one already.
+        """
+        if self.resources is not None:
+            raise AppError(f"app {self.group!r} has two lifespans; open everything in one")
+        self.resources = resources
+        return resources
+
+    def _route(  # noqa: PLR0913 - as `on`
+        self,
+        topic: str,
+        handler: Callable[..., Any],
+        *,
+        codec: Codec[Any] | None,
+        subject: str | None,
+        run: RunMode | None,
+        batch: int | None,
+        concurrency: int | None,
+        tombstones: bool,
+        rest: dict[str, Any],
+    ) -> Route:
+        place = f"handler {handler.__name__} of topic {topic!r}"
+        parameters = _parameters(handler, place)
+        is_async = inspect.iscoroutinefunction(handler)
+        mode: RunMode = run or ("async" if is_async else "threads")
+        faults = list(_contradictions(mode, parameters, is_async=is_async, batch=batch, concurrency=concurrency))
+        if faults:
+            raise AppError("\n".join(f"{place}: {fault}" for fault in faults))
+        annotation = _element(parameters[0], place) if batch else parameters[0]
+        decode, explain = self._decoder(annotation, codec, subject, tombstones=tombstones)
+        return Route(
+            topic=topic,
+            handler=handler,
+            name=handler.__name__,
+            decode=decode,
+            explain=explain,
+            wants_context=len(parameters) > 1,
+            wants_tombstones=tombstones,
+            run=mode,
+            concurrency=concurrency or {"inline": 1, "threads": 16, "async": 1_000}[mode],
+            batch=batch,
+            subject=subject,
+            **rest,
+        )
+
+    def _decoder(
+        self,
+        annotation: Any,
+        codec: Codec[Any] | None,
+        subject: str | None,
+        *,
+        tombstones: bool,  # noqa: ANN401
+    ) -> tuple[Callable[[Message], Any], Callable[[Exception, Message], StreamsError]]:
+        """Give how a message becomes the handler's argument, and how a failure to do so is put into words."""
+        if annotation is Record:
+            if subject is not None:
+                raise AppError(
+                    f"a handler that takes Record reads the value itself; subject {subject!r} can't be checked"
+                )
+            return Record, lambda error, _: UsageError(str(error))
+        chosen: RecordCodec[Any] = codec_for(annotation) if codec is None else record_codec(codec)
+        if subject is not None:
+            chosen = contract_codec(Registry(self._schemas).subject(subject), chosen)
+        return _reader(chosen, tombstones=tombstones), lambda error, message: chosen.explain(
+            error, VALUE(message) or b""
+        )
+
+
+def _reader(codec: RecordCodec[Any], *, tombstones: bool) -> Callable[[Message], Any]:
+    raw = codec.raw_decode
+    if raw is None:
+        return VALUE if tombstones else bytes_of
+    if tombstones:
+        return lambda message: None if (value := VALUE(message)) is None else raw(value)
+    return lambda message: raw(cast("bytes", VALUE(message)))  # a tombstone raises, and is skipped
+
+
+def _parameters(handler: Callable[..., Any], place: str) -> list[Any]:
+    """Give the annotations of what *handler* is called with: its value, and a `Context` where it wants one."""
+    try:
+        hints = typing.get_type_hints(handler)
+    except NameError as error:
+        raise AppError(f"{place}: {error}; import what its annotations name, at run time too") from None
+    parameters = [
+        one
+        for one in inspect.signature(handler).parameters.values()
+        if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) and (one.default is one.empty)
+    ]
+    annotations = [hints.get(one.name, one.annotation) for one in parameters]
+    if not 1 <= len(annotations) <= 2:  # noqa: PLR2004 - a value, and a context
+        raise AppError(
+            f"{place}: it must take a value and, if it likes, a Context; it takes {len(annotations)} parameters"
+        )
+    if len(annotations) == 2 and annotations[1] not in (Context, inspect.Parameter.empty):  # noqa: PLR2004
+        raise AppError(f"{place}: its second parameter is the Context, and is annotated {annotations[1]!r}")
+    return annotations
+
+
+def _contradictions(
+    mode: RunMode, parameters: list[Any], *, is_async: bool, batch: int | None, concurrency: int | None
+) -> typing.Iterator[str]:
+    if mode not in typing.get_args(RunMode):
+        yield f"run={mode!r} is none of {', '.join(typing.get_args(RunMode))}"
+    if is_async and mode != "async":
+        yield f"it is async, so it runs on the event loop; drop run={mode!r}, or make it a plain def"
+    if not is_async and mode == "async":
+        yield "run='async' needs an async def"
+    if batch is not None and not 1 <= batch <= 10_000:  # noqa: PLR2004 - the bound, said in the text
+        yield f"batch={batch} must be between 1 and 10000"
+    if batch is not None and len(parameters) > 1:
+        yield "a batch handler takes the list of values alone, no Context"
+    if concurrency is not None and not 1 <= concurrency <= 10_000:  # noqa: PLR2004
+        yield f"concurrency={concurrency} must be between 1 and 10000"
+    if mode == "inline" and concurrency not in (None, 1):
+        yield "run='inline' runs one handler at a time; drop concurrency, or take run='threads'"
+
+
+def _element(annotation: Any, place: str) -> Any:  # noqa: ANN401 - any type
+    if annotation is inspect.Parameter.empty:
+        return annotation
+    if typing.get_origin(annotation) is not list:
+        raise AppError(f"{place}: a batch handler's parameter is annotated list[T], not {annotation!r}")
+    return typing.get_args(annotation)[0]
+
+
+def load(path: str) -> App:
+    """Give the app that *path*, ``module:name``, stands for; the current folder is looked in too.
+
+    Raises:
+        UsageError: There is no such module or name, it is no app, or it can't be imported.
+    """
+    module_name, _, name = path.partition(":")
+    if not module_name or not name:
+        raise UsageError(f"{path!r} is not of the form module:app, such as examples.orders:app")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        what = f"there is no module {error.name!r}"
+        hint = f"run from the folder that holds it, or install it; looked for {module_name!r}"
+        raise UsageError(f"{path}: {what}; {hint}") from error
+    except StreamsError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{path}: importing {module_name} failed: {type(error).__name__}: {error}") from error
+    app = getattr(module, name, None)
+    if not isinstance(app, App):
+        found = [key for key, value in vars(module).items() if isinstance(value, App)]
+        hint = f"; it has {', '.join(found)}" if found else "; make one with app = App('group')"
+        raise UsageError(f"{path}: {module_name} has no App named {name!r}{hint}")
+    if not app.routes:
+        raise UsageError(f"{path}: the app has no handlers; declare one with @{name}.on('topic')")
+    return app

@@ -1,0 +1,92 @@
+"""When a member stops by itself, and what it tells at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from streams.clock import Clock
+from streams.engine.assignment import Assignment
+from streams.errors import BrokerError
+from streams.kafka.consumer import GroupConsumer
+from streams.record import Partition
+
+_ASK_EVERY_S: Final = 0.5
+_ANSWER_WITHIN_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Until:
+    """How long a member runs; by default until it is told to stop."""
+
+    empty: bool = False
+    """Stop once the ends of the topics, read at the start, are passed and nothing is due."""
+    settled: bool = False
+    """As `empty`, and wait for retries too."""
+    max_records: int | None = None
+    """Stop after reading this many."""
+    max_time_s: float | None = None
+    """Stop after this many seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """How a member's run ended."""
+
+    reason: str
+    read: int
+    """Records read and admitted."""
+    left: int
+    """Records of these that have not settled: they run again at the next start."""
+    retrying: int
+    """Records of these that waited for another attempt."""
+    drained: bool
+    """Everything that ran had ended in time."""
+    committed: bool
+    """Everything that settled is committed."""
+    places: tuple[str, ...] = field(default=())
+    """Where work was still going on at the end: topic/partition/offset."""
+
+
+class Emptiness:
+    """Knows whether the ends that were read at the start are passed, in the whole group.
+
+    A partition that another member owns counts too: were that member dead, its
+    partitions would come here once the group has noticed.
+    """
+
+    def __init__(self, consumer: GroupConsumer, topics: list[str], clock: Clock) -> None:
+        """Read the ends of *topics*."""
+        self._consumer = consumer
+        self._clock = clock
+        self._ask_at = 0.0
+        self._ends: dict[Partition, int] = {}
+        for topic in topics:
+            for partition in consumer.partitions_of(topic, _ANSWER_WITHIN_S):
+                low, high = consumer.watermarks(partition, _ANSWER_WITHIN_S)
+                if low < high:
+                    self._ends[partition] = high
+
+    def is_reached(self, assignment: Assignment, *, settled: bool) -> bool:
+        """Say whether nothing is left to do, and with *settled* nothing waits either."""
+        if not assignment.has_joined:
+            return False
+        for state in assignment.all():
+            if state.ledger.position < self._ends.get(state.partition, 0):
+                return False
+            if state.outstanding > (0 if settled else state.retrying + state.behind):
+                return False
+        return self._others_passed(assignment)
+
+    def _others_passed(self, assignment: Assignment) -> bool:
+        others = [partition for partition in self._ends if assignment.get(partition) is None]
+        if not others:
+            return True
+        if self._clock.monotonic() < self._ask_at:
+            return False
+        self._ask_at = self._clock.monotonic() + _ASK_EVERY_S
+        try:
+            stored = self._consumer.committed(others, _ANSWER_WITHIN_S)
+        except BrokerError:
+            return False  # asked again soon
+        return all((stored[partition].offset or 0) >= self._ends[partition] for partition in others)

@@ -1,0 +1,203 @@
+"""One member of a group, from joining to leaving: ties the rooms together and runs the loop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from streams.clock import Clock, SystemClock
+from streams.config import Settings
+from streams.engine.assignment import Assignment
+from streams.engine.commit import Committer
+from streams.engine.ending import Emptiness, RunReport, Until
+from streams.engine.executors.eventloop import AsyncExecutor, EventLoop
+from streams.engine.executors.executor import Executor
+from streams.engine.executors.inline import InlineExecutor
+from streams.engine.executors.threads import ThreadExecutor
+from streams.engine.intake import Intake
+from streams.engine.loop import ConsumerLoop
+from streams.engine.partition import PartitionState
+from streams.engine.relocation import Relocator
+from streams.engine.route import Route
+from streams.engine.router import Router
+from streams.engine.watch import Watch
+from streams.engine.watchdog import within
+from streams.kafka.consumer import CommitAnswer, GroupConsumer
+from streams.kafka.producer import EngineProducer
+from streams.observer import Observer
+
+_CLOSE_WITHIN_S: Final = 10.0
+_LEAVE_BUDGET_S: Final = 60.0
+"""Past the drain budget and this, the process ends itself."""
+SECOND_SIGNAL_EXIT: Final = 130
+
+
+class Member:
+    """Runs the routes of one app as a member of their group.
+
+    The thread that calls `run` is the poll thread.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a member is made of
+        self,
+        settings: Settings,
+        routes: Mapping[str, Route],
+        protocol: str,
+        *,
+        topic_ids: Mapping[str, str],
+        event_loop: EventLoop | None = None,
+        observer: Observer | None = None,
+        clock: Clock | None = None,
+        beat: Callable[[], None] = lambda: None,
+        state_class: type[PartitionState] = PartitionState,
+    ) -> None:
+        """Prepare everything; nothing is joined yet."""
+        observer = observer or Observer()
+        self._clock = clock = clock or SystemClock()
+        self._settings = settings
+        self.beat = beat
+        """Called whenever the poll thread goes round or waits."""
+        self._observer = observer
+        self._stop_reason: str | None = None
+        self._committer = Committer(settings, clock, observer)
+        self._consumer = GroupConsumer(settings, protocol, self._answered)
+        self._executors: dict[str, Executor] = {
+            topic: executor_for(route, event_loop) for topic, route in routes.items()
+        }
+        self._intake = Intake(settings, self._committer, clock, observer)
+        self._relocator = Relocator(EngineProducer(settings))
+        self._router = Router(settings.group, routes, self._relocator, self._intake, clock, observer)
+        self._router.topic_ids.update(topic_ids)
+        self._assignment = Assignment(
+            settings, self._executors, self._consumer, self._committer, clock, observer, state_class
+        )
+        watch = Watch(self._executors, self._consumer, self._intake, self._committer, clock, observer)
+        self._loop = ConsumerLoop(
+            settings,
+            self._executors,
+            self._consumer,
+            self._assignment,
+            self._intake,
+            self._router,
+            self._relocator,
+            self._committer,
+            watch,
+            clock,
+            observer,
+        )
+        self._loop.beat = lambda: self.beat()
+
+    @property
+    def assignment(self) -> Assignment:
+        """What this member owns; for the poll thread."""
+        return self._assignment
+
+    def stop(self, reason: str = "told to stop") -> None:
+        """Ask the member to stop; from any thread, or from a signal handler."""
+        self._stop_reason = self._stop_reason or reason
+
+    def run(self, until: Until | None = None) -> RunReport:
+        """Join, work until told or until *until*, and leave in order.
+
+        Raises:
+            BrokerError: The client can't go on, or the group's offsets can't be read.
+        """
+        until = until or Until()
+        topics = list(self._executors)
+        emptiness = Emptiness(self._consumer, topics, self._clock) if until.empty or until.settled else None
+        self._loop.limit = until.max_records
+        ends_at = None if until.max_time_s is None else self._clock.monotonic() + until.max_time_s
+        self._consumer.subscribe(topics, self._assignment)
+        try:
+            while self._stop_reason is None:
+                self._loop.run_once()
+                self.beat()
+                if ends_at is not None and self._clock.monotonic() >= ends_at:
+                    self.stop("its time was over")
+                elif self._loop.is_spent and not self._is_working():
+                    self.stop(f"{self._loop.admitted} records were read")
+                elif emptiness is not None and emptiness.is_reached(self._assignment, settled=until.settled):
+                    self.stop(
+                        "all that was there is settled" if until.settled else "all that was there is done or waits"
+                    )
+            return self._leave()
+        finally:
+            self._close()
+
+    def _leave(self) -> RunReport:
+        """Let nothing start, wait for what runs while the group is still heard, commit, and go."""
+        self._observer.stopping()
+        self._intake.is_closed = True
+        states = self._assignment.all()
+        for state in states:
+            state.close()
+        ends_at = self._clock.monotonic() + self._settings.drain_s
+        with within(self._settings.drain_s + _LEAVE_BUDGET_S, "leaving the group"):
+            while self._loop.is_busy(states) and self._clock.monotonic() < ends_at:
+                self._loop.run_once()
+                self.beat()
+            self._loop.collect()
+            states = self._assignment.all()
+            drained = not self._loop.is_busy(states)
+            self._assignment.settle_down(states)
+            committed = all(self._committer.is_current(state) for state in states)
+        return RunReport(
+            reason=self._stop_reason or "",
+            read=self._loop.admitted,
+            left=sum(state.outstanding for state in states),
+            retrying=sum(state.retrying for state in states),
+            drained=drained,
+            committed=committed,
+            places=tuple(self._loop.places(states)),
+        )
+
+    def _close(self) -> None:
+        for executor in self._executors.values():
+            executor.close()
+        self._consumer.close(_CLOSE_WITHIN_S)
+
+    def _is_working(self) -> bool:
+        states = self._assignment.all()
+        return self._loop.is_busy(states) or any(state.outstanding > state.retrying + state.behind for state in states)
+
+    def _answered(self, answer: CommitAnswer) -> None:
+        self._committer.answered(answer)
+
+
+def executor_for(route: Route, event_loop: EventLoop | None) -> Executor:
+    """Make what runs the handlers of *route*."""
+    match route.run:
+        case "inline":
+            return InlineExecutor(route)
+        case "threads":
+            return ThreadExecutor(route)
+        case "async":
+            assert event_loop is not None, "async routes come with a loop"  # noqa: S101 - the app made it
+            return AsyncExecutor(route, event_loop)
+
+
+@contextmanager
+def stopped_by_signals(member: Member) -> Iterator[None]:
+    """Stop *member* on SIGTERM and SIGINT; a second one ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told: list[int] = []
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        if told:
+            os._exit(SECOND_SIGNAL_EXIT)
+        told.append(number)
+        member.stop(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

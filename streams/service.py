@@ -1,0 +1,164 @@
+"""Runs an app as a member of its group: settings, topics, resources, metrics, the loop, and the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, Final
+
+from streams.app import App
+from streams.config import Settings
+from streams.engine.broken import state_class
+from streams.engine.context import Context
+from streams.engine.ending import RunReport, Until
+from streams.engine.executors.eventloop import EventLoop
+from streams.engine.member import Member, stopped_by_signals
+from streams.engine.route import Route
+from streams.engine.topics import all_faults, chain_topics, missing
+from streams.errors import TopicError, UsageError
+from streams.kafka.admin import Admin
+from streams.kafka.protocol import resolve_protocol
+from streams.kafka.topics import create_topics, find_topics, require_topics
+from streams.monitor.health import Health
+from streams.monitor.measure import MetricsObserver
+from streams.monitor.server import start_server
+from streams.monitor.states import LogObserver
+from streams.monitor.tally import Tally, Totals
+from streams.observer import Observer, Observers
+
+_log = logging.getLogger(__name__)
+
+_OPEN_WITHIN_S: Final = 60.0
+_CLOSE_WITHIN_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did."""
+
+    group: str
+    protocol: str
+    report: RunReport
+    totals: Totals
+
+
+def run(app: App, settings: Settings, until: Until | None = None, *, observer: Observer | None = None) -> Summary:
+    """Run *app* in this thread until *until*, a signal, or for ever.
+
+    Raises:
+        ConfigError: Settings are wrong; all faults are listed.
+        BrokerError: No broker answers, a topic is missing or wrong, or the client can't go on.
+    """
+    settings = settings.checked()
+    protocol, why = resolve_protocol(settings)
+    topic_ids = prepare_topics(settings, list(app.routes))
+    _log.info("group %s: protocol %s, as %s", settings.group, protocol, why)
+    tally, health = Tally(), Health()
+    metrics = MetricsObserver(settings.group)
+    observers = Observers(metrics, LogObserver(settings.group), tally, health, *([observer] if observer else []))
+    with contextlib.ExitStack() as stack:
+        if settings.metrics_port is not None:
+            stack.enter_context(
+                start_server(metrics.registry, health, host=settings.metrics_host, port=settings.metrics_port)
+            )
+        event_loop, state = stack.enter_context(_resources(app))
+        member = Member(
+            settings,
+            {topic: _with_context(app, route, state) for topic, route in app.routes.items()},
+            protocol,
+            topic_ids=topic_ids,
+            event_loop=event_loop,
+            observer=observers,
+            beat=health.beat,
+            state_class=state_class(os.environ),
+        )
+        stack.enter_context(stopped_by_signals(member))
+        _stop_with_parent(member, health)
+        report = member.run(until)
+    return Summary(settings.group, protocol, report, tally.totals)
+
+
+def prepare_topics(settings: Settings, topics: list[str]) -> Mapping[str, str]:
+    """See that *topics* exist and the chain of the group beside each is as it must be; make what is missing of it.
+
+    Gives the ids of *topics*.
+
+    Raises:
+        TopicError: A source topic is missing, or a chain topic differs; names every difference and its remedy.
+    """
+    with Admin(settings) as admin:
+        sources = require_topics(admin, topics, with_config=True)
+        wanted = [topic for source in sources.values() for topic in chain_topics(source, settings.group)]
+        names = [topic.name for topic in wanted]
+        absent = missing(find_topics(admin, names), wanted)
+        if absent:
+            create_topics(admin, [topic.as_new() for topic in absent])
+        faults = all_faults(find_topics(admin, names, with_config=True), wanted)
+    if faults:
+        raise TopicError(names[0], "\n".join(faults))
+    return {name: source.topic_id for name, source in sources.items()}
+
+
+def _with_context(app: App, route: Route, state: object) -> Route:
+    keys = {topic: other.key_field for topic, other in app.routes.items() if other.key_field}
+    return replace(route, context=partial(Context, keys=keys, state=state))
+
+
+@contextlib.contextmanager
+def _resources(app: App) -> Iterator[tuple[EventLoop | None, object]]:
+    """Start the event loop where one is needed, and open what the app's handlers share."""
+    state = SimpleNamespace()
+    if app.resources is None and not any(route.run == "async" for route in app.routes.values()):
+        yield None, state
+        return
+    event_loop = EventLoop()
+    opened: Any = None if app.resources is None else app.resources(state)
+    is_generator = inspect.isasyncgen(opened)
+    try:
+        if is_generator:
+            event_loop.call(_first(opened)).result(_OPEN_WITHIN_S)
+        elif inspect.isawaitable(opened):
+            event_loop.call(_awaited(opened)).result(_OPEN_WITHIN_S)
+        yield event_loop, state
+    except TimeoutError as error:
+        raise UsageError(f"the lifespan of app {app.group!r} did not open within {_OPEN_WITHIN_S:g} s") from error
+    finally:
+        if is_generator:
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                event_loop.call(_last(opened)).result(_CLOSE_WITHIN_S)
+        event_loop.close()
+
+
+async def _awaited(opening: Any) -> None:  # noqa: ANN401 - an awaitable
+    await opening
+
+
+async def _first(generator: Any) -> None:  # noqa: ANN401 - an async generator
+    await anext(generator)
+
+
+async def _last(generator: Any) -> None:  # noqa: ANN401 - an async generator
+    with contextlib.suppress(StopAsyncIteration):
+        await anext(generator)
+
+
+def _stop_with_parent(member: Member, health: Health) -> None:
+    """Under a supervisor: stop once it is gone, so that no member is left that nobody looks after."""
+    parent = os.environ.get("STREAMS_SUPERVISOR_PID")
+    if parent is None:
+        return
+    beat = health.beat
+
+    def look() -> None:
+        beat()
+        if os.getppid() != int(parent):
+            member.stop("its supervisor is gone")
+
+    member.beat = look
