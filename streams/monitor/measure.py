@@ -120,6 +120,10 @@ class MetricsObserver(Observer):
         """Count a dead letter."""
         self._counters["streams_dead_letters_total"].add((partition.topic,))
 
+    def letter_refused(self, partition: Partition, offset: int, code: str) -> None:
+        """Count a dead letter that the broker refused."""
+        self._counters["streams_dead_letters_refused_total"].add((partition.topic,))
+
     def committed(self, partition: Partition, offset: int, took_s: float) -> None:
         """Observe how long the broker took."""
         self._histograms["streams_commit_seconds"].observe((partition.topic,), max(0.0, took_s))
@@ -127,6 +131,10 @@ class MetricsObserver(Observer):
     def commit_failed(self, partition: Partition, code: str) -> None:
         """Count a commit that was not accepted."""
         self._counters["streams_commit_failures_total"].add((partition.topic,))
+
+    def ledger_cut(self, partition: Partition) -> None:
+        """Count a ledger that outgrew its commit."""
+        self._counters["streams_ledger_cuts_total"].add((partition.topic,))
 
     def expired(self, partition: Partition, records: int) -> None:
         """Count what retention took."""
@@ -143,6 +151,7 @@ class MetricsObserver(Observer):
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """Count the event, and show the counters of topics that are new here."""
         self._counters["streams_rebalances_total"].add(("assigned",))
+        self._age.forget(partitions)
         for topic in {partition.topic for partition in partitions}:
             self._know(topic)
 
@@ -181,7 +190,7 @@ class MetricsObserver(Observer):
             "streams_lag_seconds": lambda one: self._age.seconds(one, now_s),
             "streams_retrying_records": lambda one: one.retrying,
             "streams_waiting_behind_records": lambda one: one.behind,
-            "streams_commit_age_seconds": lambda one: one.commit_age_s,
+            "streams_commit_age_seconds": lambda one: one.commit_age_s if math.isfinite(one.commit_age_s) else None,
             "streams_ledger_used_ratio": lambda one: one.ledger_used,
         }
         for name, number in numbers.items():

@@ -48,6 +48,12 @@ TABLE: Final = (
     Row("streams_retries_total", "counter", TOPIC, "Runs that failed and whose record runs again."),
     Row("streams_dead_letters_total", "counter", TOPIC, "Records in the dead-letter topic, acknowledged."),
     Row(
+        "streams_dead_letters_refused_total",
+        "counter",
+        TOPIC,
+        "Times that the broker refused a dead letter; its partition reads nothing further until it is taken.",
+    ),
+    Row(
         "streams_expired_records_total",
         "counter",
         TOPIC,
@@ -77,6 +83,12 @@ TABLE: Final = (
         _COMMIT_BOUNDS,
     ),
     Row("streams_commit_failures_total", "counter", TOPIC, "Commits of a partition that the broker did not accept."),
+    Row(
+        "streams_ledger_cuts_total",
+        "counter",
+        TOPIC,
+        "Times that a partition's ledger outgrew its commit: what it leaves out would run again after a crash.",
+    ),
     Row(
         "streams_rebalances_total",
         "counter",

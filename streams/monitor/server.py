@@ -12,6 +12,7 @@ import json
 import logging
 import socket
 import sys
+import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -22,7 +23,6 @@ from typing import Any, Final, Self
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from streams.clock import Clock, SystemClock
 from streams.errors import UsageError
 from streams.monitor.health import Health, Verdict
 
@@ -69,7 +69,6 @@ def start_server(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
-    clock: Clock | None = None,
 ) -> Server:
     """Serve the pages of one member.
 
@@ -78,13 +77,12 @@ def start_server(
         health: What ``/livez`` and ``/readyz`` tell.
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
-        clock: The clock that *health* is beaten by.
 
     Raises:
         UsageError: It can't listen there.
     """
     try:
-        return Server(_Listener(host, port, registry, health, clock or SystemClock()))
+        return Server(_Listener(host, port, registry, health))
     except OSError as error:
         raise UsageError(
             f"metrics_port: can't listen on {host}:{port} ({error.strerror or error}); nothing was started; "
@@ -98,11 +96,10 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_port = False
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health, clock: Clock) -> None:
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.registry = registry
         self.health = health
-        self.clock = clock
         self._room = BoundedSemaphore(_AT_ONCE)
         super().__init__((host, port), _Page)
 
@@ -149,20 +146,19 @@ class _Page(BaseHTTPRequestHandler):
         """Read the whole head of the request within its bounds."""
         super().setup()
         self.rfile.close()
-        self.rfile = io.BytesIO(_read_head(self.connection, self.server.clock))
+        self.rfile = io.BytesIO(_read_head(self.connection))
         self.connection.settimeout(_REQUEST_S)
 
     def do_GET(self) -> None:
         """Answer with a page."""
-        now_s = self.server.clock.monotonic()
         match self.path.partition("?")[0]:
             case "/metrics":
                 encode, content_type = choose_encoder(self.headers.get("Accept", ""))
                 self._answer(HTTPStatus.OK, content_type, encode(self.server.registry))
             case "/livez":
-                self._tell(self.server.health.live(now_s))
+                self._tell(self.server.health.live())
             case "/readyz":
-                self._tell(self.server.health.ready(now_s))
+                self._tell(self.server.health.ready())
             case _:
                 self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"pages: /metrics /livez /readyz\n")
 
@@ -186,15 +182,15 @@ class _Page(BaseHTTPRequestHandler):
         _LOG.debug(format, *args)
 
 
-def _read_head(connection: socket.socket, clock: Clock) -> bytes:
+def _read_head(connection: socket.socket) -> bytes:
     """Read up to the empty line that ends a request's head; what follows it is not looked at.
 
     Raises:
         OSError: It is too long or too slow.
     """
-    head, end_s = b"", clock.monotonic() + _REQUEST_S
+    head, end_s = b"", time.monotonic() + _REQUEST_S
     while b"\r\n\r\n" not in head and b"\n\n" not in head:
-        left_s = end_s - clock.monotonic()
+        left_s = end_s - time.monotonic()
         if left_s <= 0:
             raise TimeoutError(f"a request's head took longer than {_REQUEST_S:g} s")
         if len(head) > _REQUEST_BYTES:

@@ -1,0 +1,241 @@
+"""The log lines of a member's life: one for each change of state, none for each record above DEBUG.
+
+What may happen often (broker errors, retries, dead letters) is said when it
+first happens, and after that once a minute with the number of times.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
+
+from streams.clock import Clock, SystemClock
+from streams.monitor.repeats import Repeats
+from streams.observer import MemberView, Observer, PauseReason
+from streams.record import Partition
+
+_NUMBER: Final = re.compile(r"\d+")
+_ERROR_CHARS: Final = 300
+_ORDINARY: Final = frozenset({"in_flight", "bytes", "draining"})
+"""Pauses that are back-pressure, or a stop, doing its work."""
+
+_ADVICE: Final[dict[PauseReason, str]] = {
+    "in_flight": "as many records are in flight as may be; reading goes on when half of them have settled",
+    "bytes": "as many bytes are in flight as may be; reading goes on when half of them have settled",
+    "ledger": "its oldest record holds back the commit; see which one runs or waits for its retry",
+    "lane": "too many records wait behind one key; see which record of it runs or waits for its retry",
+    "draining": "a stop or a rebalance has begun",
+    "lease": "no commit was acknowledged for almost a session; nothing starts until one is; look at the broker",
+    "dead_letter_topic": "its dead-letter topic can't be written; nothing is dropped; look at the topic and its rights",
+}
+
+
+class LogObserver(Observer):
+    """Writes the log of one member.
+
+    Owned by the poll thread.
+    """
+
+    def __init__(self, group: str, *, clock: Clock | None = None, window_s: float = 60.0) -> None:
+        """Write for a member of *group*, and say equal events at most once in *window_s*."""
+        self._log = logging.getLogger("streams.member")
+        self._group = {"group": group}
+        self._clock = clock or SystemClock()
+        self._repeats = Repeats(window_s)
+        self._troubled: set[Partition] = set()
+
+    # ------------------------------------------------------------------ partitions come and go
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """Say which partitions came."""
+        self._write(logging.INFO, "partitions assigned", _named(partitions))
+
+    def revoked(self, partitions: Sequence[Partition], *, lost: bool) -> None:
+        """Say which partitions went, and how."""
+        self._troubled.difference_update(partitions)
+        if lost:
+            self._write(
+                logging.WARNING,
+                "partitions lost: the group gave them away without asking; "
+                "what was not committed runs again at their new owner",
+                _named(partitions),
+            )
+        else:
+            self._write(
+                logging.INFO,
+                "partitions revoked: nothing new starts, what runs may end, then the commit",
+                _named(partitions),
+            )
+
+    def restarted(self, partition: Partition, cause: str) -> None:
+        """Say why an assignment began anew."""
+        self._write(
+            logging.WARNING,
+            "assignment begun anew from the committed offset; what was not committed runs again",
+            {**_place(partition), "cause": cause},
+        )
+
+    def expired(self, partition: Partition, records: int) -> None:
+        """Say what retention took."""
+        self._write(
+            logging.ERROR,
+            "records expired: retention removed them before they were read, they were never processed; "
+            "lengthen the topic's retention or add members",
+            {**_place(partition), "records": records},
+        )
+
+    # ------------------------------------------------------------------ intake
+
+    def paused(self, partition: Partition, reason: PauseReason) -> None:
+        """Say that intake stopped; in a low voice if that is how it should be."""
+        fields = {**_place(partition), "reason": reason, "why": _ADVICE[reason]}
+        if reason in _ORDINARY:
+            self._write(logging.DEBUG, "intake paused", fields)
+        else:
+            self._troubled.add(partition)
+            self._say(logging.WARNING, "intake paused", (partition, reason), fields)
+
+    def resumed(self, partition: Partition) -> None:
+        """Say that intake goes on, as loudly as that it had stopped."""
+        if partition in self._troubled:
+            self._troubled.discard(partition)
+            self._say(logging.INFO, "intake resumed", partition, _place(partition))
+        else:
+            self._write(logging.DEBUG, "intake resumed", _place(partition))
+
+    # ------------------------------------------------------------------ commits
+
+    def committed(self, partition: Partition, offset: int, took_s: float) -> None:
+        """Say that a commit is stored."""
+        self._write(logging.DEBUG, "committed", {**_place(partition, offset), "took_s": round(took_s, 4)})
+
+    def commit_failed(self, partition: Partition, code: str) -> None:
+        """Say that a commit is not stored."""
+        self._say(
+            logging.WARNING,
+            "commit failed; it is sent again while the partition is ours",
+            (partition.topic, code),
+            {**_place(partition), "code": code},
+        )
+
+    def ledger_cut(self, partition: Partition) -> None:
+        """Say that a commit can't tell all."""
+        self._write(
+            logging.WARNING,
+            "ledger cut: more records settled out of order than a commit can name; "
+            "after a crash those left out run again; see which old record holds the partition back",
+            _place(partition),
+        )
+
+    def ledger_unreadable(self, partition: Partition, cause: str) -> None:
+        """Say that the commit of a former owner can't be read."""
+        self._write(
+            logging.WARNING,
+            "ledger unreadable: what settled above the committed offset runs again, in order",
+            {**_place(partition), "cause": cause},
+        )
+
+    # ------------------------------------------------------------------ records in trouble
+
+    def retrying(self, partition: Partition, offset: int, attempt: int, delay_s: float, error: BaseException) -> None:
+        """Say that runs fail: each one at DEBUG, and above it now and then."""
+        fields = {**_place(partition, offset), "attempt": attempt, "delay_s": round(delay_s, 3), "error": _told(error)}
+        self._write(logging.DEBUG, "run failed; the record runs again", fields)
+        self._say(logging.WARNING, "records fail and run again", (partition.topic, type(error)), fields)
+
+    def dead_lettered(self, partition: Partition, offset: int, attempts: int, error: BaseException) -> None:
+        """Say that records are given up: each one at DEBUG, and above it now and then."""
+        fields = {**_place(partition, offset), "attempts": attempts, "error": _told(error)}
+        self._write(logging.DEBUG, "dead letter written", fields)
+        self._say(
+            logging.WARNING,
+            "records dead-lettered; see them with 'streams dlq list'",
+            (partition.topic, type(error)),
+            fields,
+        )
+
+    def letter_refused(self, partition: Partition, offset: int, code: str) -> None:
+        """Say that a dead letter has no place to go."""
+        self._say(
+            logging.ERROR,
+            "dead letter refused by the broker: nothing is dropped, its partition reads nothing further until it is "
+            "taken; look at the dead-letter topic, its settings and the right to write it",
+            (partition, code),
+            {**_place(partition, offset), "code": code},
+        )
+
+    def stuck(self, partition: Partition, offset: int, running_s: float) -> None:
+        """Say that a handler does not return."""
+        self._say(
+            logging.WARNING,
+            "handler past its timeout: it can't be stopped and keeps its key until it returns; "
+            "give what it calls a timeout of its own",
+            partition.topic,
+            {**_place(partition, offset), "running_s": round(running_s, 1)},
+        )
+
+    # ------------------------------------------------------------------ the client
+
+    def broker_error(self, text: str, *, fatal: bool) -> None:
+        """Say what the client says."""
+        if fatal:
+            self._write(logging.ERROR, "the client can't go on; this member ends and others take over", {"error": text})
+        else:
+            what = _NUMBER.sub("#", text)
+            self._say(logging.WARNING, "broker trouble; the client goes on trying", what, {"error": text})
+
+    def viewed(self, view: MemberView) -> None:
+        """Say how often the lines were meant that were held back."""
+        self._repeats.flush(self._clock.monotonic())
+
+    def close(self) -> None:
+        """Say what is still held back; call it once, at the end."""
+        self._repeats.flush(self._clock.monotonic(), ending=True)
+
+    def _write(self, level: int, event: str, fields: Mapping[str, object]) -> None:
+        self._log.log(level, event, extra={**fields, **self._group})
+
+    def _say(self, level: int, event: str, key: Hashable, fields: Mapping[str, object]) -> None:
+        """Write now, or once a window with the number of times and the fields of the last one."""
+
+        def line(times: int) -> None:
+            self._write(level, event, {**fields, "times": times} if times > 1 else fields)
+
+        self._repeats.happened((event, key), self._clock.monotonic(), line)
+
+
+def _named(partitions: Sequence[Partition]) -> dict[str, object]:
+    return {"count": len(partitions), "partitions": spelled(partitions)}
+
+
+def _place(partition: Partition, offset: int | None = None) -> dict[str, object]:
+    place: dict[str, object] = {"topic": partition.topic, "partition": partition.number}
+    return place if offset is None else place | {"offset": offset}
+
+
+def _told(error: BaseException) -> str:
+    """Give class and text of *error*, shortened; an error whose text fails is known by its class."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception as fault:  # noqa: BLE001 - a user's class may raise anything, and a log line must not
+        text = f"(its text failed: {type(fault).__name__})"
+    return f"{name}: {text}"[:_ERROR_CHARS] if text else name
+
+
+def spelled(partitions: Iterable[Partition]) -> str:
+    """Give *partitions* in few words: ``orders/0-3,7 payments/1``."""
+    words = []
+    for topic, group in groupby(sorted(set(partitions)), key=attrgetter("topic")):
+        runs: list[list[int]] = []
+        for partition in group:
+            if runs and partition.number == runs[-1][-1] + 1:
+                runs[-1] = [runs[-1][0], partition.number]
+            else:
+                runs.append([partition.number])
+        words.append(f"{topic}/" + ",".join("-".join(map(str, run)) for run in runs))
+    return " ".join(words)
