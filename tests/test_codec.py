@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import doctest
 import enum
 import json
 import uuid
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import streams.codec
 from streams.codec import BYTES, JSON, TEXT, RecordCodec, codec_for, dumps, encode_value, excerpt, loads, record_codec
 from streams.errors import DecodeError, UsageError
 
@@ -288,3 +290,8 @@ def test_a_codec_of_a_users_own_runs_on_a_records_path() -> None:
         DecodeError, match=r"not text/x-upper as Upper reads it: ValueError: small letters; 3 bytes: abc"
     ):
         codec.decode(b"abc")
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    """What the documentation shows is what happens."""
+    assert doctest.testmod(streams.codec).failed == 0

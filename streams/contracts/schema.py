@@ -95,10 +95,7 @@ def compiled(document: Document) -> jsonschema_rs.Validator:
 
 
 def _fault_of_document(error: jsonschema_rs.ValidationError) -> str:
-    value: Any = error.instance
-    for step in error.instance_path:
-        value = value[step]
-    at = f"{pointer(error.instance_path)} is {excerpt(dumps(value))}, " if error.instance_path else ""
+    at = f"{pointer(error.instance_path)} is {excerpt(dumps(error.instance))}, " if error.instance_path else ""
     return f"{at}{error.message}"
 
 

@@ -69,22 +69,35 @@ def _composed(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 PARTS: st.SearchStrategy[Any] = st.recursive(_LEAVES, _composed, max_leaves=5)
 
 
+_DEFINITIONS = _LEAVES.filter(lambda part: "$ref" not in part) | st.just(
+    {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}, "b": {"$ref": "#/$defs/d"}}},
+)
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
-    """A whole document, whose ``$defs`` has the one entry that its parts may refer to."""
-    root = draw(PARTS)
-    return {**root, "$defs": {"d": draw(_LEAVES.filter(lambda part: "$ref" not in part))}}
+    """A whole document; its ``$defs`` has the one entry that its parts may refer to, which may refer to itself."""
+    return {**draw(PARTS), "$defs": {"d": draw(_DEFINITIONS)}}
+
+
+@st.composite
+def changed_documents(draw: st.DrawFn, document: dict[str, Any]) -> dict[str, Any]:
+    """A later version of *document*."""
+    definition = document["$defs"]["d"]
+    parts = {name: part for name, part in document.items() if name != "$defs"}
+    later: dict[str, Any] = draw(changed(parts))
+    return {**later, "$defs": {"d": draw(st.just(definition) | _DEFINITIONS)}}
 
 
 @st.composite
 def changed(draw: st.DrawFn, document: Any) -> Any:
     """*document* with none, one or several of its parts changed, dropped, or added to."""
-    if isinstance(document, bool) or draw(st.integers(0, 9)) == 0:
+    if isinstance(document, bool) or draw(st.integers(0, 19)) == 0:
         return draw(PARTS)
-    result = {}
+    result: dict[str, Any] = {}
     for name, value in document.items():
         match draw(st.integers(0, 12)):
-            case 0 if name != "$defs":
+            case 0:
                 continue
             case 1 if name in ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"):
                 result[name] = draw(_SMALL)
@@ -96,7 +109,7 @@ def changed(draw: st.DrawFn, document: Any) -> Any:
 
 
 def _changed_value(name: str, value: Any) -> st.SearchStrategy[Any]:
-    if name in ("properties", "$defs", "patternProperties"):
+    if name in ("properties", "patternProperties"):
         return st.fixed_dictionaries({key: changed(part) for key, part in value.items()})
     if name in ("anyOf", "oneOf", "allOf", "prefixItems"):
         return st.tuples(*map(changed, value)).map(list)
@@ -109,7 +122,7 @@ def as_written(document: Any) -> Any:
     """Give the schema of what producers of *document* write: of the objects that it describes, the named properties."""
     if not isinstance(document, dict):
         return document
-    closed = {}
+    closed: dict[str, Any] = {}
     for name, value in document.items():
         if name in ("properties", "$defs"):
             closed[name] = {key: as_written(part) for key, part in value.items()}
@@ -133,7 +146,7 @@ def values(document: Any, root: Any) -> st.SearchStrategy[Any]:
         return _VALUES
     found = [_of_type(kind, document, root) for kind in _types(document)]
     if "$ref" in document:
-        found.append(values(root["$defs"]["d"], root))
+        found.append(st.deferred(lambda: values(root["$defs"]["d"], root)))
     if "const" in document:
         found.append(st.just(document["const"]))
     if "enum" in document:
