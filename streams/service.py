@@ -32,6 +32,7 @@ from streams.monitor.server import start_server
 from streams.monitor.states import LogObserver
 from streams.monitor.tally import Tally, Totals
 from streams.observer import Observer, Observers
+from streams.supervisor import PARENT_VARIABLE
 
 _log = logging.getLogger(__name__)
 
@@ -136,22 +137,22 @@ def _resources(app: App) -> Iterator[tuple[EventLoop | None, object]]:
         event_loop.close()
 
 
-async def _awaited(opening: Any) -> None:  # noqa: ANN401 - an awaitable
+async def _awaited(opening: Any) -> None:
     await opening
 
 
-async def _first(generator: Any) -> None:  # noqa: ANN401 - an async generator
+async def _first(generator: Any) -> None:
     await anext(generator)
 
 
-async def _last(generator: Any) -> None:  # noqa: ANN401 - an async generator
+async def _last(generator: Any) -> None:
     with contextlib.suppress(StopAsyncIteration):
         await anext(generator)
 
 
 def _stop_with_parent(member: Member, health: Health) -> None:
     """Under a supervisor: stop once it is gone, so that no member is left that nobody looks after."""
-    parent = os.environ.get("STREAMS_SUPERVISOR_PID")
+    parent = os.environ.get(PARENT_VARIABLE)
     if parent is None:
         return
     beat = health.beat

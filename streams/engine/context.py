@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import structlog
+
 from streams.codec import encode_value
 from streams.envelope import Envelope
 from streams.outcome import Ack, DeadLetter, Outcome, Retry
@@ -79,6 +81,12 @@ class Context:
         if self._envelope is None:
             self._envelope = Envelope.from_headers(self.record.headers)
         return self._envelope
+
+    @property
+    def log(self) -> structlog.stdlib.BoundLogger:
+        """A logger; its lines carry the record's place, correlation id and trace id."""
+        logger: structlog.stdlib.BoundLogger = structlog.get_logger(f"streams.handlers.{self._item[4].partition.topic}")
+        return logger
 
     def send(
         self,
