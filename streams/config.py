@@ -66,7 +66,8 @@ class Settings:
     """What follows when retention removed records before they were read: go on at the oldest, at the newest, or stop that partition."""
 
     session_timeout_s: float = 45.0
-    """A member that is silent this long loses its partitions; shorter finds dead members sooner, longer bears slower networks."""
+    """A member that is silent this long loses its partitions; shorter finds dead members sooner, longer bears slower
+    networks. Under KIP-848 the broker's own setting for the group counts instead."""
 
     batch_records: int = 500
     """Records a turn of the loop reads at most."""

@@ -25,6 +25,7 @@ from streams.engine.topics import all_faults, chain_topics, missing
 from streams.errors import TopicError, UsageError
 from streams.kafka.admin import Admin
 from streams.kafka.protocol import resolve_protocol
+from streams.kafka.session import session_of
 from streams.kafka.topics import create_topics, find_topics, require_topics
 from streams.monitor.health import Health
 from streams.monitor.measure import MetricsObserver
@@ -74,6 +75,7 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
             settings,
             {topic: _with_context(app, route, state) for topic, route in app.routes.items()},
             protocol,
+            session_of(settings, protocol),
             topic_ids=topic_ids,
             event_loop=event_loop,
             observer=observers,

@@ -23,7 +23,7 @@ from streams.engine.snapshot import METADATA_LIMIT
 from streams.engine.watchdog import within
 from streams.errors import BrokerError
 from streams.kafka.consumer import NOT_STORED, CommitAnswer, GroupConsumer
-from streams.kafka.settings import heartbeat_s
+from streams.kafka.session import Session
 from streams.observer import Observer
 from streams.record import Partition
 
@@ -32,11 +32,6 @@ _ANSWER_WITHIN_S: Final = 30.0
 """A commit without an answer for this long counts as not stored."""
 _SYNC_BUDGET_S: Final = 45.0
 """A synchronous commit that takes longer ends the process."""
-
-
-def lease_s(settings: Settings) -> float:
-    """Give how long after sending an acknowledged commit records may still start."""
-    return settings.session_timeout_s * 0.9 - heartbeat_s(settings)
 
 
 @dataclass(slots=True)
@@ -64,13 +59,13 @@ class Committer:
     * At most one commit of a partition is in flight, none before its outcome is known.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, observer: Observer) -> None:
-        """Commit as *settings* say."""
+    def __init__(self, settings: Settings, session: Session, clock: Clock, observer: Observer) -> None:
+        """Commit as *settings* say; the lease is that of *session*."""
         self._settings = settings
         self._clock = clock
         self._observer = observer
-        self._lease_s = lease_s(settings)
-        self._refresh_s = min(settings.session_timeout_s / 4, 60.0)
+        self._lease_s = session.lease_s
+        self._refresh_s = min(session.timeout_s / 4, 60.0)
         self._books: dict[Partition, _Book] = {}
         self._next_at = NEVER
         self._records = 0

@@ -29,6 +29,7 @@ from streams.engine.watch import Watch
 from streams.engine.watchdog import within
 from streams.kafka.consumer import CommitAnswer, GroupConsumer
 from streams.kafka.producer import EngineProducer
+from streams.kafka.session import Session
 from streams.observer import Observer
 
 _CLOSE_WITHIN_S: Final = 10.0
@@ -48,6 +49,7 @@ class Member:
         settings: Settings,
         routes: Mapping[str, Route],
         protocol: str,
+        session: Session,
         *,
         topic_ids: Mapping[str, str],
         event_loop: EventLoop | None = None,
@@ -64,7 +66,7 @@ class Member:
         """Called whenever the poll thread goes round or waits."""
         self._observer = observer
         self._stop_reason: str | None = None
-        self._committer = Committer(settings, clock, observer)
+        self._committer = Committer(settings, session, clock, observer)
         self._consumer = GroupConsumer(settings, protocol, self._answered)
         self._executors: dict[str, Executor] = {
             topic: executor_for(route, event_loop) for topic, route in routes.items()
