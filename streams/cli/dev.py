@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,7 +99,7 @@ def _welcome(cluster: DevCluster, *, was_whole: bool) -> str:
     if cluster.folder.path == default_folder().absolute():
         lines.append("The other `streams` commands find it without that. End it: streams dev down")
     else:
-        lines.append(f"End it: streams dev down --data {cluster.folder.path}")
+        lines.append(f"End it: streams dev down --data {shlex.quote(str(cluster.folder.path))}")
     return "\n".join(lines)
 
 

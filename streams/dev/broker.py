@@ -83,7 +83,7 @@ class Broker:
         heap_mb = _HEAP_ALONE_MB if len(self._roster.brokers) == 1 else _HEAP_MB
         node = self._folder.node(self.node)
         program = ["kafka.Kafka", str(node / "server.properties")]
-        command = self._runtime().command(node, program, heap_mb=heap_mb)
+        command = self._runtime().command(node, program, f"-Xmx{heap_mb}m")
         self._note(spawn(command, output=self._folder.output(self.node)))
 
     def stop(self) -> None:
@@ -107,10 +107,10 @@ class Broker:
             process.send(signal.SIGCONT)
 
     def last_words(self) -> str:
-        """The last lines of what it printed and logged since its start."""
-        texts = self._folder.output(self.node), self._folder.log(self.node)
-        lines = [line for text in texts if text.exists() for line in text.read_text(errors="replace").splitlines()]
-        return "\n".join(lines[-_TAIL_LINES:])
+        """The last lines of what it printed and logged since its start, without the stack traces."""
+        files = self._folder.output(self.node), self._folder.log(self.node)
+        lines = [line for file in files if file.exists() for line in file.read_text(errors="replace").splitlines()]
+        return "\n".join([line for line in lines if not line.startswith("\t")][-_TAIL_LINES:])
 
     @property
     def _roster(self) -> Roster:
@@ -134,7 +134,7 @@ class Broker:
         node = self._folder.node(self.node)
         settings = str(node / "server.properties")
         program = ["kafka.tools.StorageTool", "format", "-t", self._roster.cluster_id, "-c", settings]
-        command = self._runtime().command(node, program)
+        command = self._runtime().command(node, program, "-Xmx256m", "-XX:TieredStopAtLevel=1")  # it ends at once
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             words = (done.stdout + done.stderr).strip()

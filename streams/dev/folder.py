@@ -112,9 +112,14 @@ class DataFolder:
         """Make the folder, or see that it is ours.
 
         Raises:
-            UsageError: Somebody else's files are in it.
+            UsageError: Somebody else's files are in it, or Kafka could not name it.
             OSError: It can't be made.
         """
+        if "," in str(self.path):
+            raise UsageError(
+                f"Kafka takes {self.path} for two folders, because of the comma. Nothing was changed. "
+                "Name another with --data."
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         if not self._lock.exists() and (strangers := [found.name for found in self.path.iterdir()]):
             raise UsageError(

@@ -19,7 +19,7 @@ appender.file.name = FILE
 appender.file.fileName = ${sys:streams.log}
 appender.file.filePattern = ${sys:streams.log}.1
 appender.file.layout.type = PatternLayout
-appender.file.layout.pattern = %d{ISO8601} %p %m (%c{1})%n%throwable{12}
+appender.file.layout.pattern = %d{ISO8601} %p %m (%c{1})%n%throwable
 appender.file.policies.type = Policies
 appender.file.policies.size.type = SizeBasedTriggeringPolicy
 appender.file.policies.size.size = 10MB
@@ -69,4 +69,11 @@ def server_properties(member: Member, members: Sequence[Member], data: Path) -> 
         "share.coordinator.state.topic.replication.factor": f"{copies}",
         "share.coordinator.state.topic.min.isr": f"{in_sync}",
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
+    return "".join(f"{name}={_escaped(value)}\n" for name, value in settings.items())
+
+
+def _escaped(value: str) -> str:
+    """*value* as Java's properties files have it: ASCII, a backslash before what is special."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    codes = (int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2))
+    return "".join(chr(code) if code < ord("\x7f") else f"\\u{code:04x}" for code in codes)

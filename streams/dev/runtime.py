@@ -28,11 +28,11 @@ class Runtime:
         """
         return cls(find_java(), kafka_jars(say))
 
-    def command(self, node: Path, program: Sequence[str], *, heap_mb: int = 256) -> list[str]:
-        """The command line that runs *program*, with everything it writes inside the folder *node*."""
+    def command(self, node: Path, program: Sequence[str], *options: str) -> list[str]:
+        """The command line that runs *program* under Java's *options*; all it writes is inside the folder *node*."""
         return [
             str(self.java),
-            f"-Xmx{heap_mb}m",
+            *options,
             "-XX:+ExitOnOutOfMemoryError",
             "-XX:-UsePerfData",
             f"-XX:ErrorFile={node / 'crash.log'}",

@@ -81,3 +81,11 @@ def test_the_default_folder_is_where_state_belongs(tmp_path: Path, monkeypatch: 
 
     assert told == tmp_path / "streams" / "dev"
     assert default_folder() == Path("/home/ada/.local/state/streams/dev")
+
+
+def test_a_folder_that_kafka_takes_for_two_is_refused(tmp_path: Path) -> None:
+    """Kafka splits its list of folders at commas: the user is told, and nothing is made."""
+    with pytest.raises(UsageError, match=r"comma.*--data"):
+        DataFolder(tmp_path / "a,b").prepare()
+
+    assert not (tmp_path / "a,b").exists()
