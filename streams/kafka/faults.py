@@ -31,6 +31,19 @@ CREDENTIALS: Final = frozenset(
 )
 """The broker answered and does not let this user in; waiting does not mend it."""
 
+REFUSED: Final = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.INVALID_RECORD,
+        KafkaError._PURGE_QUEUE,  # noqa: SLF001
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    },
+)
+"""After these it is certain that no broker has the record that was sent; after any other it may have it or not."""
+
 _RIGHTS: Final = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "on the topic",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "on the consumer group",
