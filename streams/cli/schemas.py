@@ -1,18 +1,15 @@
-"""`streams schemas`: the contracts of the events, held against themselves."""
+"""`streams schemas`: the contracts of events, held against themselves."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from streams.cli.output import plain, print_json, print_table
 from streams.contracts import CheckedSubject, Compatibility, check
-from streams.errors import UsageError
 
 
 @click.group()
@@ -33,7 +30,7 @@ def schemas() -> None:
     type=click.Choice([each.value for each in Compatibility]),
     default=Compatibility.FORWARD.value,
     show_default=True,
-    help="Who must be able to read what: forward, readers of a version the data of the next one.",
+    help="Who must be able to read what; forward: readers of a version, data of the next one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.pass_context
@@ -42,12 +39,9 @@ def check_schemas(context: click.Context, path: Path, compatibility: str, *, as_
 
     Ends with 1 if anything is wrong.
     """
-    try:
-        checked = check(path, Compatibility(compatibility))
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
+    checked = check(path, Compatibility(compatibility))
     if as_json:
-        click.echo(json.dumps(_described(checked, compatibility), indent=2))
+        print_json(_described(checked, compatibility))
     else:
         _show(checked, compatibility)
     context.exit(any(each.faults for each in checked))
@@ -71,24 +65,28 @@ def _described(checked: Sequence[CheckedSubject], compatibility: str) -> dict[st
 
 
 def _show(checked: Sequence[CheckedSubject], compatibility: str) -> None:
-    table = Table("Subject", "Versions", "Found", box=None, pad_edge=False)
-    for each in checked:
-        versions = ", ".join(f"v{version}" for version in each.versions)
-        table.add_row(each.name, versions or "none", _count(len(each.faults), "fault") if each.faults else "good")
-    Console().print(table)
+    """Print what people read: a table of subjects, a line a fault, and what to do."""
+    print_table(
+        ("Subject", "Versions", "Found"),
+        [
+            (
+                each.name,
+                ", ".join(f"v{version}" for version in each.versions),
+                _count(len(each.faults), "fault") if each.faults else "good",
+            )
+            for each in checked
+        ],
+    )
     faults = [fault for each in checked for fault in each.faults]
     for fault in faults:
-        click.echo(f"\n{fault}", nl=False)
-    click.echo(f"\n{_summary(checked, len(faults), compatibility)}")
-
-
-def _summary(checked: Sequence[CheckedSubject], faults: int, compatibility: str) -> str:
-    if not faults:
-        return f"{_count(len(checked), 'subject')}, nothing wrong (compatibility: {compatibility})"
-    return (
-        f"{_count(faults, 'fault')} (compatibility: {compatibility}). A version that is in use stays as it is: "
-        "correct the new one, or give what broke a subject of its own."
-    )
+        click.echo(plain(str(fault)))
+    if faults:
+        click.echo(
+            f"\n{_count(len(faults), 'fault')} (compatibility: {compatibility}). Correct what is named above; a "
+            "version that is in use stays as it is, and what can't be kept needs a subject of its own."
+        )
+    else:
+        click.echo(f"{_count(len(checked), 'subject')}, nothing wrong (compatibility: {compatibility}).")
 
 
 def _count(number: int, noun: str) -> str:

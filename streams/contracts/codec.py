@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from streams.codec import JSON, RecordCodec, codec_for, loads
+from streams.codec import BYTES, JSON, TEXT, RecordCodec, codec_for, loads
 from streams.contracts.registry import Subject
+from streams.errors import UsageError
 
 T = TypeVar("T")
 
@@ -21,7 +22,12 @@ def contract_codec(subject: Subject, codec: RecordCodec[T], dataschema: str | No
 
     The bytes are parsed a second time for a typed value: a Decimal, a large
     integer or a pydantic model then comes from the text itself.
+
+    Raises:
+        UsageError: The codec is one of a user's own whose bytes are no JSON.
     """
+    if codec.content_type not in (JSON, TEXT, BYTES) and not codec.content_type.endswith("+json"):
+        raise UsageError(f"subject {subject.name!r} is a JSON Schema, and {codec.content_type} is no JSON: drop one")
     schema = subject.schema_for(dataschema)
     parse: Callable[[bytes], Any] = _bare(codec if codec.is_plain else codec_for(Any))
     make = _bare(codec)

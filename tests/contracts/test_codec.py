@@ -9,9 +9,9 @@ import msgspec
 import pydantic
 import pytest
 
-from streams.codec import JSON, codec_for
+from streams.codec import JSON, codec_for, record_codec
 from streams.contracts import Schema, Subject, contract_codec
-from streams.errors import ContractError, DecodeError
+from streams.errors import ContractError, DecodeError, UsageError
 
 V1: dict[str, Any] = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}
 V2: dict[str, Any] = V1 | {"required": ["id", "total"], "properties": {**V1["properties"], "total": {"type": "number"}}}
@@ -85,6 +85,22 @@ def test_the_version_that_a_record_names_counts() -> None:
     codec = contract_codec(PLACED, codec_for(Order), "urn:streams:order.placed:v1")
 
     assert codec.decode(b'{"id":"o-1"}') == Order("o-1")
+
+
+def test_a_contract_is_no_contract_of_other_formats() -> None:
+    """A JSON Schema before an Avro codec would refuse every record: told at the start."""
+
+    class Avro:
+        content_type = "avro/binary"
+
+        def decode(self, data: bytes) -> bytes:
+            return data
+
+        def encode(self, value: bytes) -> bytes:
+            return value
+
+    with pytest.raises(UsageError, match="avro/binary is no JSON"):
+        contract_codec(PLACED, record_codec(Avro()))
 
 
 def test_a_contract_may_stand_before_a_type_that_takes_less() -> None:
