@@ -43,8 +43,7 @@ class Health(Observer):
         self._beat_s: float | None = None
         self._joined = self._was_lost = False
         self._opening = 0
-        self.draining = False
-        """A stop has begun; whoever begins it says so here."""
+        self._is_draining = False
 
     def beat(self) -> None:
         """Note that the poll thread goes round.  Views do so each second; call it where it waits for long."""
@@ -65,7 +64,7 @@ class Health(Observer):
         live = self.live()
         if not live.ok:
             return live
-        if self.draining:
+        if self._is_draining:
             return Verdict(ok=False, reason="draining: a stop has begun")
         if not self._joined:
             cause = "its partitions were lost" if self._was_lost else "it started"
@@ -84,6 +83,11 @@ class Health(Observer):
         """After a loss the group has to answer anew."""
         if lost:
             self._joined, self._was_lost = False, True
+        self.beat()
+
+    def stopping(self) -> None:
+        """A stop takes a member out of service."""
+        self._is_draining = True
         self.beat()
 
     def broker_error(self, text: str, *, fatal: bool) -> None:

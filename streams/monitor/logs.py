@@ -116,7 +116,7 @@ def _formatter(form: LogForm, *, colors: bool) -> logging.Formatter:
         ]
     )
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *_gather()],
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), forget_other_formatters, *_gather()],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, in_order, redacted, *render],
     )
 
@@ -133,6 +133,13 @@ def add_record(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
     for name, value in found.items():
         if value is not None:
             event.setdefault(name, value)
+    return event
+
+
+def forget_other_formatters(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Drop what another handler's formatter left on the line; neither name can be a user's."""
+    event.pop("message", None)
+    event.pop("asctime", None)
     return event
 
 

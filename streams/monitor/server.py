@@ -94,6 +94,7 @@ class _Listener(ThreadingHTTPServer):
     """Accepts a bounded number of requests at once, each in a thread that ends with the process."""
 
     daemon_threads = True
+    request_queue_size = 64  # the default of 5 makes a sixth scraper or probe wait a second
     allow_reuse_port = False
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health) -> None:

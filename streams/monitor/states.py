@@ -20,11 +20,12 @@ from streams.record import Partition
 
 _NUMBER: Final = re.compile(r"\d+")
 _ERROR_CHARS: Final = 300
-_ORDINARY: Final = frozenset({"in_flight", "bytes", "draining"})
+_ORDINARY: Final = frozenset({"in_flight", "partition", "bytes", "draining"})
 """Pauses that are back-pressure, or a stop, doing its work."""
 
 _ADVICE: Final[dict[PauseReason, str]] = {
     "in_flight": "as many records are in flight as may be; reading goes on when half of them have settled",
+    "partition": "as many of its records are in flight as may be; reading goes on when half of them have settled",
     "bytes": "as many bytes are in flight as may be; reading goes on when half of them have settled",
     "ledger": "its oldest record holds back the commit; see which one runs or waits for its retry",
     "lane": "too many records wait behind one key; see which record of it runs or waits for its retry",
@@ -88,11 +89,15 @@ class LogObserver(Observer):
             {**_place(partition), "records": records},
         )
 
+    def stopping(self) -> None:
+        """Say that the end has begun."""
+        self._write(logging.INFO, "stopping: nothing further is read, what runs may end, then the commit", {})
+
     # ------------------------------------------------------------------ intake
 
     def paused(self, partition: Partition, reason: PauseReason) -> None:
         """Say that intake stopped; in a low voice if that is how it should be."""
-        fields = {**_place(partition), "reason": reason, "why": _ADVICE[reason]}
+        fields = {**_place(partition), "reason": reason, "why": _ADVICE.get(reason, "")}
         if reason in _ORDINARY:
             self._write(logging.DEBUG, "intake paused", fields)
         else:

@@ -68,7 +68,7 @@ def test_a_member_that_lost_its_partitions_is_not_ready_until_the_group_answers(
 def test_a_draining_member_is_alive_and_not_ready(health: Health) -> None:
     """A stop takes a member out of service, not out of life."""
     health.assigned([])
-    health.draining = True
+    health.stopping()
 
     assert health.live().ok
     assert health.ready() == (False, "draining: a stop has begun")
