@@ -38,7 +38,7 @@ class App:
     'charge'
     """
 
-    def __init__(self, group: str, *, schemas: str | Path = SCHEMAS, **settings: Any) -> None:  # noqa: ANN401 - settings
+    def __init__(self, group: str, *, schemas: str | Path = SCHEMAS, **settings: Any) -> None:
         """Name the group; *settings* are fields of `Settings`, which environment and command line may override.
 
         Raises:
@@ -56,7 +56,7 @@ class App:
         """Opens what handlers share, once a process; set by `lifespan`."""
         self._schemas = Path(schemas)
 
-    def on(  # noqa: PLR0913 - each is an option of its own, by name only
+    def on(  # noqa: PLR0913 - each names one thing
         self,
         topic: str,
         *,
@@ -94,8 +94,8 @@ class App:
         def declare(handler: _Handler) -> _Handler:
             if topic in self.routes:
                 raise AppError(
-                    f"topic {topic!r} has two handlers, {self.routes[topic].name} and {handler.__name__}, in group {self.group!r}; "
-                    f"give the second one a group of its own"
+                    f"topic {topic!r} has two handlers in group {self.group!r}, {self.routes[topic].name} and"
+                    f" {handler.__name__}; give the second one a group of its own"
                 )
             self.routes[topic] = self._route(
                 topic,
@@ -130,7 +130,7 @@ class App:
         self.resources = resources
         return resources
 
-    def _route(  # noqa: PLR0913 - as `on`
+    def _route(  # noqa: PLR0913 - each names one thing
         self,
         topic: str,
         handler: Callable[..., Any],
@@ -173,7 +173,7 @@ class App:
         codec: Codec[Any] | None,
         subject: str | None,
         *,
-        tombstones: bool,  # noqa: ANN401
+        tombstones: bool,
     ) -> tuple[Callable[[Message], Any], Callable[[Exception, Message], StreamsError]]:
         """Give how a message becomes the handler's argument, and how a failure to do so is put into words."""
         if annotation is Record:
@@ -211,11 +211,11 @@ def _parameters(handler: Callable[..., Any], place: str) -> list[Any]:
         if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) and (one.default is one.empty)
     ]
     annotations = [hints.get(one.name, one.annotation) for one in parameters]
-    if not 1 <= len(annotations) <= 2:  # noqa: PLR2004 - a value, and a context
+    if not 1 <= len(annotations) <= 2:  # noqa: PLR2004 - said in the text
         raise AppError(
             f"{place}: it must take a value and, if it likes, a Context; it takes {len(annotations)} parameters"
         )
-    if len(annotations) == 2 and annotations[1] not in (Context, inspect.Parameter.empty):  # noqa: PLR2004
+    if len(annotations) == 2 and annotations[1] not in (Context, inspect.Parameter.empty):  # noqa: PLR2004 - said in the text
         raise AppError(f"{place}: its second parameter is the Context, and is annotated {annotations[1]!r}")
     return annotations
 
@@ -229,17 +229,17 @@ def _contradictions(
         yield f"it is async, so it runs on the event loop; drop run={mode!r}, or make it a plain def"
     if not is_async and mode == "async":
         yield "run='async' needs an async def"
-    if batch is not None and not 1 <= batch <= 10_000:  # noqa: PLR2004 - the bound, said in the text
+    if batch is not None and not 1 <= batch <= 10_000:  # noqa: PLR2004 - said in the text
         yield f"batch={batch} must be between 1 and 10000"
     if batch is not None and len(parameters) > 1:
         yield "a batch handler takes the list of values alone, no Context"
-    if concurrency is not None and not 1 <= concurrency <= 10_000:  # noqa: PLR2004
+    if concurrency is not None and not 1 <= concurrency <= 10_000:  # noqa: PLR2004 - said in the text
         yield f"concurrency={concurrency} must be between 1 and 10000"
     if mode == "inline" and concurrency not in (None, 1):
         yield "run='inline' runs one handler at a time; drop concurrency, or take run='threads'"
 
 
-def _element(annotation: Any, place: str) -> Any:  # noqa: ANN401 - any type
+def _element(annotation: Any, place: str) -> Any:
     if annotation is inspect.Parameter.empty:
         return annotation
     if typing.get_origin(annotation) is not list:

@@ -21,6 +21,8 @@ OnExpired = Literal["earliest", "latest", "stop"]
 
 _SECRET = re.compile(r"password|secret|token|key\.pem|oauthbearer\.config|jaas", re.IGNORECASE)
 _KAFKA_PREFIX = "STREAMS_KAFKA_"
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:/]+):\d{1,5}")
+_PORTS = 65_535
 _GROUP_NAME = re.compile(r"[A-Za-z0-9._-]{1,120}")
 
 FIXED_CLIENT_SETTINGS = frozenset(
@@ -51,10 +53,10 @@ class Settings:
     """The consumer group; chain topics carry its name."""
 
     kafka: Mapping[str, str] = field(default_factory=dict)
-    """Further client settings (security, addresses), in librdkafka's names; those the promise rests on are refused."""
+    """Further client settings (security, addresses), in librdkafka's names; what the promise rests on is refused."""
 
     protocol: Protocol = "auto"
-    """Group protocol: ``consumer`` (KIP-848), ``classic`` (cooperative), or whichever the broker and the group's members use."""
+    """Group protocol: ``consumer`` (KIP-848), ``classic`` (cooperative), or whichever broker and members use."""
 
     instance_id: str | None = None
     """Static membership: the same name after a restart keeps its partitions; unique in the group."""
@@ -63,7 +65,7 @@ class Settings:
     """Where a group without committed offsets begins."""
 
     on_expired: OnExpired = "earliest"
-    """What follows when retention removed records before they were read: go on at the oldest, at the newest, or stop that partition."""
+    """What follows when retention removed records unread: go on at the oldest, at the newest, or stop."""
 
     session_timeout_s: float = 45.0
     """A member that is silent this long loses its partitions; shorter finds dead members sooner, longer bears slower
@@ -79,10 +81,10 @@ class Settings:
     """Bytes of these records' values; at the bound intake stops."""
 
     partition_in_flight: int = 5_000
-    """Records admitted and not settled in one partition; at the bound that partition's intake stops, others go on."""
+    """Records admitted and not settled in one partition; at the bound its intake stops, others go on."""
 
     waiting_records: int = 1_000
-    """Records of one partition that wait for another attempt or behind one; at the bound that partition's intake stops."""
+    """Records of a partition that wait for another attempt or behind one; at the bound its intake stops."""
 
     fetch_buffer_bytes: int = 32 * 1024 * 1024
     """Bytes the client reads ahead, in all partitions."""
@@ -97,10 +99,11 @@ class Settings:
     """Settled records after which a commit is sent early."""
 
     handler_timeout_s: float = 120.0
-    """Seconds a handler may run. One on the event loop is then cancelled and retried; one in a thread keeps its lane and is reported."""
+    """Seconds a handler may run. On the event loop it is then cancelled and retried; in a thread it keeps its lane and
+    is reported."""
 
     drain_s: float = 25.0
-    """Seconds a stop or revoke waits for running handlers; past it the process ends itself (stop) or lets go (revoke)."""
+    """Seconds a stop or a revoke waits for running handlers; what has not ended by then runs again elsewhere."""
 
     metrics_port: int | None = None
     """Port of /metrics, /livez and /readyz; 0 takes a free one; None serves none."""
@@ -123,14 +126,18 @@ class Settings:
         faults = []
         if not self.bootstrap:
             faults.append(
-                "bootstrap: no broker named; give --bootstrap host:port or STREAMS_BOOTSTRAP, or start one with 'streams dev up'"
+                "bootstrap: no broker named; give --bootstrap host:port or STREAMS_BOOTSTRAP,"
+                " or start one with 'streams dev up'"
             )
-        for entry in filter(None, self.bootstrap.split(",")):
-            if not re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[^\s:/]+):\d{1,5}", entry.strip()):
-                faults.append(f"bootstrap: {entry.strip()!r} is not of the form host:port")
+        faults += [
+            f"bootstrap: {entry.strip()!r} is not of the form host:port"
+            for entry in filter(None, self.bootstrap.split(","))
+            if not _ADDRESS.fullmatch(entry.strip())
+        ]
         if not _GROUP_NAME.fullmatch(self.group):
             faults.append(
-                f"group: {self.group!r} must be 1 to 120 letters, digits, dots, dashes or underscores, as topics are named after it"
+                f"group: {self.group!r} must be 1 to 120 letters, digits, dots, dashes or underscores,"
+                f" as topics are named after it"
             )
         for name, choices in (("protocol", Protocol), ("start_at", StartAt), ("on_expired", OnExpired)):
             if getattr(self, name) not in get_args(choices):
@@ -145,7 +152,7 @@ class Settings:
         ]
         if self.batch_records > self.max_in_flight:
             faults.append(f"batch_records: {self.batch_records} is more than max_in_flight, {self.max_in_flight}")
-        if self.metrics_port is not None and not 0 <= self.metrics_port <= 65_535:
+        if self.metrics_port is not None and not 0 <= self.metrics_port <= _PORTS:
             faults.append(f"metrics_port: {self.metrics_port} must be between 0 and 65535")
         return faults
 
@@ -155,12 +162,12 @@ class Settings:
             for name in sorted(FIXED_CLIENT_SETTINGS & set(self.kafka))
         ]
 
-    def over(self, **values: Any) -> Settings:  # noqa: ANN401 - any field's value
+    def over(self, **values: Any) -> Settings:
         """Give a copy in which every value that is not None replaces its field."""
         return replace(self, **{name: value for name, value in values.items() if value is not None})
 
     def from_environment(self, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Give a copy with what ``STREAMS_<NAME>`` says; ``STREAMS_KAFKA_SASL_PASSWORD`` is the client's ``sasl.password``.
+        """Give a copy with what ``STREAMS_<NAME>`` says; ``STREAMS_KAFKA_SASL_PASSWORD`` is ``sasl.password``.
 
         Raises:
             ConfigError: A number is not one; all of them are listed.

@@ -20,7 +20,7 @@ class Message(Protocol):
     def offset(self) -> int | None: ...  # noqa: D102
     def key(self) -> bytes | None: ...  # noqa: D102
     def value(self) -> bytes | None: ...  # noqa: D102
-    def headers(self) -> Any: ...  # noqa: D102, ANN401 - a list of pairs or None; the library's types allow more
+    def headers(self) -> Any: ...  # noqa: D102 - a list of pairs or None; the library's types allow more
     def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
     def __len__(self) -> int: ...  # bytes of the value
 

@@ -67,7 +67,7 @@ class RetryPolicy:
     """Runs in all, the first included; None: one more than there are delays."""
 
     jitter: float = 0.1
-    """Lengthens a wait in memory by up to this share of it, so that failures that came together do not return together."""
+    """Lengthens a wait in memory by up to this share of it: what failed together does not return together."""
 
     dead_letter_on: tuple[type[BaseException], ...] = ()
     """Errors that no further attempt can mend; `RecordError` always is one."""
@@ -84,7 +84,11 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         """Check every field, and list all faults at once."""
         faults = []
-        for name, values in (("delays", self.delays), ("deadline", [self.deadline]), ("memory_up_to", [self.memory_up_to])):
+        for name, values in (
+            ("delays", self.delays),
+            ("deadline", [self.deadline]),
+            ("memory_up_to", [self.memory_up_to]),
+        ):
             for value in values:
                 try:
                     seconds(0 if value is None else value)
@@ -113,7 +117,9 @@ class RetryPolicy:
                 return self.overrides[cls]
         return self
 
-    def decide(self, error: BaseException, *, attempt: int, since_first_s: float, after_s: float | None = None) -> RetryAfter | GiveUp:
+    def decide(
+        self, error: BaseException, *, attempt: int, since_first_s: float, after_s: float | None = None
+    ) -> RetryAfter | GiveUp:
         """Say what follows run number *attempt*, which ended in *error*.
 
         Args:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from streams.clock import Clock
@@ -45,8 +45,9 @@ class Assignment:
     * A partition starts nothing while a run of its former stay in this process goes on.
     """
 
-    def __init__(  # noqa: PLR0913 - what it ties together
+    def __init__(
         self,
+        *,
         settings: Settings,
         executors: Mapping[str, Executor],
         consumer: GroupConsumer,
@@ -63,7 +64,7 @@ class Assignment:
         self._clock = clock
         self._observer = observer
         self._state_class = state_class
-        self._rng = random.Random()  # noqa: S311 - jitter
+        self._rng = random.Random()
         self._former: dict[Partition, list[PartitionState]] = {}
         self.states: dict[str, dict[int, PartitionState]] = {topic: {} for topic in executors}
         """Topic, then partition number."""
@@ -72,10 +73,6 @@ class Assignment:
         self.drain: Callable[[Sequence[PartitionState], float], None] = lambda _states, _budget: None
         """Waits for what runs, bounded; given by the loop."""
         committer.may_start = self._may_start
-
-    def __iter__(self) -> Iterable[PartitionState]:
-        """Give every owned partition's state."""
-        return (state for numbers in self.states.values() for state in numbers.values())
 
     def all(self) -> list[PartitionState]:
         """Give every owned partition's state, as a list."""
@@ -133,8 +130,9 @@ class Assignment:
         position = state.ledger.position
         if self._settings.on_expired == "stop":
             raise BrokerError(
-                f"{partition}/{position}: the log now holds {low} to {high}; records were removed unread. Nothing was skipped. "
-                f"Raise the topic's retention; to go on, set on_expired=earliest or move the group with 'streams replay'"
+                f"{partition}/{position}: the log now holds {low} to {high}; records were removed unread. Nothing was"
+                f" skipped. Raise the topic's retention; to go on, set on_expired=earliest or move the group with"
+                f" 'streams replay'"
             )
         target = low if self._settings.on_expired == "earliest" else high
         if low > position:

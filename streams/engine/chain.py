@@ -98,7 +98,7 @@ _decode = msgspec.msgpack.Decoder(CopyHeader).decode
 _decode_error = msgspec.json.Decoder(ErrorHeader).decode
 
 
-def new_header(  # noqa: PLR0913 - each names one field
+def new_header(
     origin: Origin, *, topic_id: str, group: str, assignment_id: bytes, attempts: int, history: tuple[Attempt, ...]
 ) -> CopyHeader:
     """Make the header of the first copy of the source record at *origin*."""

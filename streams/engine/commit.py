@@ -74,7 +74,7 @@ class Committer:
         """Whether a partition that has its lease may start; the assignment says no while a former run goes on."""
 
     def begin(self, consumer: GroupConsumer, state: PartitionState) -> None:
-        """Send the first commit of *state*, padded to the limit: it proves the right, the broker's limit and the lease."""
+        """Send the first commit of *state*, padded to the limit: it proves the right, the limit and the lease."""
         self._books[state.partition] = _Book(state)
         offset, text, _ = state.snapshot()
         self._send(consumer, self._books[state.partition], offset, text.ljust(METADATA_LIMIT, _PADDING))
@@ -143,7 +143,7 @@ class Committer:
         return failed
 
     def stored(self, partition: Partition) -> tuple[int, float, float]:
-        """Give the acknowledged offset of *partition* (-1: none), when it was sent, and the ledger's share of the limit."""
+        """Give the acknowledged offset (-1: none), when it was sent, and the share of the limit that the ledger takes."""
         book = self._books.get(partition)
         if book is None:
             return -1, NEVER, 0.0

@@ -44,7 +44,7 @@ class Member:
     The thread that calls `run` is the poll thread.
     """
 
-    def __init__(  # noqa: PLR0913 - what a member is made of
+    def __init__(  # noqa: PLR0913 - each names one thing
         self,
         settings: Settings,
         routes: Mapping[str, Route],
@@ -72,27 +72,45 @@ class Member:
             topic: executor_for(route, event_loop) for topic, route in routes.items()
         }
         self._intake = Intake(settings, self._committer, clock, observer)
-        self._relocator = Relocator(EngineProducer(settings))
-        self._router = Router(settings.group, routes, self._relocator, self._intake, clock, observer)
-        self._router.topic_ids.update(topic_ids)
+        relocator = Relocator(EngineProducer(settings))
         self._assignment = Assignment(
-            settings, self._executors, self._consumer, self._committer, clock, observer, state_class
+            settings=settings,
+            executors=self._executors,
+            consumer=self._consumer,
+            committer=self._committer,
+            clock=clock,
+            observer=observer,
+            state_class=state_class,
         )
-        watch = Watch(self._executors, self._consumer, self._intake, self._committer, clock, observer)
         self._loop = ConsumerLoop(
-            settings,
-            self._executors,
-            self._consumer,
-            self._assignment,
-            self._intake,
-            self._router,
-            self._relocator,
-            self._committer,
-            watch,
-            clock,
-            observer,
+            settings=settings,
+            executors=self._executors,
+            consumer=self._consumer,
+            assignment=self._assignment,
+            intake=self._intake,
+            router=Router(
+                group=settings.group,
+                routes=routes,
+                topic_ids=topic_ids,
+                relocator=relocator,
+                intake=self._intake,
+                clock=clock,
+                observer=observer,
+            ),
+            relocator=relocator,
+            committer=self._committer,
+            watch=Watch(
+                executors=self._executors,
+                consumer=self._consumer,
+                intake=self._intake,
+                committer=self._committer,
+                clock=clock,
+                observer=observer,
+            ),
+            clock=clock,
+            observer=observer,
+            beat=self._tell_alive,
         )
-        self._loop.beat = lambda: self.beat()
 
     @property
     def assignment(self) -> Assignment:
@@ -166,6 +184,9 @@ class Member:
     def _is_working(self) -> bool:
         states = self._assignment.all()
         return self._loop.is_busy(states) or any(state.outstanding > state.retrying + state.behind for state in states)
+
+    def _tell_alive(self) -> None:
+        self.beat()
 
     def _answered(self, answer: CommitAnswer) -> None:
         self._committer.answered(answer)

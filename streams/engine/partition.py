@@ -336,7 +336,7 @@ def finish(runs: Iterable[Run]) -> Iterator[Run]:
     The hot half of `PartitionState.settle`: one loop for all of a turn's runs.
     """
     for run in runs:
-        for message, settled, index, key, state in run:
+        for message, settled, index, key, state in run:  # noqa: B007 - key is that of all of them
             settled[index] = 1
             state.outstanding_bytes -= len(message)
             state.outstanding -= 1

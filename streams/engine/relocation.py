@@ -89,7 +89,9 @@ class Relocator:
             self._settle(ticket, delivery)
 
         self.unacknowledged += 1
-        if self._producer.produce(record.topic, partition, record.key, record.value, record.headers, done):
+        if self._producer.produce(
+            record.topic, partition, key=record.key, value=record.value, headers=record.headers, done=done
+        ):
             return True
         self.unacknowledged -= 1
         return False

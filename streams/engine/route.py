@@ -81,7 +81,7 @@ class Route:
             return result
         return DeadLetter(
             ResultError(
-                f"handler {self.name} returned {type(result).__name__}; return None, or one of Ack, Skip, Retry, DeadLetter",
+                f"handler {self.name} returned {_shape(result)}; return None, or one of Ack, Skip, Retry, DeadLetter",
             ),
         )
 
@@ -100,7 +100,7 @@ class Route:
         """Say why *message* can't become the handler's argument; None where it can."""
         try:
             self.decode(message)
-        except Exception as error:  # noqa: BLE001 - whatever a codec raises, the record is unreadable
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
             return self.explain(error, message)
         return None
 
@@ -120,7 +120,10 @@ class Route:
             return [None] * count
         if isinstance(result, list | tuple) and len(result) == count:
             return [self.outcome(one) for one in result]
-        wrong = f"batch handler {self.name} got {count} records and returned {_shape(result)}; return None or one outcome a record"
+        wrong = (
+            f"batch handler {self.name} got {count} records and returned {_shape(result)};"
+            f" return None, or one outcome a record"
+        )
         return [DeadLetter(ResultError(wrong))] * count
 
 
@@ -146,4 +149,4 @@ def bytes_of(message: Message) -> bytes:
 
 
 def _shape(result: object) -> str:
-    return f"{len(result)} of them" if isinstance(result, list | tuple) else type(result).__name__
+    return f"a list of {len(result)}" if isinstance(result, list | tuple) else f"a {type(result).__name__}"

@@ -33,22 +33,33 @@ class Router:
 
     def __init__(
         self,
+        *,
         group: str,
         routes: Mapping[str, Route],
+        topic_ids: Mapping[str, str],
         relocator: Relocator,
         intake: Intake,
         clock: Clock,
         observer: Observer,
     ) -> None:
-        """Route the outcomes of *routes*."""
+        """Route the outcomes of *routes*.
+
+        Args:
+            group: Whose dead letters.
+            routes: By topic.
+            topic_ids: Ids of the source topics: a recreated topic is another lineage.
+            relocator: Produces what outcomes lead to.
+            intake: Stopped for a partition whose dead letters are refused.
+            clock: Where the time comes from.
+            observer: Hears what became of records.
+        """
         self._group = group
         self._routes = routes
         self._relocator = relocator
         self._intake = intake
         self._clock = clock
         self._observer = observer
-        self.topic_ids: dict[str, str] = {}
-        """Ids of the source topics: a recreated topic is another lineage."""
+        self._topic_ids = topic_ids
         self._refused: list[tuple[float, int, Ticket, Bury]] = []
         self._buries: dict[Ticket, Bury] = {}
         self._unknown: list[tuple[Partition, str]] = []
@@ -117,7 +128,7 @@ class Router:
         letter = dead_letter(
             bury,
             group=self._group,
-            topic_id=self.topic_ids.get(partition.topic, ""),
+            topic_id=self._topic_ids.get(partition.topic, ""),
             handler=self._routes[partition.topic].name,
             wall_ms=self._wall_ms(),
         )

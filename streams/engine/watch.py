@@ -23,6 +23,7 @@ class Watch:
 
     def __init__(
         self,
+        *,
         executors: Mapping[str, Executor],
         consumer: GroupConsumer,
         intake: Intake,

@@ -32,11 +32,11 @@ NOT_STORED: Final = frozenset(
         KafkaError.NOT_COORDINATOR,
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError._TRANSPORT,  # noqa: SLF001 - the client's own codes begin with an underscore
-        KafkaError._TIMED_OUT,  # noqa: SLF001
-        KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001
-        KafkaError._WAIT_COORD,  # noqa: SLF001
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-        KafkaError._DESTROY,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - the client's own codes begin with an underscore
+        KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001 - the client's own codes begin with an underscore
+        KafkaError._WAIT_COORD,  # noqa: SLF001 - the client's own codes begin with an underscore
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - the client's own codes begin with an underscore
+        KafkaError._DESTROY,  # noqa: SLF001 - the client's own codes begin with an underscore
     },
 )
 """Commit errors after which the newest snapshot is simply sent again: nothing was stored, or what was is older."""
@@ -46,7 +46,7 @@ _REFUSED: Final = frozenset(
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError._AUTHENTICATION,  # noqa: SLF001
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - the client's own codes begin with an underscore
         KafkaError.SASL_AUTHENTICATION_FAILED,
     },
 )
@@ -129,7 +129,9 @@ class GroupConsumer:
         try:
             self._consumer = Consumer(config, logger=client_log)
         except KafkaException as error:
-            raise BrokerError(f"the client refuses its settings: {error.args[0].str()}; check the 'kafka' settings") from None
+            raise BrokerError(
+                f"the client refuses its settings: {error.args[0].str()}; check the 'kafka' settings"
+            ) from None
 
     def subscribe(self, topics: Iterable[str], listener: Rebalances) -> None:
         """Join the group for *topics*."""
@@ -170,9 +172,12 @@ class GroupConsumer:
             raise BrokerError(f"the group's committed offsets can't be read: {error.args[0].str()}") from None
         for stored in found:
             if stored.error is not None:
-                raise BrokerError(f"the committed offset of {stored.topic}/{stored.partition} can't be read: {stored.error.str()}")
+                raise BrokerError(
+                    f"the committed offset of {stored.topic}/{stored.partition} can't be read: {stored.error.str()}"
+                )
         return {
-            _name(stored): Stored(stored.offset if stored.offset >= 0 else None, stored.metadata or "") for stored in found
+            _name(stored): Stored(stored.offset if stored.offset >= 0 else None, stored.metadata or "")
+            for stored in found
         }
 
     def watermarks(self, partition: Partition, timeout_s: float) -> tuple[int, int]:
@@ -241,14 +246,14 @@ class GroupConsumer:
     def _guard(self, listener: Callable[[list[Partition]], None], partitions: list[TopicPartition]) -> None:
         try:
             listener([_name(partition) for partition in partitions])
-        except BaseException as error:  # noqa: BLE001 - the client would turn it into something that nothing catches
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
             self._failure.error = error
 
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         try:
             for one in partitions:
                 self._on_commit(_answer(_name(one), one.offset, one.metadata or "", one.error or error))
-        except BaseException as failure:  # noqa: BLE001 - as above
+        except BaseException as failure:  # noqa: BLE001 - whatever it is, it is the record's outcome
             self._failure.error = failure
 
     def _broker_error(self, error: KafkaError) -> None:
@@ -268,7 +273,7 @@ class GroupConsumer:
 class _ClientLog:
     """Takes the client's log lines; what matters of them arrives as errors and events too."""
 
-    def log(self, level: int, text: str, *arguments: Any) -> None:  # noqa: ANN401 - as logging.Logger.log
+    def log(self, level: int, text: str, *arguments: Any) -> None:
         logging.getLogger("streams.kafka.client").log(min(level, logging.DEBUG), text, *arguments)
 
 
@@ -276,16 +281,18 @@ client_log: Any = _ClientLog()
 
 
 def _event(message: Message, error: KafkaError) -> Event:
-    partition = Partition(message.topic() or "", -1 if message.partition() is None else cast("int", message.partition()))
+    partition = Partition(
+        message.topic() or "", -1 if message.partition() is None else cast("int", message.partition())
+    )
     code = error.code()
-    if code == KafkaError._PARTITION_EOF:  # noqa: SLF001
+    if code == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own codes begin with an underscore
         return EndReached(partition, cast("int", message.offset()))
-    if code == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+    if code == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the client's own codes begin with an underscore
         return OutOfRange(partition)
     place = f"{partition}: " if partition.number >= 0 else f"{partition.topic}: " if partition.topic else ""
     return ClientTrouble(
         f"{place}{error.str()}",
-        is_fatal=error.fatal() or code == KafkaError._FATAL or code in _REFUSED,  # noqa: SLF001
+        is_fatal=error.fatal() or code == KafkaError._FATAL or code in _REFUSED,  # noqa: SLF001 - the client's own codes begin with an underscore
     )
 
 

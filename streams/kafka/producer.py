@@ -26,11 +26,11 @@ _REFUSED: Final = frozenset(
         KafkaError.POLICY_VIOLATION,
         KafkaError.INVALID_RECORD,
         KafkaError._PURGE_QUEUE,  # noqa: SLF001 - the client's own codes begin with an underscore
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - the client's own codes begin with an underscore
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - the client's own codes begin with an underscore
     },
 )
-"""Errors after which it is certain that no broker has the record; the last two: there is no place that could hold it."""
+"""Errors after which it is certain that no broker has the record; the last two: no place could hold it."""
 
 
 class Delivery(NamedTuple):
@@ -52,12 +52,15 @@ class EngineProducer:
         try:
             self._producer = Producer(producer_settings(settings), logger=client_log)
         except KafkaException as error:
-            raise BrokerError(f"the client refuses its settings: {error.args[0].str()}; check the 'kafka' settings") from None
+            raise BrokerError(
+                f"the client refuses its settings: {error.args[0].str()}; check the 'kafka' settings"
+            ) from None
 
-    def produce(  # noqa: PLR0913 - the parts of a record
+    def produce(
         self,
         topic: str,
         partition: int | None,
+        *,
         key: bytes | None,
         value: bytes | None,
         headers: Headers,

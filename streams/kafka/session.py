@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import ConfigResource, ResourceType
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types do not mark them as public
+    ConfigResource,
+    ResourceType,
+)
 
 from streams.config import Settings
 from streams.errors import BrokerError

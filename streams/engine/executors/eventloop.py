@@ -176,7 +176,7 @@ class AsyncExecutor:
                 return done, NOT_STARTED
             try:
                 ended = await invoke(item)
-            except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its record's outcome
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
                 ended = self.route.failure(self._reason(error, runner), item[0])
             if ended is not None:
                 return done, ended
@@ -191,13 +191,13 @@ class AsyncExecutor:
             return [Interruption(run, 0, NOT_STARTED) for run in runs]
         try:
             outcomes = iter(await self.route.invoke_batch_async(items))
-        except BaseException as error:  # noqa: BLE001 - which record it was is found one by one
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
             self._reason(error, runner)
             return [Interruption(run, *await self._records(run, runner)) for run in runs]
         return [first_trouble(run, [next(outcomes) for _ in run]) for run in runs]
 
     def _reason(self, error: BaseException, runner: _Runner) -> BaseException:
-        """Give what stands for *error*: a cancellation by the watch is a timeout, one by the end of the loop goes on."""
+        """Give what stands for *error*: cancelled by the watch is a timeout; by the end of the loop it goes on."""
         if not isinstance(error, asyncio.CancelledError):
             return error
         if not runner.is_late:

@@ -74,7 +74,7 @@ def perform(route: Route, run: Run, slot: Slot) -> tuple[int, Ended | NotStarted
             return done, NOT_STARTED
         try:
             ended = invoke(item)
-        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its record's outcome
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
             ended = route.failure(error, item[0])
         if ended is not None:
             return done, ended
@@ -94,7 +94,7 @@ def perform_batch(route: Route, runs: Sequence[Run], slot: Slot) -> list[Interru
         return [Interruption(run, 0, NOT_STARTED) for run in runs]
     try:
         outcomes = iter(route.invoke_batch(items))
-    except BaseException:  # noqa: BLE001 - which record it was is found one by one
+    except BaseException:  # noqa: BLE001 - whatever it is, it is the record's outcome
         return [Interruption(run, *perform(route, run, slot)) for run in runs]
     return [first_trouble(run, [next(outcomes) for _ in run]) for run in runs]
 
