@@ -1,0 +1,167 @@
+"""How far a group has come, as anybody can learn from the broker alone.
+
+What a member holds in memory is not seen here: what it settled since its last
+commit still counts as outstanding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from streams.engine.snapshot import decode
+from streams.engine.topics import chain_names
+from streams.errors import LedgerError
+from streams.kafka.admin import Admin
+from streams.kafka.groups import Group, describe_group, list_groups
+from streams.kafka.offsets import Committed, Watermarks, committed, watermarks
+from streams.kafka.shape import Topic
+from streams.kafka.topics import find_topics, list_topics
+from streams.record import Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a group has done of one partition.
+
+    Always true: `settled` is ascending and lies between `start` and `end`.
+    """
+
+    partition: Partition
+    low: int
+    """The oldest offset that is still there."""
+    end: int
+    """The offset that the next record will have."""
+    committed: int | None
+    """The lowest offset that is not settled; None where the group has committed none."""
+    settled: tuple[range, ...]
+    """Offsets above it that are settled too."""
+    is_ours: bool
+    """The commit carries a ledger, or could carry one: it has no foreign metadata."""
+
+    @property
+    def start(self) -> int:
+        """The first offset that is not settled and not removed."""
+        at = self.low if self.committed is None else max(self.low, self.committed)
+        for done in self.settled:
+            if at in done:
+                at = done.stop
+        return min(at, self.end)
+
+    @property
+    def settled_above(self) -> int:
+        """Offsets settled above `start`."""
+        return sum(len(done) for done in self.settled if done.start >= self.start)
+
+    @property
+    def outstanding(self) -> int:
+        """Offsets that are not settled; more than records where compaction or transactions left gaps."""
+        return max(0, self.end - self.start - self.settled_above)
+
+    @property
+    def expired(self) -> int:
+        """Offsets that retention removed before they were settled."""
+        if self.committed is None or self.committed >= self.low:
+            return 0
+        done = sum(len(range(max(part.start, self.committed), min(part.stop, self.low))) for part in self.settled)
+        return self.low - self.committed - done
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One group: who is in it, what it has done, and what it gave up."""
+
+    group: Group
+    progress: Mapping[Partition, Progress]
+    dead_letters: Mapping[str, int]
+    """Source topic to offsets in its dead-letter topic; only topics that have one."""
+    gone: tuple[str, ...] = ()
+    """Topics that it has offsets for and that do not exist any more."""
+    has_ledger: bool = False
+    """At least one of its commits was written by streams."""
+
+    @property
+    def is_known(self) -> bool:
+        """The broker knows anything of it."""
+        return bool(self.group.state != "absent" or self.progress or self.gone)
+
+    @property
+    def is_streams(self) -> bool:
+        """It carries what only groups of streams carry: a ledger, or a dead-letter topic."""
+        return self.has_ledger or bool(self.dead_letters)
+
+    @property
+    def topics(self) -> list[str]:
+        """Its source topics."""
+        return sorted({place.topic for place in self.progress})
+
+    @property
+    def outstanding(self) -> int:
+        """Offsets of all its partitions that are not settled."""
+        return sum(one.outstanding for one in self.progress.values())
+
+    def of_topic(self, topic: str) -> list[Progress]:
+        """Give the partitions of *topic* in order."""
+        return [one for place, one in sorted(self.progress.items()) if place.topic == topic]
+
+
+def standing(admin: Admin, name: str) -> Standing:
+    """Look up one group."""
+    return _standing(admin, describe_group(admin, name), set(list_topics(admin)))
+
+
+def standings(admin: Admin) -> list[Standing]:
+    """Look up every group that is one of streams."""
+    existing = set(list_topics(admin))
+    found = [_standing(admin, describe_group(admin, name), existing) for name in list_groups(admin)]
+    return [one for one in found if one.is_streams]
+
+
+def progress(place: Partition, commit: Committed | None, marks: Watermarks) -> Progress:
+    """Read one partition's commit against where its log begins and ends."""
+    if commit is None:
+        return Progress(place, marks.low, marks.high, None, (), is_ours=True)
+    ranges, is_ours = _ranges(commit)
+    inside = (range(done.start, min(done.stop, marks.high)) for done in ranges)
+    settled = tuple(done for done in inside if done)
+    return Progress(place, marks.low, marks.high, commit.offset, settled, is_ours=is_ours)
+
+
+def _standing(admin: Admin, group: Group, existing: set[str]) -> Standing:
+    commits = committed(admin, group.name)
+    dead = {source: name for name, (source, owner) in chain_names(existing).items() if owner == group.name}
+    assigned = {place.topic for member in group.members for place in member.partitions}
+    named = {place.topic for place in commits} | assigned | set(dead)
+    topics = find_topics(admin, (named - set(dead.values())) & existing)
+    letters = find_topics(admin, dead.values())
+    marks = watermarks(admin, _readable([*topics.values(), *letters.values()]))
+    return Standing(
+        group=group,
+        progress={place: progress(place, commits.get(place), marks[place]) for place in _readable(topics.values())},
+        dead_letters={source: _span(letters[name], marks) for source, name in dead.items() if name in letters},
+        gone=tuple(sorted(named - existing)),
+        has_ledger=any(_is_ledger(commit) for commit in commits.values()),
+    )
+
+
+def _readable(topics: Iterable[Topic]) -> list[Partition]:
+    return [place for topic in topics for place in topic.all_partitions if place.number not in topic.offline]
+
+
+def _span(topic: Topic, marks: Mapping[Partition, Watermarks]) -> int:
+    return sum(marks[place].span for place in _readable([topic]))
+
+
+def _ranges(commit: Committed) -> tuple[list[range], bool]:
+    try:
+        snapshot = decode(commit.metadata)
+    except LedgerError:
+        return [], False
+    return ([] if snapshot is None else list(snapshot.settled(commit.offset))), True
+
+
+def _is_ledger(commit: Committed) -> bool:
+    try:
+        return decode(commit.metadata) is not None
+    except LedgerError:
+        return False
