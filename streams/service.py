@@ -102,7 +102,7 @@ def prepare_topics(settings: Settings, topics: list[str]) -> Mapping[str, str]:
         names = [topic.name for topic in wanted]
         absent = missing(find_topics(admin, names), wanted)
         if absent:
-            create_topics(admin, [topic.as_new() for topic in absent])
+            create_topics(admin, [topic.as_new() for topic in absent], may_exist=True)
         faults = all_faults(find_topics(admin, names, with_config=True), wanted)
     if faults:
         raise TopicError(names[0], "\n".join(faults))

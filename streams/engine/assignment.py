@@ -14,7 +14,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from streams.clock import Clock
 from streams.config import Settings
@@ -31,6 +31,9 @@ from streams.record import Partition
 _READ_WITHIN_S: Final = 60.0
 """Time to read the committed offsets at a rebalance; past it the process ends."""
 _ATTEMPT_S: Final = 5.0
+_AGAIN_S: Final = 0.2
+
+_Answer = TypeVar("_Answer")
 
 
 class Assignment:
@@ -92,15 +95,17 @@ class Assignment:
 
     def revoked(self, partitions: list[Partition]) -> None:
         """Give *partitions* back: nothing starts, what runs ends within the budget, all that settled is committed."""
-        self._observer.revoked(partitions, lost=False)
         states = [state for partition in partitions if (state := self.get(partition)) is not None]
-        self.settle_down(states)
-        self._release(partitions)
+        if states:
+            self._observer.revoked(partitions, lost=False)
+            self.settle_down(states)
+            self._release(partitions)
 
     def lost(self, partitions: list[Partition]) -> None:
         """Drop *partitions*: they are another member's."""
-        self._observer.revoked(partitions, lost=True)
-        self._release(partitions)
+        if any(self.get(partition) for partition in partitions):
+            self._observer.revoked(partitions, lost=True)
+            self._release(partitions)
 
     # -- called by the loop ---------------------------------------------------------------------
 
@@ -112,6 +117,14 @@ class Assignment:
         for state in states:
             state.end_gracefully()
         self._committer.commit_now(self._consumer, states)
+
+    def leave(self) -> None:
+        """Drop everything, as the last thing before the consumer closes: what it still calls back finds nothing."""
+        for numbers in self.states.values():
+            for state in numbers.values():
+                state.drop()
+                self._committer.drop(state.partition)
+            numbers.clear()
 
     def restart(self, partition: Partition, cause: str, start: int | None = None) -> None:
         """End the stay of *partition* and begin a new one, from its committed ledger or at *start*."""
@@ -126,7 +139,7 @@ class Assignment:
         state = self.get(partition)
         if state is None:
             return
-        low, high = self._consumer.watermarks(partition, _ATTEMPT_S)
+        low, high = self._patiently(lambda: self._consumer.watermarks(partition, _ATTEMPT_S))
         position = state.ledger.position
         if self._settings.on_expired == "stop":
             raise BrokerError(
@@ -142,7 +155,9 @@ class Assignment:
     # -- inside ---------------------------------------------------------------------------------
 
     def _take(self, partitions: list[Partition], starts: Mapping[Partition, int] | None = None) -> None:
-        stored = self._read(partitions)
+        if not partitions:
+            return
+        stored = self._patiently(lambda: self._consumer.committed(partitions, _ATTEMPT_S))
         states = []
         for partition in partitions:
             start = (starts or {}).get(partition)
@@ -160,7 +175,7 @@ class Assignment:
         if start is not None:
             offset = start
         elif offset is None:
-            low, high = self._consumer.watermarks(partition, _ATTEMPT_S)
+            low, high = self._patiently(lambda: self._consumer.watermarks(partition, _ATTEMPT_S))
             offset = low if self._settings.start_at == "earliest" else high
         elif snapshot is not None:
             restored, starts = list(snapshot.settled(offset)), snapshot.starts + 1
@@ -183,19 +198,17 @@ class Assignment:
             self._observer.ledger_unreadable(partition, str(error))
             return None
 
-    def _read(self, partitions: list[Partition]) -> dict[Partition, Stored]:
-        """Read the committed ledgers, again and again for a minute: without them nothing may start."""
-        if not partitions:
-            return {}
+    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask the broker again and again for a minute: without the answer nothing may start."""
         deadline = self._clock.monotonic() + _READ_WITHIN_S
         while True:
             try:
-                return self._consumer.committed(partitions, _ATTEMPT_S)
+                return ask()
             except BrokerError as error:
                 if self._clock.monotonic() > deadline:
                     raise BrokerError(f"{error}; gave up after {_READ_WITHIN_S:g} s, nothing was started") from error
                 self._observer.broker_error(str(error), fatal=False)
-                time.sleep(0.2)
+                time.sleep(_AGAIN_S)
 
     def _release(self, partitions: Sequence[Partition]) -> None:
         owned = [partition for partition in partitions if self.get(partition) is not None]

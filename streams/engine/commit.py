@@ -28,8 +28,8 @@ from streams.observer import Observer
 from streams.record import Partition
 
 _PADDING: Final = " "
-_ANSWER_WITHIN_S: Final = 30.0
-"""A commit without an answer for this long counts as not stored."""
+_ANSWER_WITHIN_S: Final = 60.0
+"""A commit without an answer for this long ends the assignment of its partition."""
 _SYNC_BUDGET_S: Final = 45.0
 """A synchronous commit that takes longer ends the process."""
 
@@ -95,7 +95,8 @@ class Committer:
         self._next_at = now + min(self._settings.commit_every_s, self._refresh_s)
         self._records = 0
         for book in self._books.values():
-            if book.sent is not None and now - book.sent_at < _ANSWER_WITHIN_S:
+            if book.sent is not None:
+                self._miss(book, now)
                 continue
             offset, text = self._snapshot(book)
             if (offset, text) != book.stored or now - book.stored_at >= self._refresh_s:
@@ -143,7 +144,7 @@ class Committer:
         return failed
 
     def stored(self, partition: Partition) -> tuple[int, float, float]:
-        """Give the acknowledged offset (-1: none), when it was sent, and the share of the limit that the ledger takes."""
+        """Give the acknowledged offset (-1: none), when it was sent, and the ledger's share of the limit."""
         book = self._books.get(partition)
         if book is None:
             return -1, NEVER, 0.0
@@ -156,6 +157,12 @@ class Committer:
             self._observer.ledger_cut(book.state.partition)
         book.is_complete = is_complete
         return offset, text
+
+    def _miss(self, book: _Book, now: float) -> None:
+        """Wait for the answer of *book*; past its time begin the partition anew, under another assignment id."""
+        if now - book.sent_at > _ANSWER_WITHIN_S:
+            book.sent_at = now
+            self._failed.append((book.state.partition, f"no answer to a commit within {_ANSWER_WITHIN_S:g} s"))
 
     def _send(self, consumer: GroupConsumer, book: _Book, offset: int, text: str) -> None:
         if len(text) > METADATA_LIMIT:

@@ -107,10 +107,9 @@ class Context:
             headers: Further headers.
         """
         data, content_type = (None, None) if value is None else encode_value(value)
-        envelope = Envelope.new(type or topic, f"/{self._item[4].partition.topic}").caused_by(self.envelope)
+        source = f"/{self._item[4].partition.topic}"
+        envelope = Envelope.new(type or topic, source, content_type=content_type).caused_by(self.envelope)
         sent: Headers = [*envelope.to_headers(), *(headers or [])]
-        if content_type and not any(name == "content-type" for name, _ in sent):
-            sent.append(("content-type", content_type.encode()))
         self._sends.append(Send(topic, self._key(topic, value, key), data, sent))
         return _QUEUED
 

@@ -177,6 +177,7 @@ class Member:
         )
 
     def _close(self) -> None:
+        self._assignment.leave()
         for executor in self._executors.values():
             executor.close()
         self._consumer.close(_CLOSE_WITHIN_S)

@@ -25,6 +25,9 @@ _T = TypeVar("_T")
 _WORTH_WAKING_S: Final = 0.0002
 """Work that justifies one more awake thread."""
 
+_UNKNOWN_COST_S: Final = 0.001
+"""What a run is taken to cost before the first has been measured."""
+
 _REPORT_EVERY: Final = 64
 """Runs after which a busy worker adds to its counts."""
 
@@ -63,7 +66,7 @@ class ThreadExecutor:
         self._finished: deque[Run] = deque()
         self._interrupted: deque[Interruption] = deque()
         self._asleep: deque[_Worker] = deque()
-        self._cost_s = 0.0
+        self._cost_s = _UNKNOWN_COST_S
         self._closed = False
         self._workers = [_Worker() for _ in range(route.concurrency)]
         for number, worker in enumerate(self._workers):
@@ -81,7 +84,9 @@ class ThreadExecutor:
             self._wake()
 
     def finished(self) -> list[Run]:
-        """Give the runs that ended well since the last call."""
+        """Give the runs that ended well since the last call; wake one more thread where work is left lying."""
+        if self._ready and self._asleep:
+            self._wake()
         return _drain(self._finished)
 
     def take_settled(self) -> int:
