@@ -148,7 +148,7 @@ class DataFolder:
         except (ValueError, KeyError, TypeError) as failure:
             raise UsageError(
                 f"{self.roster_file} is not what was written there ({failure!r}); nothing was changed. "
-                "Throw this cluster away with: streams dev up --fresh"
+                f"Remove the folder {self.path}, its records with it, and start anew."
             ) from failure
 
     def write(self, roster: Roster) -> None:

@@ -16,7 +16,7 @@ from streams.dev import DevCluster, running_bootstrap
 from streams.dev.folder import DataFolder
 from streams.dev.ports import HOST
 from streams.errors import BrokerError, UsageError
-from tests.brokers import Kafka, Topics
+from tests.brokers import Kafka, Topics, unique
 from tests.waiting import eventually
 
 pytestmark = [
@@ -143,13 +143,17 @@ def state_of(pid: int | None) -> str:
     return subprocess.check_output(["ps", "-o", "stat=", "-p", str(pid)], text=True)
 
 
-def test_groups_may_have_short_sessions(cluster: DevCluster) -> None:
-    """Faults of members show within seconds: the broker accepts a session of two."""
+@pytest.mark.parametrize(
+    "member", [{"session_timeout_ms": 2000, "heartbeat_interval_ms": 500}, {"group_protocol": "consumer"}]
+)
+def test_both_kinds_of_group_work(cluster: DevCluster, member: dict[str, object]) -> None:
+    """Classic groups, with sessions as short as two seconds, and those of KIP-848."""
     topics = Topics(Kafka(cluster.bootstrap))
     topic = topics()
-    consumer = Consumer(topics.kafka.client(group_id="short", session_timeout_ms=2000, heartbeat_interval_ms=500))
+    consumer = Consumer(topics.kafka.client(group_id=unique("group"), **member))
     consumer.subscribe([topic])
-
     eventually(lambda: consumer.poll(0.1) is None and consumer.assignment())
-    assert consumer.assignment() == [TopicPartition(topic, 0)]
+    assigned = consumer.assignment()
     consumer.close()
+
+    assert assigned == [TopicPartition(topic, 0)]

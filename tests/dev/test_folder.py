@@ -46,7 +46,7 @@ def test_a_roster_that_cannot_be_read_is_an_error_with_advice(folder: DataFolder
     """A file that somebody edited is named, and how to get rid of it."""
     folder.roster_file.write_text('{"brokers": 3}')
 
-    with pytest.raises(UsageError, match=r"cluster\.json.*--fresh"):
+    with pytest.raises(UsageError, match=r"cluster\.json.*Remove the folder"):
         folder.roster()
 
 
