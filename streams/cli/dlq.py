@@ -1,0 +1,220 @@
+"""`streams dlq`: dead letters, listed and shown."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from typing import Any, Final
+
+import click
+import orjson
+
+from streams.cli.connect import bootstrap_option, json_option, settings_for
+from streams.cli.output import plain, print_json, print_table, readable, say, time_of
+from streams.deadletter.letter import Filter, Letter
+from streams.deadletter.read import LetterTopic, Listing, find, letter_topics, newest
+from streams.errors import TopicError, UsageError
+from streams.kafka.admin import Admin
+from streams.record import Headers, Partition
+
+_SHOWN_CHARS: Final = 4_000
+_HEX: Final = "hex:"
+
+
+@click.group()
+def dlq() -> None:
+    """Look at dead letters."""
+
+
+@dlq.command("list", epilog="Example:  streams dlq list billing --error Timeout")
+@click.argument("group", required=False)
+@click.option("--topic", help="Only of this source topic.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Show the newest so many."
+)
+@click.option("--error", default="", help="Only where the error's class, message or reason contains this.")
+@click.option("--key", help="Only of this Kafka key; hex:.. for bytes.")
+@bootstrap_option
+@json_option
+def list_(
+    group: str | None,
+    *,
+    topic: str | None,
+    limit: int,
+    error: str,
+    key: str | None,
+    bootstrap: str | None,
+    as_json: bool,
+) -> None:
+    """List the dead letters of GROUP, or of every group: each record once, the newest ones.
+
+    A record that died twice, because a member crashed in between, is shown once.
+    """
+    wanted = Filter(error=error, key=None if key is None else _key(key))
+    with Admin(settings_for(bootstrap)) as admin:
+        topics = letter_topics(admin, group=group, source=topic)
+        if not topics and (group or topic):
+            raise _nothing(group, topic)
+        listing = newest(admin, topics, wanted, limit)
+    if as_json:
+        print_json(_listed(listing, topics))
+        return
+    rows = [_row(letter) for letter in listing.letters]
+    if rows:
+        print_table(("group", "origin", "key", "died", "#attempts", "error", "reason"), rows)
+    more = f", the newest {len(rows):,} shown (--limit)" if listing.found > len(rows) else ""
+    click.echo(f"{listing.found:,} dead letter(s){more}")
+    if listing.unreadable:
+        say(f"{listing.unreadable:,} record(s) in these topics were not written by their group, and are not shown")
+
+
+@dlq.command(epilog="Example:  streams dlq show billing orders/3/1042")
+@click.argument("group")
+@click.argument("origin", metavar="TOPIC/PARTITION/OFFSET")
+@click.option("--raw", is_flag=True, help="Write the value's bytes as they are, and nothing else.")
+@bootstrap_option
+@json_option
+def show(group: str, origin: str, *, raw: bool, bootstrap: str | None, as_json: bool) -> None:
+    """Show one dead letter of GROUP whole: by the place where its record was first consumed, as 'dlq list' names it."""
+    place, offset = _origin(origin)
+    with Admin(settings_for(bootstrap)) as admin:
+        letter = find(admin, group, place, offset)
+    if raw:
+        sys.stdout.buffer.write(letter.value or b"")
+    elif as_json:
+        print_json(_whole(letter))
+    else:
+        _print_letter(letter)
+
+
+def _nothing(group: str | None, topic: str | None) -> TopicError:
+    whose = f"group {group!r}" if group else "any group"
+    of = f" of topic {topic!r}" if topic else ""
+    return TopicError(
+        topic or "", f"{whose} has no dead-letter topic{of} here. See which groups there are: streams status"
+    )
+
+
+def _origin(text: str) -> tuple[Partition, int]:
+    topic, _, rest = text.partition("/")
+    number, _, offset = rest.partition("/")
+    if not topic or not number.isdecimal() or not offset.isdecimal():
+        raise UsageError(f"{text!r} is not of the form TOPIC/PARTITION/OFFSET, such as orders/3/1042")
+    return Partition(topic, int(number)), int(offset)
+
+
+def _key(text: str) -> bytes:
+    if not text.startswith(_HEX):
+        return text.encode()
+    try:
+        return bytes.fromhex(text.removeprefix(_HEX))
+    except ValueError as error:
+        raise UsageError(f"--key {text!r}: what follows 'hex:' must be pairs of hexadecimal digits") from error
+
+
+def _row(letter: Letter) -> tuple[object, ...]:
+    error = letter.error
+    what = None if error is None else f"{error.error}: {error.message}"
+    return (
+        letter.header.group,
+        str(letter.origin),
+        readable(letter.key),
+        time_of(letter.died_ms),
+        letter.header.attempts,
+        None if what is None else what[:200],
+        None if error is None else error.reason,
+    )
+
+
+def _listed(listing: Listing, topics: list[LetterTopic]) -> dict[str, Any]:
+    return {
+        "topics": [topic.name for topic in topics],
+        "found": listing.found,
+        "unreadable": listing.unreadable,
+        "letters": [_outline(letter) for letter in listing.letters],
+    }
+
+
+def _outline(letter: Letter) -> dict[str, Any]:
+    header, error = letter.header, letter.error
+    return {
+        "group": header.group,
+        "origin": {
+            "topic": header.topic,
+            "topic_id": header.topic_id,
+            "partition": header.partition,
+            "offset": header.offset,
+            "time": time_of(header.timestamp_ms),
+        },
+        "place": {"topic": letter.place.topic, "partition": letter.place.number, "offset": letter.offset},
+        "key": readable(letter.key),
+        "died": time_of(letter.died_ms),
+        "attempts": header.attempts,
+        "error": None if error is None else error.error,
+        "message": None if error is None else error.message,
+        "reason": None if error is None else error.reason,
+        "handler": None if error is None else error.handler,
+    }
+
+
+def _whole(letter: Letter) -> dict[str, Any]:
+    value = letter.value
+    return _outline(letter) | {
+        "value": _decoded(value),
+        "value_base64": None if value is None else base64.b64encode(value).decode(),
+        "headers": [[name, readable(data)] for name, data in letter.headers],
+        "history": [{"time": time_of(run.time_ms), "error": run.error} for run in letter.header.history],
+        "stack": None if letter.error is None else letter.error.stack,
+    }
+
+
+def _decoded(value: bytes | None) -> Any:
+    """Give JSON as what it says, other text as it is, and None for anything else."""
+    if value is None:
+        return None
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        text = readable(value)
+        return None if text.startswith(_HEX) else text
+
+
+def _print_letter(letter: Letter) -> None:
+    header, error = letter.header, letter.error
+    _field("origin", f"{letter.origin}  {time_of(header.timestamp_ms) or ''}")
+    _field("place", f"{letter.place}/{letter.offset}")
+    _field("group", header.group)
+    _field("key", readable(letter.key))
+    _field("died", f"{time_of(letter.died_ms) or '-'}, after {header.attempts} attempt(s)")
+    if error is not None:
+        _field("error", f"{error.error}: {error.message}")
+        _field("reason", error.reason)
+        _field("handler", error.handler)
+    for run in header.history:
+        _field("attempt", f"{time_of(run.time_ms)}  {run.error}")
+    _print_headers(letter.headers)
+    _print_value(letter)
+    if error is not None and error.stack:
+        click.echo(f"\nstack\n{plain(error.stack.rstrip())}")
+
+
+def _print_headers(headers: Headers) -> None:
+    for name, data in headers:
+        _field("header", f"{name} = {readable(data)}")
+
+
+def _print_value(letter: Letter) -> None:
+    if letter.value is None:
+        _field("value", "null: a tombstone")
+        return
+    try:
+        text = orjson.dumps(orjson.loads(letter.value), option=orjson.OPT_INDENT_2).decode()
+    except orjson.JSONDecodeError:
+        text = readable(letter.value)
+    click.echo(f"\nvalue, {len(letter.value):,} bytes\n{plain(text[:_SHOWN_CHARS])}")
+    if len(text) > _SHOWN_CHARS:
+        say(f"... cut at {_SHOWN_CHARS:,} of {len(text):,} characters; --raw writes all of it")
+
+
+def _field(name: str, text: str | None) -> None:
+    click.echo(f"{name:<9}{plain(text) if text else '-'}")

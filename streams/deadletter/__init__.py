@@ -1,0 +1,1 @@
+"""Dead letters: what a group gave up, looked at without joining it."""

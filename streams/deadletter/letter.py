@@ -1,0 +1,98 @@
+"""One dead letter: the record as it was, where it came from, and why it is dead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+from streams.engine.chain import ERROR_HEADER, HEADER, CopyHeader, ErrorHeader, unpack, unpack_error
+from streams.kafka.message import Message
+from streams.kafka.reader import place_of
+from streams.record import Headers, Origin, Partition
+
+
+class RecordName(NamedTuple):
+    """What names a record in all its copies; a topic that was made anew is another lineage."""
+
+    topic_id: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One copy of a record in a dead-letter topic."""
+
+    place: Partition
+    """Where this copy stands."""
+    offset: int
+    """The same."""
+    header: CopyHeader
+    error: ErrorHeader | None
+    """None where it does not say why, or not readably."""
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    """The source record's own."""
+    timestamp_ms: int
+    """When this copy was written."""
+
+    @classmethod
+    def read(cls, message: Message) -> Letter:
+        """Read what stands in a dead-letter topic.
+
+        Raises:
+            LedgerError: streams did not write it, or this program can't read it.
+        """
+        # The client gives bytes, though its types allow text.
+        headers = cast("Headers", message.headers() or [])
+        offset = message.offset()
+        return cls(
+            place=place_of(message),
+            offset=-1 if offset is None else offset,
+            header=unpack(headers),
+            error=unpack_error(headers),
+            key=message.key(),
+            value=message.value(),
+            headers=[(name, value) for name, value in headers if name not in (HEADER, ERROR_HEADER)],
+            timestamp_ms=message.timestamp()[1],
+        )
+
+    @property
+    def name(self) -> RecordName:
+        """What names the record."""
+        return RecordName(self.header.topic_id, self.header.partition, self.header.offset)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the record was first consumed."""
+        return self.header.origin
+
+    @property
+    def died_ms(self) -> int:
+        """When it was given up; where that is not told, when this copy was written."""
+        return self.error.time_ms if self.error is not None and self.error.time_ms else self.timestamp_ms
+
+    def is_better_than(self, other: Letter) -> bool:
+        """Say which of two copies of one record counts: the highest hop, then the lowest offset."""
+        return (-self.header.hop, self.offset) < (-other.header.hop, other.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which letters are wanted."""
+
+    error: str = ""
+    """A part of the error's class, message or reason; upper and lower case count the same."""
+    key: bytes | None = None
+    """The Kafka key; None: any."""
+
+    def takes(self, letter: Letter) -> bool:
+        """Say whether *letter* is wanted."""
+        if self.key is not None and letter.key != self.key:
+            return False
+        if not self.error:
+            return True
+        error = letter.error
+        text = "" if error is None else f"{error.error}\n{error.message}\n{error.reason}"
+        return self.error.lower() in text.lower()

@@ -1,0 +1,1 @@
+"""Replay: having a group process records again, from an offset or a time."""
