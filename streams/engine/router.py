@@ -14,7 +14,7 @@ from streams.engine.letters import dead_letter
 from streams.engine.partition import Bury, Hold, Item, Run
 from streams.engine.relocation import Relocator, Ticket
 from streams.engine.route import Route
-from streams.errors import SendError
+from streams.errors import RecordError, SendError
 from streams.observer import Observer
 from streams.outcome import Ack, DeadLetter, Retry, Skip
 from streams.record import Partition
@@ -80,7 +80,7 @@ class Router:
             case Retry():
                 self._fail(item, outcome)
             case DeadLetter():
-                self._bury(state.bury(item, outcome.cause, GiveUp("the handler gave it up"), self._wall_ms()))
+                self._bury(state.bury(item, outcome.cause, _given_up(outcome.cause), self._wall_ms()))
             case Skip() | Ack() | None:
                 self._observer.finished(state.partition.topic, "skipped", 1)
                 return state.settle(item)
@@ -160,6 +160,13 @@ class Router:
 
     def _wall_ms(self) -> int:
         return int(self._clock.now() * 1000)
+
+
+def _given_up(cause: Exception) -> GiveUp:
+    """Say who gave a record up: the handler, or what is wrong with the record itself."""
+    if isinstance(cause, RecordError):
+        return GiveUp(f"{type(cause).__name__} is not retried: the same bytes would give it again")
+    return GiveUp("the handler gave it up")
 
 
 def _offset(item: Item) -> int:
