@@ -14,6 +14,7 @@ import click
 import orjson
 
 _WIDE: Final = 200
+_TEXT_WIDTH: Final = 100
 _ESCAPED: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
 
@@ -44,7 +45,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
         table.add_column(name.removeprefix("#"), justify="right" if name.startswith("#") else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(cell, row))
-    console.print(table)
+    with console.capture() as drawn:
+        console.print(table)
+    lines = [line.rstrip() for line in drawn.get().splitlines()]
+    click.echo("\n".join(line for line in lines if line))
 
 
 def cell(value: object) -> str:
@@ -63,6 +67,11 @@ def cell(value: object) -> str:
 def plain(text: str) -> str:
     """Give *text* with everything escaped that would make a terminal do something."""
     return text.translate(_ESCAPED)
+
+
+def paragraph(text: str, indent: str = "") -> None:
+    """Print running text, broken into lines; all but the first begin with *indent*."""
+    click.echo(click.wrap_text(text, width=_TEXT_WIDTH, subsequent_indent=indent))
 
 
 def say(text: str) -> None:
