@@ -59,7 +59,7 @@ def _print_route(route: dict[str, Any]) -> None:
         _item("", f"each wait up to {retry['jitter']:.0%} longer, at random")
     if retry["deadline"]:
         _item("", f"no attempt starts later than {retry['deadline']} after the first one ended")
-    _item("", f"at once dead: {', '.join(retry['never_retried'])}")
+    _item("", f"never retried: {', '.join(retry['never_retried'])}")
     for error, lines in retry["overrides"].items():
         _item("", f"on {error}: {'; '.join(lines)}")
     _item("contract", f"{route['subject'] or 'none'}; null values are {route['tombstones']}")
