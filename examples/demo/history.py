@@ -107,8 +107,8 @@ def dead_letters(bootstrap: str) -> tuple[Counter[str], Counter[str]]:
 
 def _messages(bootstrap: str) -> Iterator[Message]:
     """Give each record of the dead-letter topic."""
-    settings = {"bootstrap.servers": bootstrap, "group.id": "count", "enable.auto.commit": False}
-    consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
+    settings = {"group.id": "count", "enable.auto.commit": False, "auto.offset.reset": "earliest", "log_level": 0}
+    consumer = Consumer({"bootstrap.servers": bootstrap, **settings})
     try:
         partitions = consumer.list_topics(DEAD_LETTERS, timeout=_WITHIN_S).topics[DEAD_LETTERS].partitions
         places = [TopicPartition(DEAD_LETTERS, number, 0) for number in partitions]
@@ -126,7 +126,7 @@ def _messages(bootstrap: str) -> Iterator[Message]:
 
 def committed_offsets(bootstrap: str) -> dict[int, int]:
     """Ask the broker for the group's committed offset in each partition."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     answers = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(GROUP)], request_timeout=_WITHIN_S)
     places = answers[GROUP].result().topic_partitions or []
     return {place.partition: place.offset for place in places if place.topic == TOPIC and place.offset >= 0}

@@ -27,7 +27,7 @@ def journal() -> Journal:
 @app.on(TOPIC, key="tail", retry=RetryPolicy(delays=("50ms", "200ms", "1s")), concurrency=128)
 async def follow(event: FlightEvent, ctx: Context) -> DeadLetter | None:
     """Have the radar confirm the event, and write it down."""
-    journal().note("start", event.id, event.tail, event.seq)
+    journal().note("start", event.id, ctx.record.partition)
     if event.fault:
         await journal().keep("refused", event.id)
         return DeadLetter(ValueError(event.fault))

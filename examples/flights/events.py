@@ -72,10 +72,14 @@ class FlightEvent(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def events(flights: Iterable[Flight]) -> Iterator[FlightEvent]:
-    """Give what happened to *flights* in the order of time."""
+def timeline(flights: Iterable[Flight]) -> list[Moment]:
+    """Give all that happened to *flights*, in the order of time."""
+    return sorted((moment for flight in flights for moment in _moments(flight)), key=itemgetter(0))
+
+
+def events(moments: Iterable[Moment]) -> Iterator[FlightEvent]:
+    """Make events of *moments*, each numbered within its aircraft."""
     seen: Counter[str] = Counter()
-    moments = sorted((moment for flight in flights for moment in _moments(flight)), key=itemgetter(0))
     for at, kind, flight in moments:
         if flight.tail is not None:
             seen[flight.tail] += 1

@@ -13,11 +13,11 @@ from typing import Final
 FAILING: Final = 0.02
 """Share of events whose first call fails, half of them twice; the call after that succeeds."""
 
-SLOW: Final = 0.005
-"""Share of events whose call takes a second."""
+SLOW: Final = 0.01
+"""Share of events whose call takes a quarter of a second."""
 
-_QUICK_S: Final = (0.002, 0.010)
-_SLOW_S: Final = 1.0
+_QUICK_S: Final = (0.010, 0.050)
+_SLOW_S: Final = 0.25
 
 
 class RadarError(Exception):

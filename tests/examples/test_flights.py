@@ -12,7 +12,7 @@ import pytest
 
 from examples.demo.history import lines, runs_of
 from examples.flights import timetable
-from examples.flights.events import FlightEvent, events
+from examples.flights.events import FlightEvent, events, timeline
 from examples.flights.journal import Journal
 from examples.flights.radar import FAILING, Radar, RadarError
 from examples.flights.timetable import Flight
@@ -27,7 +27,7 @@ def january() -> list[Flight]:
 @cache
 def january_events() -> list[FlightEvent]:
     """Give the events made of them."""
-    return list(events(january()))
+    return list(events(timeline(january())))
 
 
 def test_month_is_whole() -> None:
