@@ -132,6 +132,7 @@ class _Reader:
             "fetch.queue.backoff.ms": 5,
             "queued.max.messages.kbytes": 16 * 1024,
             "max.partition.fetch.bytes": 256 * 1024,
+            "topic.metadata.propagation.max.ms": 2_000,  # an unknown topic is said soon
             **connection(self._settings),
             "group.id": _GROUP,
             "enable.auto.commit": False,

@@ -1,0 +1,31 @@
+"""Writing to a log in a test, and waiting until it stands there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confluent_kafka import Producer
+
+from tests.brokers import Kafka
+
+
+def write(kafka: Kafka, topic: str, values: Iterable[bytes | None], *, partition: int = 0, **record: object) -> None:
+    """Append *values* to one partition, in order; *record* is what else `produce` takes."""
+    producer = Producer(kafka.client(enable_idempotence=True))
+    for value in values:
+        producer.produce(topic, value, partition=partition, **record)  # type: ignore[arg-type]
+    assert producer.flush(30) == 0
+
+
+def write_in_transaction(kafka: Kafka, topic: str, values: Iterable[bytes], *, commits: bool) -> None:
+    """Append *values* to partition 0 in a transaction that is committed or aborted; either leaves a marker."""
+    producer = Producer(kafka.client(transactional_id=f"test-{topic}-{commits}"))
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for value in values:
+        producer.produce(topic, value, partition=0)
+    assert producer.flush(30) == 0
+    if commits:
+        producer.commit_transaction(30)
+    else:
+        producer.abort_transaction(30)

@@ -1,0 +1,83 @@
+"""Offsets are told as the log has them, and those of a stopped group are written with their metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+from confluent_kafka import Consumer
+
+from streams.errors import BrokerError, CommitError
+from streams.kafka.admin import Admin
+from streams.kafka.offsets import Committed, Watermarks, commit_for_stopped, committed, offsets_at, watermarks
+from streams.record import Partition
+from tests.brokers import Kafka, Topics
+from tests.kafka.logs import write
+from tests.waiting import eventually
+
+
+def test_watermarks_tell_begin_and_end(admin: Admin, kafka: Kafka, topic: Topics) -> None:
+    """An empty partition begins where it ends; records move its end."""
+    name = topic(partitions=2)
+    write(kafka, name, [b"a", b"b", b"c"], partition=1)
+
+    marks = watermarks(admin, [Partition(name, 0), Partition(name, 1)])
+    assert marks == {Partition(name, 0): Watermarks(0, 0), Partition(name, 1): Watermarks(0, 3)}
+    assert marks[Partition(name, 1)].span == 3
+
+
+def test_a_time_is_an_offset(admin: Admin, kafka: Kafka, topic: Topics) -> None:
+    """The first record of that time or later; the end where there is none."""
+    name = topic()
+    for moment in (1_000, 2_000, 3_000):
+        write(kafka, name, [b"x"], timestamp=moment)
+    place = Partition(name, 0)
+
+    assert offsets_at(admin, [place], 0) == {place: 0}
+    assert offsets_at(admin, [place], 1_001) == {place: 1}
+    assert offsets_at(admin, [place], 9_000) == {place: 3}
+
+
+def test_what_is_written_is_read_back(admin: Admin, topic: Topics, group: Callable[..., str]) -> None:
+    """Offsets and metadata come back as they were given; more partitions than go into one request too."""
+    name, team = topic(partitions=600), group()
+    offsets = {Partition(name, number): Committed(number, f"s1-{number}") for number in range(600)}
+    commit_for_stopped(admin, team, offsets)
+
+    assert committed(admin, team) == offsets
+
+
+def test_a_group_that_never_was_has_committed_nothing(admin: Admin, group: Callable[..., str]) -> None:
+    """An unknown group is an empty answer."""
+    assert committed(admin, group()) == {}
+
+
+def test_the_offsets_of_a_running_group_are_left_alone(
+    admin: Admin, kafka: Kafka, topic: Topics, group: Callable[..., str]
+) -> None:
+    """Members are named, and nothing is written."""
+    name, team = topic(), group()
+    with closing(Consumer(kafka.client(group_id=team, group_protocol="consumer", client_id="till-1"))) as member:
+        member.subscribe([name])
+        eventually(lambda: member.poll(0.1) or member.assignment())
+        with pytest.raises(BrokerError, match=r"is running: 1 member\(s\), till-1 at"):
+            commit_for_stopped(admin, team, {Partition(name, 0): Committed(5)})
+
+        assert committed(admin, team) == {}
+
+
+def test_a_refused_offset_is_named(admin: Admin, topic: Topics, group: Callable[..., str]) -> None:
+    """Of several, the refused ones are named and the others are written."""
+    name, team = topic(), group()
+    offsets = {Partition(name, 0): Committed(1), Partition("absent-topic", 0): Committed(1)}
+    with pytest.raises(CommitError, match=r"refused for 1 of 2 partition\(s\): absent-topic/0 UNKNOWN_TOPIC_OR_PART"):
+        commit_for_stopped(admin, team, offsets)
+
+    assert set(committed(admin, team)) == {Partition(name, 0)}
+
+
+def test_metadata_past_the_limit_is_refused(admin: Admin, topic: Topics, group: Callable[..., str]) -> None:
+    """Too long a ledger is an error that names the partition."""
+    with pytest.raises(CommitError, match="OFFSET_METADATA_TOO_LARGE"):
+        commit_for_stopped(admin, group(), {Partition(topic(), 0): Committed(1, "x" * 5_000)})

@@ -1,0 +1,101 @@
+"""Topics are looked up, made and changed as asked, and what is not there is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.errors import TopicError
+from streams.kafka.admin import Admin
+from streams.kafka.shape import NewTopic
+from streams.kafka.topics import (
+    add_partitions,
+    create_topics,
+    find_topics,
+    list_topics,
+    require_topics,
+    set_config,
+    topic_configs,
+)
+from tests.brokers import Topics, unique
+
+
+def test_what_is_made_is_found(admin: Admin) -> None:
+    """A topic is as it was asked for, its own setting and the cluster's defaults included."""
+    name = unique("orders")
+    create_topics(admin, [NewTopic(name, 3, 1, {"retention.ms": "-1"})])
+
+    found = require_topics(admin, [name], with_config=True)[name]
+    assert (found.partitions, found.replication, found.offline) == (3, 1, ())
+    assert found.config["retention.ms"] == "-1"
+    assert found.config["cleanup.policy"] == "delete"
+    assert [place.number for place in found.all_partitions] == [0, 1, 2]
+    assert name in list_topics(admin)
+
+
+def test_what_is_absent_is_left_out(admin: Admin, topic: Topics) -> None:
+    """Looking for topics gives those that exist."""
+    name = topic()
+
+    assert set(find_topics(admin, [name, unique("absent")])) == {name}
+    assert find_topics(admin, []) == {}
+
+
+def test_a_required_topic_that_is_absent_is_an_error(admin: Admin) -> None:
+    """The error names the topic and the command that makes it."""
+    name = unique("absent")
+    with pytest.raises(TopicError, match=f"streams topics create {name}") as caught:
+        require_topics(admin, [name])
+
+    assert caught.value.topic == name
+
+
+def test_a_topic_made_anew_has_another_id(admin: Admin) -> None:
+    """The id tells a topic from its successor of the same name."""
+    first, second = unique("orders"), unique("orders")
+    create_topics(admin, [NewTopic(first, 1), NewTopic(second, 1)])
+    found = find_topics(admin, [first, second])
+
+    assert found[first].topic_id != found[second].topic_id
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (NewTopic("a b", 1), "is invalid"),
+        (NewTopic("too-many-copies", 1, 99), "99"),
+        (NewTopic("odd-setting", 1, 1, {"no.such.setting": "1"}), r"no\.such\.setting"),
+        (NewTopic("odd-value", 1, 1, {"retention.ms": "for ever"}), "for ever"),
+    ],
+)
+def test_what_the_broker_refuses_is_said_in_its_words(admin: Admin, wanted: NewTopic, words: str) -> None:
+    """A refusal names the topic and the reason."""
+    with pytest.raises(TopicError, match=words) as caught:
+        create_topics(admin, [wanted])
+
+    assert caught.value.topic == wanted.name
+
+
+def test_a_topic_is_made_once(admin: Admin, topic: Topics) -> None:
+    """Making what exists fails, unless it may exist."""
+    name = topic(partitions=2)
+    with pytest.raises(TopicError, match="already exists"):
+        create_topics(admin, [NewTopic(name, 2)])
+
+    create_topics(admin, [NewTopic(name, 2)], may_exist=True)
+
+
+def test_a_topic_is_widened_and_set(admin: Admin, topic: Topics) -> None:
+    """Partitions are added, and settings change without touching the others."""
+    name = topic(partitions=1, config={"retention.ms": "5000"})
+    add_partitions(admin, name, 3)
+    set_config(admin, name, {"max.message.bytes": "2000000"})
+
+    assert find_topics(admin, [name])[name].partitions == 3
+    config = topic_configs(admin, [name])[name]
+    assert (config["max.message.bytes"], config["retention.ms"]) == ("2000000", "5000")
+
+
+def test_partitions_are_not_taken_away(admin: Admin, topic: Topics) -> None:
+    """The broker's refusal to shrink a topic is passed on."""
+    with pytest.raises(TopicError, match="refuses"):
+        add_partitions(admin, topic(partitions=3), 1)
