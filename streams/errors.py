@@ -14,6 +14,7 @@
     ├── HandlerTimeoutError   a handler ran past its time
     ├── SendError             what a handler sent was not accepted by the broker
     └── LedgerError           commit metadata that this program can't read
+        └── NewerLedgerError  it was written by a later version of this program
 
 `RecordError` is what a retry policy never retries.
 """
@@ -106,3 +107,7 @@ class SendError(StreamsError):
 
 class LedgerError(StreamsError):
     """Commit metadata that this program can't read."""
+
+
+class NewerLedgerError(LedgerError):
+    """Commit metadata that a later version of this program wrote: to write over it would undo what it says."""

@@ -23,7 +23,7 @@ from streams.engine.executors.executor import Executor
 from streams.engine.ledger import Ledger
 from streams.engine.partition import PartitionState
 from streams.engine.snapshot import Snapshot, decode
-from streams.errors import BrokerError, LedgerError
+from streams.errors import BrokerError, LedgerError, NewerLedgerError
 from streams.kafka.consumer import GroupConsumer, Stored
 from streams.observer import Observer
 from streams.record import Partition
@@ -192,9 +192,9 @@ class Assignment:
     def _snapshot(self, partition: Partition, stored: Stored) -> Snapshot | None:
         try:
             return decode(stored.metadata)
+        except NewerLedgerError as error:
+            raise NewerLedgerError(f"{partition}: {error}") from None
         except LedgerError as error:
-            if "newer" in str(error):
-                raise
             self._observer.ledger_unreadable(partition, str(error))
             return None
 

@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from streams.errors import LedgerError
+from streams.errors import LedgerError, NewerLedgerError
 
 METADATA_LIMIT: Final = 4_095
 """Characters that a broker stores with default settings, the client's trailing NUL counted."""
@@ -72,7 +72,7 @@ def encode_within(snapshot: Snapshot, limit: int = METADATA_LIMIT) -> tuple[str,
     the result says so (`Snapshot.complete`): they would run again after a crash.
     """
     text = encode(snapshot)
-    while len(text) > limit:
+    while len(text) > limit and snapshot.runs:
         keep = int(len(snapshot.runs) * min(0.9, limit / len(text))) // 2 * 2
         snapshot = msgspec.structs.replace(snapshot, runs=snapshot.runs[:keep], complete=False)
         text = encode(snapshot)
@@ -83,14 +83,21 @@ def decode(text: str | None) -> Snapshot | None:
     """Read a commit's metadata; None where there is none.
 
     Raises:
-        LedgerError: It is not ours, damaged, or of a newer version.
+        LedgerError: It is not ours, or damaged.
+        NewerLedgerError: A later version of this program wrote it.
     """
     if not text:
         return None
     if not text.startswith(_PREFIX):
         raise LedgerError("the commit's metadata was not written by streams")
-    if text[1:2] != str(_VERSION):
-        raise LedgerError(f"the commit's metadata is of version {text[1:2]!r}; this program reads {_VERSION}")
+    version = text[1:2]
+    if version.isdecimal() and int(version) > _VERSION:
+        raise NewerLedgerError(
+            f"the commit's metadata is of version {version}, this program reads {_VERSION}: a later streams wrote it."
+            f" Nothing was changed; run that version or a later one"
+        )
+    if version != str(_VERSION):
+        raise LedgerError("the commit's metadata was not written by streams")
     try:
         raw = base64.b85decode(text[2:].rstrip())
         inflate = zlib.decompressobj(wbits=-15)
