@@ -82,12 +82,14 @@ def start_server(
         UsageError: It can't listen there.
     """
     try:
-        return Server(_Listener(host, port, registry, health))
+        server = Server(_Listener(host, port, registry, health))
     except OSError as error:
         raise UsageError(
             f"metrics_port: can't listen on {host}:{port} ({error.strerror or error}); nothing was started; "
             "name another port with STREAMS_METRICS_PORT, or 0 for a free one",
         ) from error
+    _LOG.info("pages served: /metrics /livez /readyz", extra={"url": server.url})
+    return server
 
 
 class _Listener(ThreadingHTTPServer):

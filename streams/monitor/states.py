@@ -92,6 +92,7 @@ class LogObserver(Observer):
     def stopping(self) -> None:
         """Say that the end has begun."""
         self._write(logging.INFO, "stopping: nothing further is read, what runs may end, then the commit", {})
+        self.close()
 
     # ------------------------------------------------------------------ intake
 
@@ -198,7 +199,7 @@ class LogObserver(Observer):
         self._repeats.flush(self._clock.monotonic())
 
     def close(self) -> None:
-        """Say what is still held back; call it once, at the end."""
+        """Say what is still held back; a stop does, and who wants the drain's counts too calls it at the very end."""
         self._repeats.flush(self._clock.monotonic(), ending=True)
 
     def _write(self, level: int, event: str, fields: Mapping[str, object]) -> None:

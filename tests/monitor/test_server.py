@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -168,6 +169,15 @@ def test_a_collector_that_fails_spoils_its_page_alone(served: Served) -> None:
         served.ask("/metrics")
 
     assert served.ask("/livez")[0].status == 200
+
+
+def test_the_log_says_where_the_pages_are(caplog: pytest.LogCaptureFixture) -> None:
+    """A free port is of use to those who are told which one it is."""
+    caplog.set_level(logging.INFO, logger="streams.monitor.server")
+    with start_server(CollectorRegistry(), Health()) as server:
+        (line,) = caplog.records
+
+        assert vars(line)["url"] == server.url
 
 
 def test_a_taken_port_is_the_user_s_to_change(served: Served) -> None:
