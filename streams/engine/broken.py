@@ -30,7 +30,22 @@ class SettleBeforeAck(PartitionState):
         return chunk
 
 
-_BREAKS: Final[Mapping[str, type[PartitionState]]] = {"settle-before-ack": SettleBeforeAck}
+class ReverseOrder(PartitionState):
+    """Runs what was read together backwards: nothing is lost, and the order of keys is gone."""
+
+    def admit(self, messages: list[Message]) -> Chunk | None:
+        """Note that *messages* were read, and turn them round."""
+        chunk = PartitionState.admit(self, messages)
+        if chunk is not None:
+            chunk.messages = chunk.messages[::-1]
+            chunk.indexes = chunk.indexes[::-1]
+        return chunk
+
+
+_BREAKS: Final[Mapping[str, type[PartitionState]]] = {
+    "settle-before-ack": SettleBeforeAck,
+    "reverse-order": ReverseOrder,
+}
 
 
 def state_class(environment: Mapping[str, str]) -> type[PartitionState]:
@@ -45,6 +60,8 @@ def state_class(environment: Mapping[str, str]) -> type[PartitionState]:
     if name not in _BREAKS:
         raise UsageError(f"{VARIABLE}={name!r} is none of {', '.join(_BREAKS)}")
     _log.critical(
-        "%s=%s: this member is broken on purpose and WILL LOSE RECORDS; use it for tests only", VARIABLE, name
+        "%s=%s: this member is broken on purpose and WILL LOSE RECORDS OR THEIR ORDER; use it for tests only",
+        VARIABLE,
+        name,
     )
     return _BREAKS[name]

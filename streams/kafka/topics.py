@@ -117,6 +117,16 @@ def add_partitions(admin: Admin, name: str, total: int) -> None:
     _await_leaders(admin, [name])
 
 
+def delete_topics(admin: Admin, names: Iterable[str]) -> None:
+    """Remove topics with all their records.
+
+    Raises:
+        TopicError: One does not exist, or the broker refuses.
+    """
+    for name in names:
+        _change(admin, name, "removing", partial(admin.client.delete_topics, [name]))
+
+
 def set_config(admin: Admin, name: str, config: Mapping[str, str]) -> None:
     """Change settings of topic *name*; those not named stay.
 
