@@ -130,7 +130,7 @@ def unpack(headers: Headers | None) -> CopyHeader:
         raise LedgerError(f"the record has no {HEADER!r} header: no copy that streams wrote")
     try:
         header = _decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LedgerError(f"the {HEADER!r} header can't be read: {error}") from error
     if header.version != _VERSION:
         raise LedgerError(f"the {HEADER!r} header is of version {header.version}; this program reads {_VERSION}")
@@ -142,7 +142,7 @@ def unpack_error(headers: Headers | None) -> ErrorHeader | None:
     data = _find(headers, ERROR_HEADER)
     try:
         return None if data is None else _decode_error(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
@@ -153,12 +153,20 @@ def describe_error(error: BaseException, *, reason: str, handler: str, time_ms: 
     stack = "".join(traceback.format_exception(error)) if error.__traceback__ else ""
     return ErrorHeader(
         error=name,
-        message=str(error)[:_MESSAGE_CHARS],
+        message=_writable(text_of(error)[:_MESSAGE_CHARS]),
         reason=reason,
         handler=handler,
-        stack=stack[-_STACK_CHARS:],
+        stack=_writable(stack[-_STACK_CHARS:]),
         time_ms=time_ms,
     )
+
+
+def text_of(error: BaseException) -> str:
+    """Give the text of *error*; of one whose text fails, that."""
+    try:
+        return str(error)
+    except Exception as fault:  # noqa: BLE001 - a user's class may raise anything, and its record must not
+        return f"(its text failed: {type(fault).__name__})"
 
 
 def copy_headers(source: Headers | None, header: CopyHeader, error: ErrorHeader | None = None) -> Headers:
@@ -175,3 +183,8 @@ def copy_headers(source: Headers | None, header: CopyHeader, error: ErrorHeader 
 
 def _find(headers: Headers | None, name: str) -> bytes | None:
     return next((value for key, value in reversed(headers or []) if key == name), None)
+
+
+def _writable(text: str) -> str:
+    """Give *text* with what has no UTF-8 form replaced, such as half a surrogate pair out of a file's name."""
+    return text.encode(errors="replace").decode()

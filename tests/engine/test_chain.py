@@ -1,0 +1,168 @@
+"""What a copy carries: the packed header, the words of an error, and the source's own headers untouched."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.engine.chain import (
+    ERROR_HEADER,
+    HEADER,
+    Attempt,
+    CopyHeader,
+    ErrorHeader,
+    copy_headers,
+    describe_error,
+    dlq_topic,
+    new_header,
+    unpack,
+    unpack_error,
+)
+from streams.errors import LedgerError
+from streams.record import Headers, Origin
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+NUMBERS = st.integers(0, 2**62)
+ATTEMPTS = st.builds(Attempt, time_ms=NUMBERS, error=WORDS)
+COPIES = st.builds(
+    CopyHeader,
+    version=st.just(1),
+    topic_id=WORDS,
+    topic=WORDS,
+    partition=NUMBERS,
+    offset=NUMBERS,
+    timestamp_ms=NUMBERS,
+    group=WORDS,
+    assignment_id=st.binary(max_size=16),
+    hop=NUMBERS,
+    from_topic=WORDS,
+    from_offset=NUMBERS,
+    attempts=NUMBERS,
+    history=st.lists(ATTEMPTS, max_size=10).map(tuple),
+    redrives=NUMBERS,
+    replay_id=WORDS,
+)
+HEADERS = st.lists(st.tuples(st.sampled_from([HEADER, ERROR_HEADER]) | WORDS, st.none() | st.binary(max_size=20)))
+
+
+def first_copy(attempts: int = 3, history: tuple[Attempt, ...] = ()) -> CopyHeader:
+    """The header of a dead letter of ``orders/2/40``."""
+    origin = Origin("orders", 2, 40, 1_000)
+    return new_header(
+        origin, topic_id="topic-id", group="billing", assignment_id=b"assigned", attempts=attempts, history=history
+    )
+
+
+class SilentError(Exception):
+    """An error that can't say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@given(header=COPIES, before=HEADERS)
+def test_a_copy_header_survives_the_wire(header: CopyHeader, before: Headers) -> None:
+    """What is packed is unpacked, wherever it stands among other headers, and the last one counts."""
+    assert unpack([*before, (HEADER, header.pack())]) == header
+
+
+@given(data=st.binary() | COPIES.map(lambda one: one.pack()[:-3]))
+def test_an_unreadable_copy_header_is_a_ledger_error(data: bytes) -> None:
+    """Whatever stands under our header's name, reading it raises `LedgerError` and nothing else."""
+    with pytest.raises(LedgerError):
+        unpack([(HEADER, data)])
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        (None, "no 'streams' header"),
+        ([("other", b"1")], "no 'streams' header"),
+        ([(HEADER, None)], "no 'streams' header"),
+        ([(HEADER, msgspec.structs.replace(first_copy(), version=2).pack())], "version 2"),
+        ([(HEADER, first_copy().pack().replace(b"orders", b"\xff\xff\xff\xff\xff\xff"))], "can't be read"),
+    ],
+    ids=["none at all", "others only", "null", "newer", "not UTF-8"],
+)
+def test_a_record_that_is_no_copy_says_why(headers: Headers | None, says: str) -> None:
+    """A missing, newer or damaged header is told apart in words."""
+    with pytest.raises(LedgerError, match=says):
+        unpack(headers)
+
+
+def test_the_first_copy_names_its_origin() -> None:
+    """The first copy left the source at its origin, is of hop 1 and keeps the last ten attempts."""
+    header = first_copy(attempts=12, history=tuple(Attempt(number, "E") for number in range(12)))
+
+    assert header.origin == Origin("orders", 2, 40, 1_000)
+    assert (header.hop, header.from_topic, header.from_offset) == (1, "orders", 40)
+    assert [attempt.time_ms for attempt in header.history] == list(range(2, 12))
+
+
+@given(source=HEADERS)
+def test_headers_of_the_source_stay(source: Headers) -> None:
+    """Foreign headers keep name, value, order and number; what stands under our names is renamed, not lost."""
+    error = ErrorHeader("E", "m", "r", "h")
+    copied = copy_headers(source, first_copy(), error)
+    ours = (HEADER, ERROR_HEADER)
+
+    assert copied[:-2] == [(f"streams-was-{name}" if name in ours else name, value) for name, value in source]
+    assert unpack(copied) == first_copy()
+    assert unpack_error(copied) == error
+
+
+def test_a_copy_without_an_error_has_one_header_of_ours() -> None:
+    """Only dead letters carry an error."""
+    copied = copy_headers(None, first_copy())
+
+    assert [name for name, _ in copied] == [HEADER]
+    assert unpack_error(copied) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "text"),
+    [
+        (ValueError("bad amount"), "ValueError", "bad amount"),
+        (SilentError(), f"{__name__}.SilentError", "(its text failed: ValueError)"),
+        (RuntimeError("half a pair: \ud800"), "RuntimeError", "half a pair: ?"),
+        (KeyError("x" * 10_000), "KeyError", "'" + "x" * 1_999),
+    ],
+    ids=["plain", "its text fails", "no UTF-8", "long"],
+)
+def test_any_error_can_be_told(error: Exception, name: str, text: str) -> None:
+    """Whatever a handler raises becomes a header that can be written and read again."""
+    described = describe_error(error, reason="attempt 3 of 3 failed", handler="charge", time_ms=5)
+    read = unpack_error([(ERROR_HEADER, described.pack())])
+
+    assert read == described
+    assert (described.error, described.message) == (name, text)
+    assert (described.reason, described.handler, described.time_ms) == ("attempt 3 of 3 failed", "charge", 5)
+
+
+def test_the_stack_shows_where_it_was_raised() -> None:
+    """An error that was raised brings its stack, cut from above."""
+    try:
+        raise SilentError  # noqa: TRY301 - a stack is wanted, nothing else
+    except SilentError as error:
+        described = describe_error(error, reason="", handler="", time_ms=0)
+
+    assert "test_the_stack_shows_where_it_was_raised" in described.stack
+    assert len(described.stack) <= 8_000
+
+
+@given(data=st.binary())
+def test_an_unreadable_error_is_none(data: bytes) -> None:
+    """A dead letter whose error can't be read is still a dead letter."""
+    assert unpack_error([(ERROR_HEADER, data)]) is None
+
+
+def test_an_error_that_is_not_utf8_is_none() -> None:
+    """Bytes that look like JSON up to a broken character are unreadable, no crash."""
+    assert unpack_error([(ERROR_HEADER, b'{"error":"\xff","message":"","reason":"","handler":""}')]) is None
+
+
+def test_dead_letters_are_named_after_topic_and_group() -> None:
+    """The dead-letter topic's name says whose it is."""
+    assert dlq_topic("orders", "billing") == "orders.billing.dlq"
