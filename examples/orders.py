@@ -59,4 +59,4 @@ def pay(order_id: str, cents: int, ctx: Context) -> None:
     """Move money: a stand-in for a bank that misses the first call for every 20th order."""
     if int(order_id.removeprefix("o-")) % 20 == 0 and ctx.attempt == 1:
         raise PaymentTimeoutError(f"no answer for order {order_id}")
-    ctx.log.info("paid", order_id=order_id, cents=cents)
+    ctx.log.debug("paid", order_id=order_id, cents=cents)

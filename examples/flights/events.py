@@ -27,7 +27,7 @@ _ANNOUNCED: Final = timedelta(days=1)
 """How long before its departure a flight is announced."""
 
 
-class FlightEvent(msgspec.Struct, frozen=True, kw_only=True):
+class FlightEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that happened to one flight; the value of a record."""
 
     id: str

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import pytest
 
 from examples.demo.history import lines, runs_of
 from examples.flights import timetable
-from examples.flights.events import FlightEvent, events, timeline
+from examples.flights.events import FlightEvent, Kind, events, timeline
 from examples.flights.journal import Journal
 from examples.flights.radar import FAILING, Radar, RadarError
 from examples.flights.timetable import Flight
+from streams.contracts.registry import Registry
+
+ROOT = Path(__file__).parents[2]
 
 
 @cache
@@ -67,6 +73,17 @@ def test_faulty_events_are_those_of_faulty_rows() -> None:
 
     assert faults == {"no tail number": 310, "landed without an air time": 85}
     assert all(event.key is None for event in january_events() if event.fault == "no tail number")
+
+
+def test_events_meet_their_contracts() -> None:
+    """An event validates against the schema of its kind exactly if it can be followed."""
+    registry = Registry(ROOT / "schemas")
+    schemas = {kind: registry.subject(f"flight.{kind}").newest for kind in get_args(Kind)}
+
+    for event in january_events():
+        value = json.loads(msgspec.json.encode(event))
+
+        assert schemas[event.kind].is_valid(value) is (event.fault is None)
 
 
 def test_event_is_a_cloud_event() -> None:
