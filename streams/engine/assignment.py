@@ -233,6 +233,5 @@ class Assignment:
         return True
 
     def _is_running(self, state: PartitionState) -> bool:
-        return any(
-            slot.item is not None and slot.item[4] is state for slot in self._executors[state.partition.topic].slots()
-        )
+        slots = self._executors[state.partition.topic].slots()
+        return any(item[4] is state for slot in slots for item in slot.running())

@@ -205,8 +205,8 @@ class ConsumerLoop:
 
     def places(self, states: Sequence[PartitionState]) -> list[str]:
         """Name the records of *states* whose handlers are running."""
-        items = [slot.item for executor in self.executors.values() for slot in executor.slots()]
-        return [f"{item[4].partition}/{item[0].offset()}" for item in items if item is not None and item[4] in states]
+        items = [item for executor in self.executors.values() for slot in executor.slots() for item in slot.running()]
+        return [f"{item[4].partition}/{item[0].offset()}" for item in items if item[4] in states]
 
     def _wait_s(self, states: Sequence[PartitionState]) -> float:
         if self.relocator.is_idle and not any(state.outstanding for state in states):

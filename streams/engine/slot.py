@@ -7,6 +7,7 @@ through `current_message`, at no cost on the record's path.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -18,18 +19,25 @@ if TYPE_CHECKING:
 class Slot:
     """One place in which runs follow each other."""
 
-    __slots__ = ("item", "runs", "since", "spent_s")
+    __slots__ = ("batch", "item", "runs", "since", "spent_s")
 
     def __init__(self) -> None:
         """Begin idle."""
         self.item: Item | None = None
-        """The record whose handler is running; None between runs."""
+        """The record whose handler is running, of a batch the first; None between runs."""
+        self.batch: Sequence[Item] = ()
+        """All records of the batch; set before `item`, for good in slots of batch handlers."""
         self.since = 0.0
         """Monotonic time at which it started."""
         self.runs = 0
         """Handler runs that ended in this slot, ever."""
         self.spent_s = 0.0
         """Seconds they took together."""
+
+    def running(self) -> Sequence[Item]:
+        """Give the records of the call that is under way; none between runs."""
+        item = self.item
+        return () if item is None else self.batch or (item,)
 
 
 CURRENT: ContextVar[Slot | None] = ContextVar("streams_slot", default=None)

@@ -185,6 +185,7 @@ class AsyncExecutor:
 
     async def _batch(self, runs: list[Run], runner: _Runner) -> list[Interruption]:
         items = [item for run in runs for item in run]
+        runner.batch = items
         runner.item = items[0]
         runner.since = now = time.monotonic()
         if now > min(item[4].lease_until for item in items):

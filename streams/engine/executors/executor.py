@@ -10,7 +10,7 @@ from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState, Run
 from streams.engine.route import Ended, Route
 from streams.engine.slot import Slot
-from streams.outcome import Outcome
+from streams.outcome import Outcome, Retry
 
 
 class NotStarted:
@@ -88,6 +88,7 @@ def perform_batch(route: Route, runs: Sequence[Run], slot: Slot) -> list[Interru
     Gives every run with what became of it; one that ended well has `done` equal to its length.
     """
     items = [item for run in runs for item in run]
+    slot.batch = items
     slot.item = items[0]
     slot.since = now = time.monotonic()
     if now > min(item[4].lease_until for item in items):
@@ -100,11 +101,18 @@ def perform_batch(route: Route, runs: Sequence[Run], slot: Slot) -> list[Interru
 
 
 def first_trouble(run: Run, outcomes: list[Outcome | None]) -> Interruption:
-    """Find where *run* stopped, given one outcome a record."""
-    for done, outcome in enumerate(outcomes):
-        if outcome is not None:
-            return Interruption(run, done, outcome)
-    return Interruption(run, len(run), None)
+    """Find where *run* stopped, given one outcome a record.
+
+    Only a retry takes back what the call did for later records of the lane;
+    behind a record that was skipped or given up, what ended well has ended.
+    """
+    stop = next((at for at, outcome in enumerate(outcomes) if outcome is not None), None)
+    if stop is None:
+        return Interruption(run, len(run), None)
+    last = next((at for at, outcome in enumerate(outcomes) if isinstance(outcome, Retry)), len(run))
+    ended = [run[at] for at in range(last) if outcomes[at] is None]
+    left = [run[at] for at in range(stop + 1, len(run)) if at > last or outcomes[at] is not None]
+    return Interruption([*ended, run[stop], *left], len(ended), outcomes[stop])
 
 
 def batches(runs: Sequence[Run], size: int) -> Iterator[list[Run]]:
