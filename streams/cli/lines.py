@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,8 @@ class Input:
             UsageError: It can't be opened.
         """
         self.name = "<stdin>" if path == STDIN else path
-        self._stream = _open(path)
+        self._file = _open(path)
+        self._stream = _unzipped(self._file, path)
         self.format: Format = chosen or _format_of(path, self._stream)
         self.header = b""
         """The first lines of a CSV file, as they stand; known once `entries` has begun."""
@@ -88,9 +90,10 @@ class Input:
         return _json_entries(self._stream, rule.key_of) if self.format == "jsonl" else self._csv_entries(rule)
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close what was opened; standard input stays as it is."""
         if self.name != "<stdin>":
             self._stream.close()
+            self._file.close()
 
     def _csv_entries(self, rule: KeyRule) -> Iterator[Entry]:
         lines = _Lines(self._stream)
@@ -110,6 +113,21 @@ class Input:
             raw = lines.take()
             if row:
                 yield _csv_entry(number, raw, names, row, rule)
+
+
+class _Unzipping(io.RawIOBase):
+    """What a gzipped file holds, as far as it is whole: an error does not take along what came before it."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._gzip = gzip.GzipFile(fileobj=file)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._gzip.read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 class _Lines:
@@ -182,20 +200,26 @@ def _header(rows: Iterator[list[str]], name: str) -> list[str]:
 
 
 def _open(path: str) -> io.BufferedReader:
+    if path == STDIN:
+        stdin = sys.stdin.buffer
+        return stdin if isinstance(stdin, io.BufferedReader) else _buffered(stdin)
     try:
-        plain = _plain(path)
-        is_gzip = plain.peek(2)[:2] == _GZIP_MAGIC
-    except OSError as error:
-        advice = "Name a file that exists, or - for standard input."
-        raise UsageError(f"{path}: can't be read: {error.strerror}. {advice}") from error
-    return _buffered(gzip.GzipFile(fileobj=plain)) if is_gzip else plain
-
-
-def _plain(path: str) -> io.BufferedReader:
-    if path != STDIN:
         return _buffered(Path(path).open("rb", buffering=0))
-    stdin = sys.stdin.buffer
-    return stdin if isinstance(stdin, io.BufferedReader) else _buffered(stdin)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unzipped(file: io.BufferedReader, path: str) -> io.BufferedReader:
+    try:
+        is_gzip = file.peek(2)[:2] == _GZIP_MAGIC
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return _buffered(_Unzipping(file)) if is_gzip else file
+
+
+def _unreadable(path: str, error: OSError) -> UsageError:
+    advice = "Name a file that exists, or - for standard input."
+    return UsageError(f"{path}: can't be read: {error.strerror}. {advice}")
 
 
 def _buffered(stream: Any) -> io.BufferedReader:
@@ -208,5 +232,8 @@ def _format_of(path: str, stream: io.BufferedReader) -> Format:
         return "csv"
     if path.lower().endswith(_JSON_NAMES):
         return "jsonl"
-    first = stream.peek(1).removeprefix(_BOM).lstrip()[:1]
+    try:
+        first = stream.peek(1).removeprefix(_BOM).lstrip()[:1]
+    except (OSError, EOFError, zlib.error):
+        return "jsonl"  # damaged from its first byte on: reading will say so
     return "csv" if first and first not in b'{["' else "jsonl"

@@ -30,7 +30,7 @@ _LOG.propagate = False  # what the client logs about a connection reaches the us
 
 _STEP_S: Final = 0.02
 _AGAIN_S: Final = 0.1
-_REFUSED_S: Final = 3.0
+_REFUSED_S: Final = 2.0
 
 _PASSING: Final = frozenset(
     {
@@ -51,7 +51,7 @@ class Admin:
     Owned by one thread.  Opening it connects to nothing; the first call does.
 
     Always true: a call ends within `timeout_s`, at once when the credentials
-    are refused, and after three seconds when no broker could be reached at all.
+    are refused, and after two seconds when no broker could be reached at all.
     """
 
     def __init__(self, settings: Settings, *, timeout_s: float = 10.0) -> None:
