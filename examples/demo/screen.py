@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 _SHARES = 4
 """How often a log is told of progress: at each quarter."""
@@ -36,10 +36,14 @@ class Screen:
         Gives what is to be told how much is done.
         """
         if self.console.is_terminal:
-            columns = (TextColumn("[dim]{task.description:>6}[/]"), BarColumn(), MofNCompleteColumn(), TextColumn(what))
+            columns = (
+                TextColumn("[dim]{task.description:>6}[/]"),
+                BarColumn(),
+                TextColumn(f"{{task.completed:,}} of {total:,} {what}"),
+            )
             with Progress(*columns, console=self.console, transient=True) as bar:
                 task = bar.add_task("", total=total)
-                yield lambda done: bar.update(task, completed=done)
+                yield lambda done: bar.update(task, completed=min(done, total))
         else:
             yield self._quarters(what, total)
 

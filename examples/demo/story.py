@@ -36,6 +36,7 @@ IN_FLIGHT_AT_LEAST: Final = 50
 _WORKERS: Final = 2
 _LOOK_S: Final = 0.01
 _NO_COMMIT_S: Final = 1.0
+_ANSWER_S: Final = 30.0
 _STUCK_S: Final = 60.0
 
 
@@ -83,8 +84,9 @@ def play(options: Options, flights: Iterable[Flight], screen: Screen) -> Result:
             stage = Stage(options, bootstrap, workers, screen)
             stage.open()
             stage.feed(islice(flights, options.rows))
-            killed = stage.kill_one()
-            stage.settle()
+            with screen.progress("events handled", stage.total) as stage.tell:
+                killed = stage.kill_one()
+                stage.settle()
         screen.say("all settled, and the workers stopped in order; now somebody else counts")
         counted = count(read(options.folder, bootstrap))
         return Result(counted, str(killed), len(killed.in_flight), screen.seconds, bootstrap)
@@ -107,7 +109,7 @@ def kafka(options: Options, screen: Screen) -> Iterator[str]:
 
 def make_topics(bootstrap: str) -> None:
     """Make the source topic, and what the group needs beside it."""
-    with Admin(Settings(bootstrap=bootstrap)) as admin:
+    with Admin(Settings(bootstrap=bootstrap), timeout_s=_ANSWER_S) as admin:
         create_topics(admin, [NewTopic(TOPIC, PARTITIONS, config={"retention.ms": "-1"})])  # the flights are of 2013
         source = require_topics(admin, [TOPIC], with_config=True)[TOPIC]
         create_topics(admin, [topic.as_new() for topic in chain_topics(source, GROUP)])
@@ -128,10 +130,6 @@ def crew(options: Options, bootstrap: str) -> Iterator[Crew]:
         workers.end()
 
 
-def _nothing() -> None:
-    """Do nothing meanwhile."""
-
-
 class Stage:
     """Where it happens.
 
@@ -142,10 +140,13 @@ class Stage:
     def __init__(self, options: Options, bootstrap: str, workers: Crew, screen: Screen) -> None:
         self._luck = random.Random(options.seed)
         self._feed = Feed(bootstrap, options.folder / "accepted.jsonl")
-        self._admin = Admin(Settings(bootstrap=bootstrap))
+        self._admin = Admin(Settings(bootstrap=bootstrap), timeout_s=_ANSWER_S)
         self._workers = workers
         self._screen = screen
-        self._total = 0
+        self.total = 0
+        """Events that go in."""
+        self.tell: Callable[[int], None] = lambda _: None
+        """Hears how many events were handled."""
         self._committed: dict[int, int] = {}
         """The group's committed offsets, as of the last look."""
         self._moved_at = 0.0
@@ -160,9 +161,9 @@ class Stage:
     def feed(self, flights: Iterable[Flight]) -> None:
         """Begin to put the events in; the workers work meanwhile."""
         moments = timeline(flights)
-        self._total = len(moments)
+        self.total = len(moments)
         self._feed.start(events(moments))
-        self._screen.say(f"{self._total:,} events begin to go in; the aircraft is the key")
+        self._screen.say(f"{self.total:,} events begin to go in; the aircraft is the key")
 
     def kill_one(self) -> Worker:
         """Kill one worker in the middle of its work, and start another one in its place.
@@ -172,7 +173,7 @@ class Stage:
         loses them.
         """
         victim = self._luck.choice(self._workers.present)
-        enough = int(self._total * self._luck.uniform(0.30, 0.45))
+        enough = int(self.total * self._luck.uniform(0.30, 0.45))
         self._wait("the workers did not get on", lambda: self._workers.ended >= enough)
         self._wait("there was no moment to kill a worker", partial(self._is_bad_moment, victim))
         self._workers.kill(victim)
@@ -184,10 +185,10 @@ class Stage:
 
     def settle(self) -> None:
         """Wait until the group has settled everything, then stop the workers."""
-        with self._screen.progress("events handled", self._total) as tell:
-            self._wait("the events did not all go in", lambda: self._feed.is_done)
-            self._screen.say("all events are in, each acknowledged")
-            self._wait("the group does not get on", self._is_settled, lambda: tell(self._workers.ended))
+        self._wait("the events did not all go in", lambda: self._feed.is_done)
+        self._feed.result()
+        self._screen.say("all events are in, each acknowledged")
+        self._wait("the group does not get on", self._is_settled)
         self._workers.stop()
 
     def _is_bad_moment(self, victim: Worker) -> bool:
@@ -200,7 +201,7 @@ class Stage:
         moved = {number for number, offset in self._committed.items() if before and offset != before.get(number)}
         if not before or moved & victim.partitions:
             self._moved_at = time.monotonic()
-        if self._workers.ended >= self._total:
+        if self._workers.ended >= self.total:
             raise DemoError("the workers were done before one of them could be killed: give them more --rows")
         victim.look()
         waited_s = time.monotonic() - self._moved_at
@@ -229,7 +230,7 @@ class Stage:
         ended, since = -1, time.monotonic()
         while not condition():
             self._workers.look()
-            meanwhile()
+            self.tell(self._workers.ended)
             if self._workers.ended != ended:
                 ended, since = self._workers.ended, time.monotonic()
             elif time.monotonic() - since > _STUCK_S:

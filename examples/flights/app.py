@@ -24,7 +24,7 @@ def journal() -> Journal:
     return Journal(Path(os.environ.get("FLIGHTS_JOURNAL", ".streams/flights")))
 
 
-@app.on(TOPIC, key="tail", retry=RetryPolicy(delays=("50ms", "200ms", "1s")), concurrency=128)
+@app.on(TOPIC, key="tail", retry=RetryPolicy(delays=("50ms", "200ms", "1s")), concurrency=96)
 async def follow(event: FlightEvent, ctx: Context) -> DeadLetter | None:
     """Have the radar confirm the event, and write it down."""
     journal().note("start", event.id, ctx.record.partition)

@@ -16,7 +16,7 @@ FAILING: Final = 0.02
 SLOW: Final = 0.01
 """Share of events whose call takes a quarter of a second."""
 
-_QUICK_S: Final = (0.010, 0.050)
+_QUICK_S: Final = (0.005, 0.025)
 _SLOW_S: Final = 0.25
 
 
