@@ -42,7 +42,7 @@ class PartitionView:
     ledger_used: float
     """Share of the commit metadata's limit that the ledger needs, 0 to 1."""
     commit_age_s: float
-    """Seconds since the last acknowledged commit was sent."""
+    """Seconds since the last acknowledged commit was sent; NaN before the first."""
     paused: PauseReason | None = None
     """Why intake stands still; None while it does not."""
     caught_up: bool = False
@@ -88,7 +88,7 @@ class Observer:
         """*runs* handler runs took *total_s* seconds together."""
 
     def settled(self, partition: Partition, latency_s: float, records: int) -> None:
-        """A batch of *records* settled; its oldest record was *latency_s* old, by its timestamp."""
+        """*records* settled; one of the latest was *latency_s* old, by its timestamp."""
 
     def retrying(self, partition: Partition, offset: int, attempt: int, delay_s: float, error: BaseException) -> None:
         """Run *attempt* of a record failed; it runs again after *delay_s*."""

@@ -59,17 +59,19 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
         BrokerError: No broker answers, a topic is missing or wrong, or the client can't go on.
     """
     settings = settings.checked()
-    protocol, why = resolve_protocol(settings)
-    topic_ids = prepare_topics(settings, list(app.routes))
-    _log.info("group %s: protocol %s, as %s", settings.group, protocol, why)
     tally, health = Tally(), Health()
     metrics = MetricsObserver(settings.group)
-    observers = Observers(metrics, LogObserver(settings.group), tally, health, *([observer] if observer else []))
+    log = LogObserver(settings.group)
+    observers = Observers(metrics, log, tally, health, *([observer] if observer else []))
     with contextlib.ExitStack() as stack:
+        stack.callback(log.close)
         if settings.metrics_port is not None:
             stack.enter_context(
                 start_server(metrics.registry, health, host=settings.metrics_host, port=settings.metrics_port)
             )
+        protocol, why = resolve_protocol(settings)
+        topic_ids = prepare_topics(settings, list(app.routes))
+        _log.info("group %s: protocol %s, as %s", settings.group, protocol, why)
         event_loop, state = stack.enter_context(_resources(app))
         member = Member(
             settings,

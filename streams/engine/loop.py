@@ -144,8 +144,6 @@ class ConsumerLoop:
             done = executor.take_settled() + sum(map(len, runs))
             if runs:
                 executor.submit(list(finish(runs)))
-                oldest_ms = runs[0][0][0].timestamp()[1]
-                self.observer.settled(runs[0][0][4].partition, self.clock.now() - oldest_ms / 1000, done)
             if done:
                 self.observer.finished(topic, "done", done)
 
@@ -187,6 +185,7 @@ class ConsumerLoop:
             time.sleep(_FULL_WAIT_S)
             self.collect()
         self.collect()
+        self.watch.tell_settled(states)
 
     @property
     def is_spent(self) -> bool:

@@ -165,6 +165,7 @@ class Member:
             states = self._assignment.all()
             drained = not self._loop.is_busy(states)
             self._assignment.settle_down(states)
+            self._loop.watch.tell(states)
             committed = all(self._committer.is_current(state) for state in states)
         return RunReport(
             reason=self._stop_reason or "",

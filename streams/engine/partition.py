@@ -110,6 +110,12 @@ class PartitionState:
     """This owner ended of its own will."""
     is_dropped: bool = False
     """Not ours any more: whatever still comes in is ignored."""
+    admitted: int = 0
+    """Records admitted, ever."""
+    told: int = 0
+    """Records of those settled that the observer has heard of."""
+    latest: Message | None = None
+    """One of the records that settled last."""
     outstanding: int = 0
     """Records admitted and not settled."""
     outstanding_bytes: int = 0
@@ -134,6 +140,7 @@ class PartitionState:
         chunk = self.ledger.admit(messages)
         self.has_caught_up = False
         if chunk is not None:
+            self.admitted += len(chunk.messages)
             self.outstanding += len(chunk.messages)
             self.outstanding_bytes += sum(map(len, chunk.messages))
         return chunk
@@ -147,6 +154,7 @@ class PartitionState:
         """Note that every record of *chunk* has run well."""
         self.outstanding -= len(chunk.messages)
         self.outstanding_bytes -= sum(map(len, chunk.messages))
+        self.latest = chunk.messages[0]
         chunk.settle_all()
 
     def settle_first(self, chunk: Chunk, count: int) -> None:
@@ -155,6 +163,7 @@ class PartitionState:
             chunk.settled[index] = 1
             self.outstanding_bytes -= len(message)
         self.outstanding -= count
+        self.latest = chunk.messages[0]
 
     def enlane(self, chunk: Chunk, start: int = 0) -> Sequence[Run]:
         """Put the records of *chunk* from the *start*-th on into their lanes; give the runs of free lanes."""
@@ -256,6 +265,7 @@ class PartitionState:
         for message, settled, index, _, _ in items:
             settled[index] = 1
             self.outstanding_bytes -= len(message)
+            self.latest = message
         self.outstanding -= len(items)
 
     # -- in: time and the group -----------------------------------------------------------
@@ -310,6 +320,11 @@ class PartitionState:
         return committable, text, kept.complete
 
     @property
+    def settled(self) -> int:
+        """Records that have settled here, ever."""
+        return self.admitted - self.outstanding
+
+    @property
     def retrying(self) -> int:
         """Records that wait in memory for another attempt."""
         return len(self._waiting)
@@ -340,6 +355,7 @@ def finish(runs: Iterable[Run]) -> Iterator[Run]:
             settled[index] = 1
             state.outstanding_bytes -= len(message)
             state.outstanding -= 1
+        state.latest = message
         if state.trouble:
             state.trouble.pop(key, None)
         behind = state.lanes[key]

@@ -7,8 +7,9 @@ through `current_message`, at no cost on the record's path.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
+from operator import length_hint
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class Slot:
     """One place in which runs follow each other."""
 
-    __slots__ = ("batch", "item", "runs", "since", "spent_s")
+    __slots__ = ("batch", "item", "runs", "since", "source", "spent_s")
 
     def __init__(self) -> None:
         """Begin idle."""
@@ -27,6 +28,8 @@ class Slot:
         """The record whose handler is running, of a batch the first; None between runs."""
         self.batch: Sequence[Item] = ()
         """All records of the batch; set before `item`, for good in slots of batch handlers."""
+        self.source: tuple[Sequence[Message], Iterator[Message]] | None = None
+        """A whole chunk under way, and how far it is read: an inline executor's, instead of `item`."""
         self.since = 0.0
         """Monotonic time at which it started."""
         self.runs = 0
@@ -47,5 +50,9 @@ CURRENT: ContextVar[Slot | None] = ContextVar("streams_slot", default=None)
 def current_message() -> Message | None:
     """Give the record that the current code works on; None outside handlers."""
     slot = CURRENT.get()
-    item = None if slot is None else slot.item
-    return None if item is None else item[0]
+    if slot is None:
+        return None
+    if slot.source is not None:
+        messages, source = slot.source
+        return messages[len(messages) - length_hint(source) - 1]
+    return None if slot.item is None else slot.item[0]

@@ -45,18 +45,23 @@ class Watch:
 
     def look(self, states: Sequence[PartitionState]) -> None:
         """Do what is due; costs one clock reading when nothing is."""
+        self.tell_settled(states)
         now = self._clock.monotonic()
         if now >= self._regulate_at:
             self.regulate(states)
         if now >= self._view_at:
             self._view_at = now + _VIEW_EVERY_S
-            self._tell_handled()
-            self._observer.viewed(self.view(states, now))
+            self.tell(states)
 
     def regulate(self, states: Sequence[PartitionState]) -> None:
         """Compare every partition with its bounds, now."""
         self._regulate_at = self._clock.monotonic() + _REGULATE_EVERY_S
         self._intake.regulate(self._consumer, states)
+
+    def tell(self, states: Sequence[PartitionState]) -> None:
+        """Tell how this member stands."""
+        self._tell_handled()
+        self._observer.viewed(self.view(states, self._clock.monotonic()))
 
     def view(self, states: Sequence[PartitionState], now: float) -> MemberView:
         """Give the state of this member."""
@@ -88,7 +93,7 @@ class Watch:
             behind=state.behind,
             oldest_ms=state.ledger.oldest_ms,
             ledger_used=used,
-            commit_age_s=now - committed_at if committed_at > NEVER else 0.0,
+            commit_age_s=now - committed_at if committed_at > NEVER else float("nan"),
             paused=self._intake.paused.get(state),
             caught_up=state.has_caught_up,
         )
@@ -101,6 +106,16 @@ class Watch:
             self._told[slot] = since
             self._observer.stuck(item[4].partition, item[0].offset() or 0, now - since)
         return True
+
+    def tell_settled(self, states: Sequence[PartitionState]) -> None:
+        """Tell what has settled since the last call, and how old one of the latest records was."""
+        wall_s = self._clock.now()
+        for state in states:
+            settled = state.settled
+            if settled > state.told and state.latest is not None:
+                age_s = wall_s - state.latest.timestamp()[1] / 1000
+                self._observer.settled(state.partition, age_s, settled - state.told)
+                state.told = settled
 
     def _tell_handled(self) -> None:
         for topic, executor in self._executors.items():

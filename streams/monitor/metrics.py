@@ -71,8 +71,7 @@ TABLE: Final = (
         "streams_end_to_end_latency_seconds",
         "histogram",
         TOPIC,
-        "Age of a batch's oldest record when the batch settled, in seconds from the record's timestamp; "
-        "one observation a batch.",
+        "Age of a record when it settled, in seconds from its timestamp; one of the latest, each turn of the loop.",
         _AGE_BOUNDS,
     ),
     Row(

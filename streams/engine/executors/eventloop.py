@@ -146,7 +146,7 @@ class AsyncExecutor:
                 started = time.monotonic()
                 performed = await self._perform(runner)
                 for one in performed:
-                    self._runs.runs += len(one.run) if one.outcome is None else one.done + 1
+                    self._runs.runs += one.runs
                     if one.outcome is None:
                         self._finished.append(one.run)
                     else:

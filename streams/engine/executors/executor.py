@@ -29,6 +29,11 @@ class Interruption(NamedTuple):
     outcome: Ended | NotStarted
     """What became of the next one."""
 
+    @property
+    def runs(self) -> int:
+        """Count the handler runs in it: one that was not started is none."""
+        return self.done + (self.outcome is not None and self.outcome is not NOT_STARTED)
+
 
 class Executor(Protocol):
     """Runs handlers of one route.

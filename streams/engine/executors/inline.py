@@ -48,10 +48,11 @@ class InlineExecutor:
             self._slot.runs += count
             state.settle_chunk(chunk)
             return
-        self._slot.runs += done + 1
         state.settle_first(chunk, done)
         first, *others = state.enlane(chunk, done)
-        self._interrupted.append(Interruption(first, 0, ended))
+        interruption = Interruption(first, 0, ended)
+        self._slot.runs += done + interruption.runs
+        self._interrupted.append(interruption)
         self.submit(others)
 
     def _run_chunk(self, state: PartitionState, chunk: Chunk) -> tuple[int, Ended | NotStarted]:
@@ -61,6 +62,7 @@ class InlineExecutor:
         count = len(chunk.messages)
         source = iter(chunk.messages)
         ended: Ended | NotStarted = None
+        self._slot.source = chunk.messages, source
         try:
             for value in map(decode, source):
                 if clock() > lease_until:
@@ -73,6 +75,8 @@ class InlineExecutor:
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
             failed = count - length_hint(source) - 1
             return failed, self.route.failure(error, chunk.messages[failed])
+        finally:
+            self._slot.source = None
         return count - length_hint(source) - 1, ended
 
     def submit(self, runs: Sequence[Run]) -> None:
@@ -89,7 +93,7 @@ class InlineExecutor:
 
     def _sort(self, performed: Iterable[Interruption]) -> None:
         for one in performed:
-            self._slot.runs += one.done
+            self._slot.runs += one.runs
             if one.outcome is None:
                 self._finished.append(one.run)
             else:

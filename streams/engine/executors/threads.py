@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Final, TypeVar
 
-from streams.engine.executors.executor import Interruption, perform, perform_batch
+from streams.engine.executors.executor import NOT_STARTED, Interruption, perform, perform_batch
 from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState, Run
 from streams.engine.route import Route
@@ -150,7 +150,7 @@ class ThreadExecutor:
                     finish(run)
                 else:
                     self._interrupted.append(Interruption(run, done, ended))
-                    runs += 1
+                    runs += ended is not NOT_STARTED
             worker.item = None
             if runs >= _REPORT_EVERY:
                 started, runs = self._count(worker, started, runs), 0
