@@ -221,10 +221,8 @@ class PartitionState:
 
     def fail(self, item: Item, outcome: Retry, now_s: float, wall_ms: int) -> Hold | Bury:
         """Decide what follows a run that failed: the lane holds, or the record is given up."""
-        key, error = item[3], outcome.cause
-        trouble = self.trouble.setdefault(key, Trouble(item, first_failed_s=now_s))
-        trouble.attempts += 1
-        trouble.history = (*trouble.history[-9:], Attempt(wall_ms, type(error).__name__))
+        error = outcome.cause
+        trouble = self._count_failure(item, error, wall_ms, now_s)
         decision = self.policy.decide(
             error,
             attempt=trouble.attempts,
@@ -234,17 +232,20 @@ class PartitionState:
         if isinstance(decision, RetryAfter):
             due_s = now_s + self.policy.for_error(error).jittered(decision.delay_s, self.rng)
             self._sequence += 1
-            heapq.heappush(self._waiting, (due_s, self._sequence, key))
+            heapq.heappush(self._waiting, (due_s, self._sequence, item[3]))
             return Hold(due_s, trouble.attempts, error)
-        return self.bury(item, error, decision, wall_ms)
+        return Bury(item, error, decision.reason, trouble.attempts, trouble.history)
 
     def bury(self, item: Item, error: BaseException, why: GiveUp, wall_ms: int) -> Bury:
-        """Give up *item*: say what its dead letter tells."""
-        trouble = self.trouble.setdefault(item[3], Trouble(item))
-        if not trouble.attempts:
-            trouble.attempts = 1
-            trouble.history = (Attempt(wall_ms, type(error).__name__),)
+        """Give up *item* after a run that allows no other: say what its dead letter tells."""
+        trouble = self._count_failure(item, error, wall_ms)
         return Bury(item, error, why.reason, trouble.attempts, trouble.history)
+
+    def _count_failure(self, item: Item, error: BaseException, wall_ms: int, now_s: float = 0.0) -> Trouble:
+        trouble = self.trouble.setdefault(item[3], Trouble(item, first_failed_s=now_s))
+        trouble.attempts += 1
+        trouble.history = (*trouble.history[-9:], Attempt(wall_ms, type(error).__name__))
+        return trouble
 
     def settle(self, item: Item) -> Run | None:
         """Note that *item*, which held its lane, needs no more work; give the lane's next run."""
