@@ -124,7 +124,7 @@ def test_a_plan_that_is_out_of_date_is_not_carried_out(admin: Admin, stood: tupl
     assert committed(admin, team)[Partition(name, 0)].offset == 4
 
 
-def test_what_is_not_clear_is_asked_for(admin: Admin, kafka: Kafka, stood: tuple[str, str], topic: Topics) -> None:
+def test_what_is_not_clear_is_asked_for(admin: Admin, stood: tuple[str, str], topic: Topics) -> None:
     """One offset for several partitions, a partition of several topics, and what does not exist."""
     name, team = stood
     other = topic()
