@@ -8,15 +8,15 @@ import sys
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from streams.codec import Codec, RecordCodec, codec_for, record_codec
 from streams.config import Settings
 from streams.contracts.codec import contract_codec
 from streams.contracts.registry import Registry
 from streams.engine.context import Context
-from streams.engine.route import OrderPolicy, Route, RunMode, bytes_of
-from streams.errors import AppError, ConfigError, StreamsError, UsageError
+from streams.engine.route import NULL, OrderPolicy, Route, RunMode, bytes_of
+from streams.errors import AppError, ConfigError, DecodeError, StreamsError, UsageError
 from streams.kafka.message import VALUE, Message
 from streams.record import Record
 from streams.retry import Duration, RetryPolicy, seconds
@@ -181,7 +181,9 @@ class App:
                 raise AppError(
                     f"a handler that takes Record reads the value itself; subject {subject!r} can't be checked"
                 )
-            return Record, lambda error, _: UsageError(str(error))
+            if codec is not None:
+                raise AppError("a handler that takes Record reads the value itself; drop its codec, or its annotation")
+            return (Record if tombstones else _whole_record), lambda error, _: DecodeError(str(error))
         chosen: RecordCodec[Any] = codec_for(annotation) if codec is None else record_codec(codec)
         if subject is not None:
             chosen = contract_codec(Registry(self._schemas).subject(subject), chosen)
@@ -196,7 +198,20 @@ def _reader(codec: RecordCodec[Any], *, tombstones: bool) -> Callable[[Message],
         return VALUE if tombstones else bytes_of
     if tombstones:
         return lambda message: None if (value := VALUE(message)) is None else raw(value)
-    return lambda message: raw(cast("bytes", VALUE(message)))  # a tombstone raises, and is skipped
+
+    def read(message: Message) -> Any:
+        value = VALUE(message)
+        if value is None:
+            raise DecodeError(NULL)
+        return raw(value)
+
+    return read
+
+
+def _whole_record(message: Message) -> Record:
+    if VALUE(message) is None:
+        raise DecodeError(NULL)
+    return Record(message)
 
 
 def _parameters(handler: Callable[..., Any], place: str) -> list[Any]:

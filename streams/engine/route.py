@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias, cast
 
+from streams.engine.chain import text_of
 from streams.engine.context import Context, Sends
 from streams.engine.partition import Item, Run
 from streams.errors import DecodeError, ResultError, StreamsError
@@ -24,6 +26,7 @@ OrderPolicy: TypeAlias = Literal["block"]
 Ended: TypeAlias = "Outcome | Sends | None"
 """What a handler run ended in; None is the common `Ack`."""
 
+NULL: Final = "the value is null"
 TOMBSTONE: Final = Skip("tombstone: the value is null and the handler did not ask for tombstones")
 
 
@@ -62,7 +65,11 @@ class Route:
             result = self.handler(self.decode(item[0]))
             return None if result is None else self.outcome(result)
         context = self.context(item)
-        return context.ended(self.outcome(self.handler(self.decode(item[0]), context)))
+        try:
+            result = self.handler(self.decode(item[0]), context)
+        except Stop as stop:  # taken here, as what was sent before it is part of the outcome
+            result = stop.outcome
+        return context.ended(self.outcome(result))
 
     async def invoke_async(self, item: Item) -> Ended:
         """Run an async handler on one record."""
@@ -71,19 +78,20 @@ class Route:
         if not self.wants_context:
             return self.outcome(await cast("Awaitable[Any]", self.handler(self.decode(item[0]))))
         context = self.context(item)
-        return context.ended(self.outcome(await self.handler(self.decode(item[0]), context)))
+        try:
+            result = await self.handler(self.decode(item[0]), context)
+        except Stop as stop:
+            result = stop.outcome
+        return context.ended(self.outcome(result))
 
     def outcome(self, result: object) -> Outcome | None:
         """Read what a handler gave back."""
         if result is None or isinstance(result, Ack):
             return None
-        if isinstance(result, Skip | Retry | DeadLetter):
-            return result
-        return DeadLetter(
-            ResultError(
-                f"handler {self.name} returned {_shape(result)}; return None, or one of Ack, Skip, Retry, DeadLetter",
-            ),
-        )
+        fault = _fault(result)
+        if fault is None:
+            return cast("Outcome", result)
+        return DeadLetter(ResultError(f"handler {self.name} returned {fault}"))
 
     def failure(self, error: BaseException, message: Message) -> Outcome | None:
         """Say what an exception stands for that came out of a run on *message*."""
@@ -100,9 +108,18 @@ class Route:
         """Say why *message* can't become the handler's argument; None where it can."""
         try:
             self.decode(message)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
-            return self.explain(error, message)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
+            return self._in_words(error, message)
         return None
+
+    def _in_words(self, error: BaseException, message: Message) -> StreamsError:
+        """Explain what `decode` raised; where the user's codec fails even at that, name the class."""
+        try:
+            if isinstance(error, Exception):
+                return self.explain(error, message)
+        except Exception:  # noqa: BLE001 - told below, as well as it can be
+            return DecodeError(f"the codec raised {type(error).__name__}, whose text can't be had")
+        return DecodeError(f"the codec raised {type(error).__name__}: {text_of(error)}")
 
     # -- batches ----------------------------------------------------------------------------
 
@@ -137,15 +154,30 @@ class HandlerExitError(StreamsError):
     def __init__(self, cause: BaseException) -> None:
         """Wrap *cause*, which is no `Exception`."""
         self.cause = cause
-        super().__init__(f"handler raised {type(cause).__name__}: {cause}")
+        super().__init__(f"handler raised {type(cause).__name__}: {text_of(cause)}")
 
 
 def bytes_of(message: Message) -> bytes:
     """Give the value as it stands; the decoder of handlers that take `bytes`."""
     value = VALUE(message)
     if value is None:
-        raise DecodeError("the value is null")
+        raise DecodeError(NULL)
     return value
+
+
+def _fault(result: object) -> str | None:
+    """Say what is wrong with what a handler gave back; None where it is an outcome."""
+    if isinstance(result, Skip):
+        return None
+    if not isinstance(result, Retry | DeadLetter):
+        return f"{_shape(result)}; return None, or one of Ack, Skip, Retry, DeadLetter"
+    cause: object = result.cause
+    after: object = result.after if isinstance(result, Retry) else None
+    if not isinstance(cause, Exception):
+        return f"a {type(result).__name__} whose cause is {_shape(cause)}; give it an exception"
+    if not isinstance(after, timedelta | None):
+        return f"a Retry whose after is {_shape(after)}; give it a timedelta"
+    return None
 
 
 def _shape(result: object) -> str:
