@@ -9,8 +9,9 @@ guess whether the broker has a record.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from streams.engine.context import Send, Sends
 from streams.engine.partition import Item
@@ -18,6 +19,8 @@ from streams.kafka.producer import Delivery, EngineProducer, Fate
 
 MAX_UNACKNOWLEDGED: Final = 20_000
 """Records on their way to the broker at most; further ones wait for room."""
+
+_TOO_LARGE: Final = "MSG_SIZE_TOO_LARGE"
 
 Purpose: TypeAlias = Literal["sends", "dead letter"]
 
@@ -36,38 +39,55 @@ class Ticket:
     error: str = ""
 
 
+class _Errand(NamedTuple):
+    """One record to produce."""
+
+    ticket: Ticket
+    record: Send
+    partition: int | None
+
+    @property
+    def is_void(self) -> bool:
+        """Its partition is not ours any more."""
+        return self.ticket.item[4].is_dropped
+
+
 class Relocator:
     """Owned by the poll thread.
 
-    Always true: a ticket comes out of `acknowledged` once, with the worst fate
-    of its records, after the last of them has one; or never, where its
-    partition was dropped before.
+    Always true:
+
+    * A ticket comes out of `acknowledged` once, with the worst fate of its
+      records, after the last of them has one; or never, where its partition
+      was dropped before.
+    * A record counts as too large only if it was so alone: the broker measures
+      the batch in which it came.
     """
 
     def __init__(self, producer: EngineProducer) -> None:
         """Produce through *producer*."""
         self._producer = producer
-        self._queue: deque[tuple[Ticket, Send, int | None]] = deque()
+        self._queue: deque[_Errand] = deque()
+        self._alone: deque[_Errand] = deque()
         self._done: list[Ticket] = []
         self.unacknowledged = 0
 
     def send(self, item: Item, sends: Sends) -> None:
         """Produce what the handler of *item* sent."""
         ticket = Ticket(item, "sends", missing=len(sends.records))
-        self._queue.extend((ticket, record, None) for record in sends.records)
+        self._queue.extend(_Errand(ticket, record, None) for record in sends.records)
 
     def bury(self, ticket: Ticket, letter: Send, partition: int) -> None:
         """Produce *letter*, the dead letter of the ticket's record, to its own partition number."""
         ticket.missing, ticket.fate, ticket.error = 1, "stored", ""
-        self._queue.append((ticket, letter, partition))
+        self._queue.append(_Errand(ticket, letter, partition))
 
     def acknowledged(self) -> list[Ticket]:
         """Produce what waits, as far as there is room, and give the tickets that are complete."""
-        while self._queue and self.unacknowledged < MAX_UNACKNOWLEDGED:
-            ticket, record, partition = self._queue[0]
-            if not ticket.item[4].is_dropped and not self._produce(ticket, record, partition):
-                break
-            self._queue.popleft()
+        if self._alone:
+            self._produce_alone()
+        else:
+            self._produce_queue()
         if self.unacknowledged:
             self._producer.acknowledge()
         done, self._done = self._done, []
@@ -76,27 +96,47 @@ class Relocator:
     @property
     def is_idle(self) -> bool:
         """Nothing waits to be produced or acknowledged."""
-        return not self._queue and not self.unacknowledged and not self._done
+        return not (self._queue or self._alone or self.unacknowledged or self._done)
 
     def push(self, timeout_s: float) -> None:
         """Wait for acknowledgements, at most *timeout_s*."""
         if self.unacknowledged:
             self._producer.acknowledge(timeout_s)
 
-    def _produce(self, ticket: Ticket, record: Send, partition: int | None) -> bool:
+    def _produce_queue(self) -> None:
+        while self._queue and self.unacknowledged < MAX_UNACKNOWLEDGED:
+            errand = self._queue[0]
+            if not errand.is_void and not self._produce(errand, self._settle):
+                break
+            self._queue.popleft()
+
+    def _produce_alone(self) -> None:
+        """Produce the first of those that were too large in a batch, once nothing else is on its way."""
+        if not self.unacknowledged and (self._alone[0].is_void or self._produce(self._alone[0], self._settle_alone)):
+            self._alone.popleft()
+
+    def _produce(self, errand: _Errand, settle: Callable[[_Errand, Delivery], None]) -> bool:
         def done(delivery: Delivery) -> None:
             self.unacknowledged -= 1
-            self._settle(ticket, delivery)
+            settle(errand, delivery)
 
+        record = errand.record
         self.unacknowledged += 1
         if self._producer.produce(
-            record.topic, partition, key=record.key, value=record.value, headers=record.headers, done=done
+            record.topic, errand.partition, key=record.key, value=record.value, headers=record.headers, done=done
         ):
             return True
         self.unacknowledged -= 1
         return False
 
-    def _settle(self, ticket: Ticket, delivery: Delivery) -> None:
+    def _settle(self, errand: _Errand, delivery: Delivery) -> None:
+        if delivery.error == _TOO_LARGE:
+            self._alone.append(errand)
+        else:
+            self._settle_alone(errand, delivery)
+
+    def _settle_alone(self, errand: _Errand, delivery: Delivery) -> None:
+        ticket = errand.ticket
         ticket.missing -= 1
         if delivery.fate != "stored" and ticket.fate != "unknown":
             ticket.fate, ticket.error = delivery.fate, delivery.error
