@@ -94,10 +94,10 @@ class Ledger:
         self._restored = deque(sorted(restored, key=lambda settled: settled.start))
 
     def admit(self, messages: list[Message]) -> Chunk | None:
-        """Note that *messages* were read; give those that are to run as a chunk.
+        """Note that *messages* were read; give the new ones as a chunk, None where there are none.
 
-        Records that were read before, or that an earlier owner settled, are
-        left out; None where nothing remains.
+        Its `messages` are those that are to run: what an earlier owner settled
+        is left out of them, and that may be all.
         """
         if _offset(messages[0]) < self.position:
             messages = [message for message in messages if _offset(message) >= self.position]

@@ -154,7 +154,8 @@ class PartitionState:
         """Note that every record of *chunk* has run well."""
         self.outstanding -= len(chunk.messages)
         self.outstanding_bytes -= sum(map(len, chunk.messages))
-        self.latest = chunk.messages[0]
+        if chunk.messages:  # an earlier owner may have settled them all
+            self.latest = chunk.messages[-1]
         chunk.settle_all()
 
     def settle_first(self, chunk: Chunk, count: int) -> None:
@@ -163,7 +164,8 @@ class PartitionState:
             chunk.settled[index] = 1
             self.outstanding_bytes -= len(message)
         self.outstanding -= count
-        self.latest = chunk.messages[0]
+        if count:
+            self.latest = chunk.messages[count - 1]
 
     def enlane(self, chunk: Chunk, start: int = 0) -> Sequence[Run]:
         """Put the records of *chunk* from the *start*-th on into their lanes; give the runs of free lanes."""

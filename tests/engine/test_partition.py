@@ -112,12 +112,20 @@ def test_a_chunk_of_which_nothing_is_left_runs_nothing() -> None:
     assert (partition.outstanding, partition.ledger.committable) == (0, 3)
 
 
+def test_a_chunk_of_which_nothing_is_left_settles() -> None:
+    """Inline handlers meet such a batch too: it is done before it begins."""
+    partition = state(restored=[range(2)])
+    partition.settle_chunk(admitted(partition, *messages((0, b"a"), (1, b"a"))))
+
+    assert (partition.outstanding, partition.settled, partition.latest) == (0, 0, None)
+
+
 def test_a_chunk_settles_as_a_whole() -> None:
     """Records that ran well where they were read settle in one step."""
     partition = state()
     partition.settle_chunk(admitted(partition, message(0, value=b"abc"), message(1)))
 
-    assert (partition.outstanding, partition.outstanding_bytes) == (0, 0)
+    assert (partition.outstanding, partition.outstanding_bytes, partition.settled) == (0, 0, 2)
     assert partition.ledger.committable == 2
 
 
@@ -127,6 +135,8 @@ def test_the_front_of_a_chunk_settles_alone() -> None:
     chunk = admitted(partition, *messages((0, b"a"), (1, b"b"), (2, b"a"), (3, b"b")))
     partition.settle_first(chunk, 2)
 
+    assert partition.latest is not None
+    assert partition.latest.offset() == 1
     assert offsets(*partition.enlane(chunk, 2)) == [[2], [3]]
     assert (partition.outstanding, partition.ledger.committable) == (2, 2)
 
