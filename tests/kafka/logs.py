@@ -11,9 +11,17 @@ from tests.brokers import Kafka
 
 def write(kafka: Kafka, topic: str, values: Iterable[bytes | None], *, partition: int = 0, **record: object) -> None:
     """Append *values* to one partition, in order; *record* is what else `produce` takes."""
-    producer = Producer(kafka.client(enable_idempotence=True))
+    producer = Producer(kafka.client(max_in_flight=1))
     for value in values:
         producer.produce(topic, value, partition=partition, **record)  # type: ignore[arg-type]
+    assert producer.flush(30) == 0
+
+
+def write_at(kafka: Kafka, topic: str, times_ms: Iterable[int], *, partition: int = 0) -> None:
+    """Append one record of each time."""
+    producer = Producer(kafka.client(max_in_flight=1))
+    for moment in times_ms:
+        producer.produce(topic, b"x", partition=partition, timestamp=moment)
     assert producer.flush(30) == 0
 
 

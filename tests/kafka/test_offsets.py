@@ -13,7 +13,7 @@ from streams.kafka.admin import Admin
 from streams.kafka.offsets import Committed, Watermarks, commit_for_stopped, committed, offsets_at, watermarks
 from streams.record import Partition
 from tests.brokers import Kafka, Topics
-from tests.kafka.logs import write
+from tests.kafka.logs import write, write_at
 from tests.waiting import eventually
 
 
@@ -30,8 +30,7 @@ def test_watermarks_tell_begin_and_end(admin: Admin, kafka: Kafka, topic: Topics
 def test_a_time_is_an_offset(admin: Admin, kafka: Kafka, topic: Topics) -> None:
     """The first record of that time or later; the end where there is none."""
     name = topic()
-    for moment in (1_000, 2_000, 3_000):
-        write(kafka, name, [b"x"], timestamp=moment)
+    write_at(kafka, name, (1_000, 2_000, 3_000))
     place = Partition(name, 0)
 
     assert offsets_at(admin, [place], 0) == {place: 0}
@@ -58,7 +57,9 @@ def test_the_offsets_of_a_running_group_are_left_alone(
 ) -> None:
     """Members are named, and nothing is written."""
     name, team = topic(), group()
-    with closing(Consumer(kafka.client(group_id=team, group_protocol="consumer", client_id="till-1"))) as member:
+    with closing(
+        Consumer(kafka.client(group_id=team, group_protocol="consumer", client_id="till-1", enable_auto_commit=False))
+    ) as member:
         member.subscribe([name])
         eventually(lambda: member.poll(0.1) or member.assignment())
         with pytest.raises(BrokerError, match=r"is running: 1 member\(s\), till-1 at"):

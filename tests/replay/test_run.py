@@ -17,7 +17,7 @@ from streams.replay.plan import Plan
 from streams.replay.run import carry_out, plan_replay
 from streams.replay.target import Target
 from tests.brokers import Kafka, Topics
-from tests.kafka.logs import write
+from tests.kafka.logs import write_at
 from tests.waiting import eventually
 
 
@@ -26,8 +26,7 @@ def stood(admin: Admin, kafka: Kafka, topic: Topics, group: Callable[..., str]) 
     """A topic of two partitions with ten records each, and a stopped group that has done some of them."""
     name, team = topic(partitions=2), group()
     for number in range(2):
-        for moment in range(10):
-            write(kafka, name, [b"x"], partition=number, timestamp=1_000 * (moment + 1))
+        write_at(kafka, name, range(1_000, 11_000, 1_000), partition=number)
     ledger = encode(Snapshot(b"12345678", runs=(2, 3)))
     commit_for_stopped(admin, team, {Partition(name, 0): Committed(4, ledger), Partition(name, 1): Committed(8)})
     return name, team
@@ -102,7 +101,7 @@ def test_a_running_group_is_left_alone(admin: Admin, kafka: Kafka, stood: tuple[
     """Neither planned nor moved while it has members."""
     name, team = stood
     plan = planned(admin, team, Target("beginning"))
-    with closing(Consumer(kafka.client(group_id=team, group_protocol="consumer"))) as member:
+    with closing(Consumer(kafka.client(group_id=team, group_protocol="consumer", enable_auto_commit=False))) as member:
         member.subscribe([name])
         eventually(lambda: member.poll(0.1) or member.assignment())
         with pytest.raises(BrokerError, match="is running"):
