@@ -1,0 +1,169 @@
+"""Dead letters are listed for people and machines, and shown whole."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+
+import pytest
+
+from streams.record import Origin
+from tests.brokers import Kafka, Topics
+from tests.cli.shell import Shell
+from tests.deadletter.burial import Burial
+
+
+@pytest.fixture
+def grave(streams: Shell, kafka: Kafka, topic: Topics, group: Callable[..., str]) -> tuple[str, Burial]:
+    """A source topic of two partitions, and who buries its records."""
+    name, team = topic(partitions=2), group()
+    streams(f"topics create {name} --group {team}")
+    return name, Burial(kafka, team)
+
+
+def test_letters_are_listed(streams: Shell, grave: tuple[str, Burial]) -> None:
+    """Origin, key, attempts and why, each record once."""
+    name, burial = grave
+    burial.bury(Origin(name, 1, 42, 1_000), key=b"o-1", died_ms=2_000)
+    burial.bury(Origin(name, 1, 42, 1_000), key=b"o-1", died_ms=3_000)
+    burial.bury(Origin(name, 0, 7, 1_000), key=b"\xff\x00", error=TimeoutError("no answer"), died_ms=4_000)
+    document = streams(f"dlq list {burial.group} --json").json
+    first, second = document["letters"]
+
+    assert (document["found"], document["unreadable"]) == (2, 0)
+    assert first["origin"] == {
+        "topic": name,
+        "topic_id": "first",
+        "partition": 1,
+        "offset": 42,
+        "time": "1970-01-01T00:00:01.000Z",
+    }
+    assert (first["key"], first["attempts"], first["error"], first["message"]) == ("o-1", 2, "ValueError", "no total")
+    assert (first["reason"], first["died"]) == ("attempt 2 of 2 failed", "1970-01-01T00:00:02.000Z")
+    assert (second["key"], second["error"]) == ("hex:ff00", "TimeoutError")
+    out = streams(f"dlq list {burial.group}").out
+    assert f"{name}/1/42" in out
+    assert "2 dead letter(s)" in out
+
+
+def test_letters_are_picked(streams: Shell, grave: tuple[str, Burial]) -> None:
+    """By error, key, topic and number."""
+    name, burial = grave
+    for number in range(5):
+        burial.bury(Origin(name, 0, number, 1_000), key=b"o-%d" % number, died_ms=1_000 + number)
+    burial.bury(Origin(name, 1, 9, 1_000), key=b"\x01", error=TimeoutError("slow"), died_ms=9_000)
+
+    def offsets(options: str) -> list[int]:
+        letters = streams(f"dlq list {burial.group} --json {options}").json["letters"]
+        return [letter["origin"]["offset"] for letter in letters]
+
+    assert offsets("--error timeout") == [9]
+    assert offsets("--key o-3") == [3]
+    assert offsets("--key hex:01") == [9]
+    assert offsets("--limit 2") == [4, 9]
+    assert offsets(f"--topic {name}") == [0, 1, 2, 3, 4, 9]
+    assert "the newest 2 shown" in streams(f"dlq list {burial.group} --limit 2").out
+
+
+def test_all_groups_are_listed_where_none_is_named(streams: Shell, grave: tuple[str, Burial]) -> None:
+    """Without a group every dead-letter topic is read."""
+    name, burial = grave
+    burial.bury(Origin(name, 0, 1, 1_000))
+
+    assert burial.group in {letter["group"] for letter in streams("dlq list --json").json["letters"]}
+
+
+def test_no_letters_are_good_news(streams: Shell, grave: tuple[str, Burial]) -> None:
+    """An empty list ends with 0."""
+    _, burial = grave
+
+    assert streams(f"dlq list {burial.group} --json").json["letters"] == []
+    assert "0 dead letter(s)" in streams(f"dlq list {burial.group}").out
+
+
+def charge() -> None:
+    """Fail as a handler does."""
+    raise TimeoutError("no answer")
+
+
+def test_a_letter_is_shown_whole(streams: Shell, grave: tuple[str, Burial]) -> None:
+    """Payload decoded, headers, origin, every attempt and the stack."""
+    name, burial = grave
+    with pytest.raises(TimeoutError) as caught:
+        charge()
+    burial.bury(Origin(name, 1, 42, 1_000), b'{"total": 7}', headers=[("trace", b"1")], error=caught.value)
+    document = streams(f"dlq show {burial.group} {name}/1/42 --json").json
+    out = streams(f"dlq show {burial.group} {name}/1/42").out
+
+    assert document["value"] == {"total": 7}
+    assert base64.b64decode(document["value_base64"]) == b'{"total": 7}'
+    assert document["headers"] == [["trace", "1"]]
+    assert [run["error"] for run in document["history"]] == ["TimeoutError", "ValueError"]
+    assert "raise TimeoutError" in document["stack"]
+    for part in (
+        f"{name}/1/42",
+        "TimeoutError: no answer",
+        "attempt 2 of 2 failed",
+        "trace = 1",
+        '"total": 7',
+        "Traceback",
+    ):
+        assert part in out
+
+
+@pytest.mark.parametrize(
+    ("value", "decoded", "shown"),
+    [
+        (b"plain words", "plain words", "plain words"),
+        (b"\xff\xfe\x00", None, "hex:fffe00"),
+        (b"", "", "value, 0 bytes"),
+        (None, None, "null: a tombstone"),
+        (b"\x1b[31mred\x07", "\x1b[31mred\x07", "\\x1b[31mred\\x07"),
+    ],
+)
+def test_any_payload_is_shown(
+    streams: Shell, grave: tuple[str, Burial], value: bytes | None, decoded: str | None, shown: str
+) -> None:
+    """Text as text, other bytes in hexadecimal, and nothing that a terminal would obey."""
+    name, burial = grave
+    burial.bury(Origin(name, 0, 1, 1_000), value)
+
+    assert streams(f"dlq show {burial.group} {name}/0/1 --json").json["value"] == decoded
+    assert shown in streams(f"dlq show {burial.group} {name}/0/1").out
+
+
+def test_a_long_payload_is_cut_and_had_whole(streams: Shell, grave: tuple[str, Burial]) -> None:
+    """People see its beginning and how to get the rest; --raw writes every byte."""
+    name, burial = grave
+    value = json.dumps({"text": "x" * 50_000}).encode()
+    burial.bury(Origin(name, 0, 1, 1_000), value)
+    said = streams(f"dlq show {burial.group} {name}/0/1")
+
+    assert len(said.out) < 8_000
+    assert "--raw writes all of it" in said.err
+    assert streams(f"dlq show {burial.group} {name}/0/1 --raw").raw == value
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "code"),
+    [
+        ("show billing orders", "is not of the form TOPIC/PARTITION/OFFSET", 2),
+        ("show billing orders/x/1", "is not of the form TOPIC/PARTITION/OFFSET", 2),
+        ("show billing absent-topic/0/1", "has no dead letters of topic 'absent-topic'", 1),
+        ("list absent-group", "has no dead-letter topic", 1),
+        ("list --topic absent-topic", "has no dead-letter topic of topic 'absent-topic'", 1),
+        ("list --key hex:zz", "pairs of hexadecimal digits", 2),
+        ("list --limit 0", "is not in the range", 2),
+    ],
+)
+def test_what_can_not_be_is_said(streams: Shell, line: str, words: str, code: int) -> None:
+    """Misuse ends with 2, what is not there with 1."""
+    assert words in streams(f"dlq {line}", code=code).err
+
+
+def test_a_letter_that_is_not_there_is_said(streams: Shell, grave: tuple[str, Burial]) -> None:
+    """The words tell how to see which there are."""
+    name, burial = grave
+
+    assert f"streams dlq list {burial.group}" in streams(f"dlq show {burial.group} {name}/0/1", code=1).err

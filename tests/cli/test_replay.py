@@ -1,0 +1,115 @@
+"""A replay is shown before it is done, and done only when it is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+from confluent_kafka import Consumer
+
+from streams.engine.snapshot import Snapshot, encode
+from streams.kafka.admin import Admin
+from streams.kafka.offsets import Committed, commit_for_stopped, committed
+from streams.record import Partition
+from tests.brokers import Kafka, Topics
+from tests.cli.shell import Shell
+from tests.kafka.logs import write
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def stood(admin: Admin, kafka: Kafka, topic: Topics, group: Callable[..., str]) -> tuple[str, str]:
+    """A topic of one partition with ten records, and a stopped group that has done seven of them."""
+    name, team = topic(), group()
+    write(kafka, name, [b"x"] * 10)
+    commit_for_stopped(admin, team, {Partition(name, 0): Committed(4, encode(Snapshot(b"12345678", runs=(2, 3))))})
+    return name, team
+
+
+def offset(admin: Admin, stood: tuple[str, str]) -> int:
+    """Give the group's committed offset."""
+    return committed(admin, stood[1])[Partition(stood[0], 0)].offset
+
+
+@pytest.mark.parametrize("options", ["", "--dry-run", "--dry-run --yes"])
+def test_a_plan_changes_nothing(streams: Shell, admin: Admin, stood: tuple[str, str], options: str) -> None:
+    """Without --yes, or with --dry-run, the plan is all there is."""
+    document = streams(f"replay {stood[1]} --to-beginning --json {options}").json
+    said = streams(f"replay {stood[1]} --to-beginning {options}")
+
+    assert (document["applied"], document["again"], document["skipped"]) == (False, 7, 0)
+    (only,) = document["partitions"]
+    assert (only["from"], only["to"], only["again"], only["settled_above"]) == (4, 0, 7, 3)
+    assert "Nothing was changed" in said.out
+    assert offset(admin, stood) == 4
+
+
+def test_a_replay_is_done(streams: Shell, admin: Admin, stood: tuple[str, str]) -> None:
+    """With --yes the offset moves, and nothing above it counts as done."""
+    said = streams(f"replay {stood[1]} --to-offset 2 --yes")
+
+    assert "5 record(s) run again" in said.out
+    assert offset(admin, stood) == 2
+    assert streams(f"lag {stood[1]} --json").json["outstanding"] == 8
+
+
+def test_a_skip_must_be_meant(streams: Shell, admin: Admin, stood: tuple[str, str]) -> None:
+    """Records that never ran are not dropped by --yes alone; the words say how many they are."""
+    assert "3 record(s) that never ran would be dropped" in streams(f"replay {stood[1]} --to-end").out
+    assert "3 record(s) that never ran" in streams(f"replay {stood[1]} --to-end --yes", code=1).err
+    assert offset(admin, stood) == 4
+
+    document = streams(f"replay {stood[1]} --to-end --yes --allow-skip --json").json
+    assert (document["applied"], document["skipped"]) == (True, 3)
+    assert offset(admin, stood) == 10
+
+
+def test_a_time_may_be_how_long_ago(streams: Shell, stood: tuple[str, str]) -> None:
+    """An hour ago lies before every record, a time to come at the end."""
+    assert streams(f"replay {stood[1]} --to-time -1h --json").json["partitions"][0]["to"] == 0
+    assert streams(f"replay {stood[1]} --to-time 2999-01-01 --json").json["partitions"][0]["to"] == 10
+
+
+def test_a_wish_past_the_end_is_told(streams: Shell, stood: tuple[str, str]) -> None:
+    """The plan goes to the end and says that it is not what was asked for."""
+    assert "99 is not there yet; the end is 10" in streams(f"replay {stood[1]} --to-offset 99").out
+
+
+def test_nothing_to_change_is_said(streams: Shell, admin: Admin, stood: tuple[str, str]) -> None:
+    """A replay to where the group stands does nothing."""
+    commit_for_stopped(admin, stood[1], {Partition(stood[0], 0): Committed(4)})
+
+    assert "Nothing to change." in streams(f"replay {stood[1]} --to-offset 4 --yes").out
+
+
+def test_a_running_group_is_refused(streams: Shell, admin: Admin, kafka: Kafka, stood: tuple[str, str]) -> None:
+    """Its members are named, and nothing happens."""
+    settings = kafka.client(group_id=stood[1], group_protocol="classic", client_id="till-1", enable_auto_commit=False)
+    with closing(Consumer(settings)) as member:
+        member.subscribe([stood[0]])
+        eventually(lambda: member.poll(0.1) or member.assignment())
+        said = streams(f"replay {stood[1]} --to-beginning --yes", code=1)
+
+    assert "is running: 1 member(s), till-1 at" in said.err
+    assert "Stop them first" in said.err
+    assert offset(admin, stood) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("", "say where to, once"),
+        ("--to-end --to-beginning", "say where to, once"),
+        ("--to-time tomorrow", "is no time"),
+        ("--to-offset -1", "is not in the range"),
+    ],
+)
+def test_a_misuse_is_said(streams: Shell, stood: tuple[str, str], options: str, words: str) -> None:
+    """What can't be meant ends with 2."""
+    assert words in streams(f"replay {stood[1]} {options}", code=2).err
+
+
+def test_an_unknown_group_is_said(streams: Shell, group: Callable[..., str]) -> None:
+    """There is nothing to move."""
+    assert "is not known here" in streams(f"replay {group()} --to-end", code=1).err
