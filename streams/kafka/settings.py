@@ -57,6 +57,7 @@ def producer(settings: Settings) -> dict[str, Any]:
         **connection(settings),
         "enable.idempotence": True,
         "acks": "all",
+        "topic.metadata.propagation.max.ms": 5_000,  # a send to a topic that is not there must not hold up a stop
         "message.timeout.ms": 300_000,  # at least the outage to survive: past it the outcome is unknown
     }
 
