@@ -31,7 +31,7 @@ _REFUSED: Final = frozenset(
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - the client's own codes begin with an underscore
     },
 )
-"""Errors after which it is certain that no broker has the record; of a missing topic or partition: no place could hold it."""
+"""Errors after which it is certain that no broker has the record; the unknown ones: no place could hold it."""
 
 
 class Delivery(NamedTuple):

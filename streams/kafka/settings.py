@@ -52,12 +52,12 @@ def producer(settings: Settings) -> dict[str, Any]:
     return {
         "linger.ms": 5,
         "compression.type": "lz4",
+        "topic.metadata.propagation.max.ms": 5_000,  # a send to a topic that is not there must not hold up a stop
         "message.max.bytes": 128 * 1024 * 1024,  # the topic's own limit decides, not the client's
         "queue.buffering.max.kbytes": 65_536,
         **connection(settings),
         "enable.idempotence": True,
         "acks": "all",
-        "topic.metadata.propagation.max.ms": 5_000,  # a send to a topic that is not there must not hold up a stop
         "message.timeout.ms": 300_000,  # at least the outage to survive: past it the outcome is unknown
     }
 
