@@ -76,6 +76,8 @@ def produce(  # noqa: PLR0913 - one parameter an option
     """
     if require_key and key_field is None:
         raise UsageError("--require-key needs --key FIELD")
+    if rejects is not None and rejects.exists() and path != STDIN and Path(path).exists() and rejects.samefile(path):
+        raise UsageError("--rejects names the file that is read; bad lines would be read again for ever")
     settings = settings_for(bootstrap)
     pace = Pace.parse(rate)
     lines = Input(path, None if chosen == "auto" else chosen)

@@ -184,6 +184,15 @@ def test_a_misuse_is_said(streams: Shell, topic: Topics, line: str, words: str) 
     assert words in streams(f"produce {topic()} {line}", code=2, stdin="").err
 
 
+def test_bad_lines_do_not_go_where_they_come_from(streams: Shell, topic: Topics, source: Path) -> None:
+    """A file can't be read and added to at once."""
+    source.write_text("{bad\n")
+    said = streams(f"produce {topic()}", "--file", str(source), "--rejects", str(source), code=2)
+
+    assert "names the file that is read" in said.err
+    assert source.read_text() == "{bad\n"
+
+
 def test_rejects_that_can_not_be_written_are_said(streams: Shell, topic: Topics, tmp_path: Path) -> None:
     """A bad line that can't be kept is not dropped in silence."""
     target = tmp_path / "no" / "such" / "folder"

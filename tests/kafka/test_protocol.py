@@ -12,8 +12,9 @@ from streams.config import Settings
 from streams.errors import BrokerError
 from streams.kafka.admin import Admin
 from streams.kafka.groups import list_groups
-from streams.kafka.protocol import resolve_protocol
+from streams.kafka.protocol import resolve_protocol, supports_consumer_protocol
 from tests.brokers import Kafka, Topics
+from tests.kafka.mock_cluster import cluster_before_kip_848
 from tests.kafka.oddity import OddBroker
 from tests.waiting import eventually
 
@@ -35,6 +36,17 @@ def test_a_broker_without_kip_848_gets_the_classic_protocol(odd: OddBroker) -> N
 
     assert protocol == "classic"
     assert "no KIP-848" in why
+
+
+def test_a_broker_from_before_kip_848_is_told_at_once() -> None:
+    """A broker that does not know the request says so by its versions."""
+    with cluster_before_kip_848() as bootstrap:
+        assert supports_consumer_protocol(Settings(bootstrap=bootstrap, group="billing")) is False
+
+
+def test_silence_is_no_answer(nobody: Settings) -> None:
+    """Where nobody answers, it is not known."""
+    assert supports_consumer_protocol(nobody) is None
 
 
 def test_asking_leaves_nothing_behind(kafka: Kafka, group: Callable[..., str]) -> None:
