@@ -66,6 +66,12 @@ class _Runner(Slot):
         self.is_late = False
         """The watch cancelled this run because its time was over."""
 
+    def forget_cancellation(self) -> None:
+        """Take the watch's cancellation back once its run has ended: the next one begins anew."""
+        self.is_late = False
+        if self.task is not None:
+            self.task.uncancel()
+
 
 class AsyncExecutor:
     """Runs a route's async handlers on an `EventLoop`.
@@ -176,6 +182,8 @@ class AsyncExecutor:
                 return done, NOT_STARTED
             try:
                 ended = await invoke(item)
+                if runner.is_late:  # it ended its work all the same
+                    runner.forget_cancellation()
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
                 ended = self.route.failure(self._reason(error, runner), item[0])
             if ended is not None:
@@ -192,6 +200,8 @@ class AsyncExecutor:
             return [Interruption(run, 0, NOT_STARTED) for run in runs]
         try:
             outcomes = iter(await self.route.invoke_batch_async(items))
+            if runner.is_late:
+                runner.forget_cancellation()
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
             self._reason(error, runner)
             return [Interruption(run, *await self._records(run, runner)) for run in runs]
@@ -205,9 +215,7 @@ class AsyncExecutor:
             if self._closed and runner.task is not None and runner.task.cancelling():
                 raise error
             return error
-        runner.is_late = False
-        if runner.task is not None:
-            runner.task.uncancel()
+        runner.forget_cancellation()
         return HandlerTimeoutError(
             f"handler {self.route.name} ran past its {self.route.timeout_s:g} s and was cancelled"
         )

@@ -1,0 +1,132 @@
+"""Handlers in threads: stuck ones, the end, and what the poll thread may conclude from idle slots."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from streams.engine.executors.executor import NOT_STARTED
+from streams.engine.executors.threads import ThreadExecutor
+from streams.record import Record
+from tests.engine.stage import OTHER, messages, route, state
+from tests.engine.workshop import Workshop, route_for
+from tests.waiting import eventually
+
+FAR = 1_000_000
+"""Where the offsets of the other partition begin."""
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """Something to wait for; open at the end, whatever happens."""
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+@pytest.fixture
+def workshop() -> Iterator[Any]:
+    """Open workshops whose handlers run in threads."""
+    opened: list[Workshop] = []
+
+    def open_for(work: Any, **options: Any) -> Workshop:
+        opened.append(Workshop(route_for("threads", work, **options)))
+        return opened[-1]
+
+    yield open_for
+    for one in opened:
+        one.executor.close()
+
+
+def test_a_stuck_handler_keeps_its_lane_alone(workshop: Any, gate: threading.Event) -> None:
+    """A handler that does not return holds its key, and its slot shows it; other keys go on."""
+
+    def work(record: Record) -> None:
+        if record.offset == 0:
+            gate.wait()
+
+    shop = workshop(work, concurrency=2)
+    orders = state()
+    shop.give(orders, *messages((0, b"a"), (1, b"a"), (2, b"b"), (3, b"c")))
+    eventually(lambda: shop.turn() or {2, 3} <= set(shop.settled), every_s=0)
+    shop.give(orders, *messages((4, b"a"), (5, b"b")))
+    eventually(lambda: shop.turn() or 5 in shop.settled, every_s=0)
+    (stuck,) = [item for slot in shop.executor.slots() for item in slot.running()]
+    held = sorted(shop.settled)
+    gate.set()
+    shop.settle_all(orders)
+
+    assert stuck[0].offset() == 0
+    assert held == [2, 3, 5]
+    assert [one for one in shop.settled if one in (0, 1, 4)] == [0, 1, 4]
+
+
+def test_as_many_handlers_wait_at_once_as_there_are_threads(workshop: Any) -> None:
+    """Handlers that wait for each other all get a thread, however few were awake."""
+    together = threading.Barrier(8)
+
+    def work(_: Record) -> None:
+        together.wait(30)
+
+    shop = workshop(work, concurrency=8)
+    orders = state()
+    shop.give(orders, *messages(*((offset, None) for offset in range(8))))
+    shop.settle_all(orders)
+
+    assert not together.broken
+
+
+def test_closing_ends_the_threads(gate: threading.Event) -> None:
+    """After the close every thread ends: a sleeping one at once, a busy one when its handler returns."""
+
+    def charge(_: bytes) -> None:
+        gate.wait()
+
+    executor = ThreadExecutor(route(charge, concurrency=3))
+    orders = state()
+    chunk = orders.admit(messages((0, b"a")))
+    assert chunk is not None
+    executor.take(orders, chunk)
+    eventually(lambda: any(slot.running() for slot in executor.slots()))
+    executor.close()
+
+    eventually(lambda: len(threads_of("charge")) == 1)
+    gate.set()
+    eventually(lambda: not threads_of("charge"))
+    assert [len(run) for run in executor.finished()] == [1]
+
+
+def threads_of(name: str) -> list[threading.Thread]:
+    """The living threads of a route."""
+    return [one for one in threading.enumerate() if one.name.startswith(f"streams-{name}-")]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whoever_closes_and_sees_idle_slots_has_every_result(seed: int, workshop: Any) -> None:
+    """After a close, once no slot holds a record of the partition, nothing of it runs and every end was reported."""
+    rng = random.Random(seed)
+    ran: list[int] = []
+    shop = workshop(lambda record: ran.append(record.offset), concurrency=3)
+    others = state(OTHER)
+    for turn in range(200):
+        orders = state(committed=turn * 100)
+        shop.give(orders, *messages(*((turn * 100 + at, b"%d" % (at % 7)) for at in range(20))))
+        shop.give(others, *messages(*((FAR + turn * 100 + at, b"a") for at in range(5)), partition=OTHER))
+        for _ in range(rng.randrange(4)):
+            shop.turn()
+        orders.close()
+        while shop.works_on(orders):
+            pass
+        before = sum(offset < FAR for offset in ran)
+        shop.turn()
+
+        assert sum(offset < FAR for offset in shop.settled) == before
+        orders.drop()
+
+    shop.settle_all(others)
+    assert len(ran) == len(set(ran)) == len(shop.settled)
+    assert all(one.outcome is NOT_STARTED for one in shop.stopped)
