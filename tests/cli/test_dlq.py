@@ -145,6 +145,16 @@ def test_a_long_payload_is_cut_and_had_whole(streams: Shell, grave: tuple[str, B
     assert streams(f"dlq show {burial.group} {name}/0/1 --raw").raw == value
 
 
+def test_a_thousand_headers_are_shown(streams: Shell, grave: tuple[str, Burial]) -> None:
+    """Each with its name and value, in their order."""
+    name, burial = grave
+    headers = [(f"h-{number}", b"%d" % number) for number in range(1_000)]
+    burial.bury(Origin(name, 0, 1, 1_000), headers=[*headers])
+    shown = streams(f"dlq show {burial.group} {name}/0/1 --json").json["headers"]
+
+    assert shown == [[name, str(number)] for number, (name, _) in enumerate(headers)]
+
+
 @pytest.mark.parametrize(
     ("line", "words", "code"),
     [
