@@ -98,7 +98,7 @@ class Assignment:
         states = [state for partition in partitions if (state := self.get(partition)) is not None]
         if states:
             self._observer.revoked(partitions, lost=False)
-            self.settle_down(states)
+            self.settle_down(states, self._settings.drain_s)
             self._release(partitions)
 
     def lost(self, partitions: list[Partition]) -> None:
@@ -109,11 +109,11 @@ class Assignment:
 
     # -- called by the loop ---------------------------------------------------------------------
 
-    def settle_down(self, states: Sequence[PartitionState]) -> None:
-        """Let nothing of *states* start, wait for what runs, and commit."""
+    def settle_down(self, states: Sequence[PartitionState], budget_s: float) -> None:
+        """Let nothing of *states* start, wait for what runs, at most *budget_s*, and commit."""
         for state in states:
             state.close()
-        self.drain(states, self._settings.drain_s)
+        self.drain(states, budget_s)
         for state in states:
             state.end_gracefully()
         self._committer.commit_now(self._consumer, states)
@@ -148,9 +148,14 @@ class Assignment:
                 f" 'streams replay'"
             )
         target = low if self._settings.on_expired == "earliest" else high
-        if low > position:
+        if position > high:
+            cause = f"the log ends at {high}, before the {position} that was read; going on at {target}"
+            self.restart(partition, cause, target)
+        elif position >= low:
+            self._go_on(state, position)
+        else:
             self._observer.expired(partition, target - position)
-        self.restart(partition, f"no record at {position}, the log holds {low} to {high}; going on at {target}", target)
+            self._go_on(state, target)
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -168,6 +173,12 @@ class Assignment:
         self._consumer.resume(partitions)  # a pause survives in the client from one stay to the next
         for state in states:
             self._committer.begin(self._consumer, state)
+
+    def _go_on(self, state: PartitionState, target: int) -> None:
+        """Read on at *target*; what was read before stays: it stands nowhere but in memory."""
+        self._consumer.unassign([state.partition])
+        self._consumer.assign({state.partition: target})
+        state.ledger.reach(target)
 
     def _begin(self, partition: Partition, stored: Stored, start: int | None) -> PartitionState:
         snapshot = self._snapshot(partition, stored)

@@ -98,7 +98,7 @@ class ConsumerLoop:
         if not room and not self.intake.is_stalled:
             time.sleep(_FULL_WAIT_S)
             return [], []
-        if self.intake.is_closed and len(self.intake.paused) < len(states):
+        if not room and len(self.intake.paused) < len(states):
             self.intake.regulate(self.consumer, states)
         return self.consumer.poll(max(room, 1), self._wait_s(states))
 
@@ -179,12 +179,10 @@ class ConsumerLoop:
     def drain(self, states: Sequence[PartitionState], budget_s: float) -> None:
         """Wait until nothing of *states*, which are closed, is running or on its way to the broker."""
         end = self.clock.monotonic() + budget_s
-        while self.is_busy(states) and self.clock.monotonic() < end:
+        while self.collect_from(states) and self.clock.monotonic() < end:
             self.beat()
             self.relocator.push(_BUSY_WAIT_S)
             time.sleep(_FULL_WAIT_S)
-            self.collect()
-        self.collect()
         self.watch.tell_settled(states)
 
     @property
@@ -192,15 +190,21 @@ class ConsumerLoop:
         """As many records were read as there were to be."""
         return self.limit is not None and self.admitted >= self.limit
 
-    def collect(self) -> None:
-        """Take the results of what runs, without reading further."""
+    def collect_from(self, states: Sequence[PartitionState]) -> bool:
+        """Take the results of what runs, without reading further; say whether any of *states* is still at work.
+
+        Whether handlers run is looked at first: what ends between the two looks
+        has its results taken by the next call.
+        """
+        is_running = bool(self.places(states))
         self.settle_finished()
         self.route_interrupted()
         self.settle_acknowledged()
+        return is_running or self.relocator.is_busy_with(states)
 
     def is_busy(self, states: Sequence[PartitionState]) -> bool:
         """Say whether anything of *states* is running or on its way to the broker."""
-        return not self.relocator.is_idle or bool(self.places(states))
+        return self.relocator.is_busy_with(states) or bool(self.places(states))
 
     def places(self, states: Sequence[PartitionState]) -> list[str]:
         """Name the records of *states* whose handlers are running."""

@@ -161,10 +161,9 @@ class Member:
             while self._loop.is_busy(states) and self._clock.monotonic() < ends_at:
                 self._loop.run_once()
                 self.beat()
-            self._loop.collect()
             states = self._assignment.all()
+            self._assignment.settle_down(states, max(0.0, ends_at - self._clock.monotonic()))
             drained = not self._loop.is_busy(states)
-            self._assignment.settle_down(states)
             self._loop.watch.tell(states)
             committed = all(self._committer.is_current(state) for state in states)
         return RunReport(

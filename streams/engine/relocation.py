@@ -8,13 +8,13 @@ guess whether the broker has a record.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from streams.engine.context import Send, Sends
-from streams.engine.partition import Item
+from streams.engine.partition import Item, PartitionState
 from streams.kafka.producer import Delivery, EngineProducer, Fate
 
 MAX_UNACKNOWLEDGED: Final = 20_000
@@ -70,16 +70,19 @@ class Relocator:
         self._queue: deque[_Errand] = deque()
         self._alone: deque[_Errand] = deque()
         self._done: list[Ticket] = []
+        self._open: Counter[PartitionState] = Counter()
         self.unacknowledged = 0
 
     def send(self, item: Item, sends: Sends) -> None:
         """Produce what the handler of *item* sent."""
         ticket = Ticket(item, "sends", missing=len(sends.records))
+        self._open[item[4]] += 1
         self._queue.extend(_Errand(ticket, record, None) for record in sends.records)
 
     def bury(self, ticket: Ticket, letter: Send, partition: int) -> None:
         """Produce *letter*, the dead letter of the ticket's record, to its own partition number."""
         ticket.missing, ticket.fate, ticket.error = 1, "stored", ""
+        self._open[ticket.item[4]] += 1
         self._queue.append(_Errand(ticket, letter, partition))
 
     def acknowledged(self) -> list[Ticket]:
@@ -91,12 +94,19 @@ class Relocator:
         if self.unacknowledged:
             self._producer.acknowledge()
         done, self._done = self._done, []
+        self._open.subtract(ticket.item[4] for ticket in done)
+        for state in [state for state, count in self._open.items() if not count or state.is_dropped]:
+            del self._open[state]
         return done
 
     @property
     def is_idle(self) -> bool:
         """Nothing waits to be produced or acknowledged."""
         return not (self._queue or self._alone or self.unacknowledged or self._done)
+
+    def is_busy_with(self, states: Iterable[PartitionState]) -> bool:
+        """Say whether anything of *states* waits to be produced or acknowledged."""
+        return any(state in self._open for state in states)
 
     def push(self, timeout_s: float) -> None:
         """Wait for acknowledgements, at most *timeout_s*."""
