@@ -30,7 +30,7 @@ BREAKS = ("settle-before-ack",)
 def main() -> int:
     """Play, show, and give the exit status: 0 if it adds up."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what was started is ended
     console = Console(stderr=arguments.json, highlight=False)
     screen = Screen(console)
     console.print("[bold]Real flights, two workers, one kill -9[/]\n")
@@ -41,9 +41,9 @@ def main() -> int:
     except (DemoError, StreamsError, OSError) as error:
         console.print(f"[bold red]The demo stopped:[/] {escape(str(error))}\nIts files are in {folder}")
         return 1
-    except KeyboardInterrupt:
-        console.print("Stopped; all that was started has ended.")
+    except (KeyboardInterrupt, SystemExit):
         shutil.rmtree(folder)
+        console.print("Stopped; all that was started has ended.")
         return 130
     _show(options, result, console, as_json=arguments.json)
     if not options.keep:

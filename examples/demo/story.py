@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -94,17 +95,17 @@ def play(options: Options, flights: Iterable[Flight], screen: Screen) -> Result:
 
 @contextmanager
 def kafka(options: Options, screen: Screen) -> Iterator[str]:
-    """Give the address of a Kafka of our own; it ends with the demo, unless it is to be kept."""
+    """Give the address of a Kafka of our own; it ends with the demo, unless all went well and it is to be kept."""
     screen.say("starting a Kafka, for this demo and on this machine only")
     data = options.folder / "kafka"
     with screen.console.status("") as status:
         cluster = DevCluster.start(data, lives_with=None if options.keep else this_process(), say=status.update)
     screen.say(f"Apache Kafka {KAFKA_VERSION} answers at {cluster.bootstrap}")
-    try:
+    with contextlib.ExitStack() as ending:
+        ending.callback(cluster.down)
         yield cluster.bootstrap
-    finally:
-        if not options.keep:
-            cluster.down()
+        if options.keep:
+            ending.pop_all()
 
 
 def make_topics(bootstrap: str) -> None:
