@@ -36,15 +36,19 @@ class Stretch:
     """The first that is not read."""
 
 
-def read(settings: Settings, stretches: Mapping[Partition, Stretch]) -> Iterator[Message]:
+def read(
+    settings: Settings, stretches: Mapping[Partition, Stretch], *, silence_s: float = _SILENCE_S
+) -> Iterator[Message]:
     """Give the records of *stretches*, each partition in its order, partitions mixed.
 
     Memory is bounded whatever the stretches hold; ending the iteration early is free.
 
     Raises:
-        BrokerError: Nothing came for ten seconds, though the end was not reached.
+        BrokerError: Nothing came for *silence_s*, though the end was not reached.
     """
-    reader = _Reader(settings, {place: stretch for place, stretch in stretches.items() if stretch.start < stretch.stop})
+    reader = _Reader(
+        settings, silence_s, {place: stretch for place, stretch in stretches.items() if stretch.start < stretch.stop}
+    )
     try:
         yield from reader.records()
     finally:
@@ -53,7 +57,9 @@ def read(settings: Settings, stretches: Mapping[Partition, Stretch]) -> Iterator
 
 def first_records(settings: Settings, starts: Mapping[Partition, Stretch]) -> dict[Partition, Message]:
     """Give the first record in each stretch; partitions that hold none there are not in the answer."""
-    reader = _Reader(settings, {place: stretch for place, stretch in starts.items() if stretch.start < stretch.stop})
+    reader = _Reader(
+        settings, _SILENCE_S, {place: stretch for place, stretch in starts.items() if stretch.start < stretch.stop}
+    )
     found: dict[Partition, Message] = {}
     try:
         for message in reader.records():
@@ -74,20 +80,22 @@ def place_of(message: Message) -> Partition:
 class _Reader:
     """A consumer that was told where to read, and leaves each partition at its stretch's end."""
 
-    def __init__(self, settings: Settings, stretches: Mapping[Partition, Stretch]) -> None:
+    def __init__(self, settings: Settings, stretches: Mapping[Partition, Stretch], silence_s: float) -> None:
         self._settings = settings
-        self._stops = {place: stretch.stop for place, stretch in stretches.items()}
+        self._silence_s = silence_s
+        wanted = {place: stretch for place, stretch in stretches.items() if stretch.start < stretch.stop}
+        self._stops = {place: stretch.stop for place, stretch in wanted.items()}
         self._heard: KafkaError | None = None
         self._consumer = self._open()
-        self._consumer.assign([TopicPartition(*place, stretch.start) for place, stretch in stretches.items()])
+        self._consumer.assign([TopicPartition(*place, stretch.start) for place, stretch in wanted.items()])
 
     def records(self) -> Iterator[Message]:
-        silent_since = monotonic()
+        silent_s = 0.0
         while self._stops:
-            batch = self._consumer.consume(500, 0.1) if self._stops else []
-            if batch:
-                silent_since = monotonic()
-            elif monotonic() - silent_since > _SILENCE_S or self._is_refused:
+            asked = monotonic()
+            batch = self._consumer.consume(500, 0.1)
+            silent_s = 0.0 if batch else silent_s + monotonic() - asked  # not the time that the caller takes
+            if silent_s > self._silence_s or self._is_refused:
                 raise self._silence()
             yield from filter(self._is_wanted, batch)
 
@@ -124,7 +132,7 @@ class _Reader:
         doing = f"reading {', '.join(sorted(map(str, self._stops)))}"
         if self._heard is not None:
             return faults.fault(self._heard, doing=doing, settings=self._settings)
-        return faults.unreachable(self._settings, doing=doing, heard=f"nothing came for {_SILENCE_S:g} s")
+        return faults.unreachable(self._settings, doing=doing, heard=f"nothing came for {self._silence_s:g} s")
 
     def _open(self) -> Consumer:
         chosen: dict[str, Any] = {
@@ -132,7 +140,6 @@ class _Reader:
             "fetch.queue.backoff.ms": 5,
             "queued.max.messages.kbytes": 16 * 1024,
             "max.partition.fetch.bytes": 256 * 1024,
-            "topic.metadata.propagation.max.ms": 2_000,  # an unknown topic is said soon
             **connection(self._settings),
             "group.id": _GROUP,
             "enable.auto.commit": False,
