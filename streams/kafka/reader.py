@@ -46,9 +46,7 @@ def read(
     Raises:
         BrokerError: Nothing came for *silence_s*, though the end was not reached.
     """
-    reader = _Reader(
-        settings, silence_s, {place: stretch for place, stretch in stretches.items() if stretch.start < stretch.stop}
-    )
+    reader = _Reader(settings, stretches, silence_s)
     try:
         yield from reader.records()
     finally:
@@ -57,9 +55,7 @@ def read(
 
 def first_records(settings: Settings, starts: Mapping[Partition, Stretch]) -> dict[Partition, Message]:
     """Give the first record in each stretch; partitions that hold none there are not in the answer."""
-    reader = _Reader(
-        settings, _SILENCE_S, {place: stretch for place, stretch in starts.items() if stretch.start < stretch.stop}
-    )
+    reader = _Reader(settings, starts, _SILENCE_S)
     found: dict[Partition, Message] = {}
     try:
         for message in reader.records():
