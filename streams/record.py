@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
+from streams.errors import DecodeError
+
 Headers: TypeAlias = list[tuple[str, bytes | None]]
 
 
@@ -94,8 +96,12 @@ class Record:
 
     @property
     def headers(self) -> Headers:
-        """All headers in their order, duplicates included."""
-        return cast("Headers", self._message.headers() or [])
+        """All headers in their order, duplicates included.
+
+        Raises:
+            DecodeError: The name of one is not UTF-8.
+        """
+        return headers_of(self._message)
 
     @property
     def timestamp_ms(self) -> int:
@@ -115,3 +121,17 @@ class Record:
     def __repr__(self) -> str:
         """Show the place, never the payload."""
         return f"Record({self.origin})"
+
+
+def headers_of(message: Message) -> Headers:
+    """Give all headers of *message* in their order.
+
+    Raises:
+        DecodeError: The name of one is not UTF-8.  The client (2.16) then fails once, and what it gives from the
+            second look on ends the process; so this is the only way to look, and later looks find none.
+    """
+    try:
+        return cast("Headers", message.headers() or [])
+    except SystemError:
+        cast("Any", message).set_headers([])
+        raise DecodeError("the name of one of its headers is not UTF-8; the client can't read its headers") from None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from streams.engine.chain import copy_headers, describe_error, dlq_topic, new_header
 from streams.engine.context import Send
 from streams.engine.partition import Bury
-from streams.kafka.message import KEY, VALUE
-from streams.record import Headers, Record
+from streams.errors import DecodeError
+from streams.kafka.message import KEY, VALUE, Message
+from streams.record import Headers, Record, headers_of
 
 
 def dead_letter(bury: Bury, *, group: str, topic_id: str, handler: str, wall_ms: int) -> Send:
@@ -23,5 +22,13 @@ def dead_letter(bury: Bury, *, group: str, topic_id: str, handler: str, wall_ms:
         history=bury.history,
     )
     error = describe_error(bury.cause, reason=bury.reason, handler=handler, time_ms=wall_ms)
-    headers = copy_headers(cast("Headers", message.headers()), header, error)
+    headers = copy_headers(_headers(message), header, error)
     return Send(dlq_topic(state.partition.topic, group), KEY(message), VALUE(message), headers)
+
+
+def _headers(message: Message) -> Headers:
+    """Give the record's own headers; of one whose headers can't be read none: its key and value matter more."""
+    try:
+        return headers_of(message)
+    except DecodeError:
+        return []
