@@ -7,9 +7,11 @@ start the resolver.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -27,12 +29,14 @@ def kafka_jars(say: Callable[[str], None]) -> list[Path]:
         BrokerError: The jars can't be had, or are not the ones we know.
     """
     sums = known_sums()
-    if jars := _remembered(sums):
+    with _alone():
+        jars = _remembered(sums)
+        is_new = not jars
+        if is_new:
+            jars = _fetched(sums, say)
         verify(jars, sums)
-        return jars
-    jars = _fetched(sums, say)
-    verify(jars, sums)
-    _remember(jars)
+        if is_new:
+            _remember(jars)
     return jars
 
 
@@ -56,6 +60,16 @@ def verify(jars: Iterable[Path], sums: Mapping[str, str]) -> None:
                 f"not {sums[jar.name]}. Nothing was started. Remove it there and in the Maven cache "
                 "(M2_REPO, or .m2/repository at home), then try again."
             )
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Let one process at a time look and fetch: the resolver's cache does not bear two."""
+    record = _record()
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with record.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _fetched(sums: Mapping[str, str], say: Callable[[str], None]) -> list[Path]:
@@ -88,7 +102,6 @@ def _remembered(sums: Mapping[str, str]) -> list[Path]:
 
 def _remember(jars: Sequence[Path]) -> None:
     record = _record()
-    record.parent.mkdir(parents=True, exist_ok=True)
     draft = record.with_suffix(f".{os.getpid()}")
     draft.write_text("".join(f"{jar}\n" for jar in jars))
     draft.replace(record)

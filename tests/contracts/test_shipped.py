@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.flights.events import events
+from examples.flights.events import events, timeline
 from examples.flights.timetable import month
 from streams.codec import dumps, loads
 from streams.contracts import Compatibility, Registry, check
@@ -36,7 +36,7 @@ def test_the_schemas_refuse_the_dirty_rows_and_no_others() -> None:
     registry = Registry(SCHEMAS)
     flights = list(islice(month(), 2_700))
     wrong = []
-    for event in events(flights):
+    for event in events(timeline(flights)):
         schema = registry.subject(f"flight.{event.kind}").newest
         if schema.is_valid(loads(dumps(event))) != (event.fault is None):
             wrong.append((event, schema.faults(loads(dumps(event)))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,17 @@ def test_jars_are_looked_up_once(jars: list[Path], own_cache: Path) -> None:
     assert len(steps) == asked_at_first
     assert {jar.name for jar in again} == {jar.name for jar in jars}
     assert own_cache.exists()
+
+
+@pytest.mark.usefixtures("jars", "own_cache")
+def test_two_that_start_at_once_fetch_once() -> None:
+    """The resolver's cache does not bear two at a time: the second waits, and finds what the first fetched."""
+    steps: list[str] = []
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(kafka_jars, [steps.append, steps.append]))
+
+    assert found[0] == found[1]
+    assert len([step for step in steps if step.startswith("fetching Apache Kafka")]) == 1
 
 
 def test_a_jar_that_was_changed_is_refused(jars: list[Path], own_cache: Path, tmp_path: Path) -> None:
