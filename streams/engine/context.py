@@ -7,18 +7,23 @@ A run that fails sends nothing.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+import re
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
 from streams.codec import encode_value
 from streams.envelope import Envelope
+from streams.errors import UsageError
 from streams.outcome import Ack, DeadLetter, Outcome, Retry
 from streams.record import Headers, Record
 
 if TYPE_CHECKING:
     from streams.engine.partition import Item
+
+_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_PAIR: Final = 2
 
 
 class Send(NamedTuple):
@@ -105,11 +110,17 @@ class Context:
             key: The Kafka key; None takes the field that the topic's route declares, else this record's own key.
             type: CloudEvents type of the event; None: the topic's name.
             headers: Further headers.
+
+        Raises:
+            UsageError: No broker could take it, whatever its state: the topic's name, the key, the value or a header
+                is not what it has to be.
         """
+        _check_topic(topic)
         data, content_type = (None, None) if value is None else encode_value(value)
         source = f"/{self._item[4].partition.topic}"
+        _bytes("type", type)
         envelope = Envelope.new(type or topic, source, content_type=content_type).caused_by(self.envelope)
-        sent: Headers = [*envelope.to_headers(), *(headers or [])]
+        sent: Headers = [*envelope.to_headers(), *_checked(headers or [])]
         self._sends.append(Send(topic, self._key(topic, value, key), data, sent))
         return _QUEUED
 
@@ -121,9 +132,35 @@ class Context:
 
     def _key(self, topic: str, value: object, key: str | bytes | None) -> bytes | None:
         if key is not None:
-            return key.encode() if isinstance(key, str) else key
+            return _bytes("key", key)
         name = self.keys.get(topic)
         if name is None:
             return self._item[0].key()
         field = value.get(name) if isinstance(value, dict) else getattr(value, name, None)
-        return None if field is None else str(field).encode()
+        return field if isinstance(field, bytes | None) else _bytes("key", str(field))
+
+
+def _check_topic(topic: object) -> None:
+    if not (isinstance(topic, str) and _TOPIC.fullmatch(topic)):
+        raise UsageError(f"can't send to topic {topic!r}: no topic can have this name")
+
+
+def _checked(headers: Iterable[object]) -> Iterator[tuple[str, bytes | None]]:
+    """Give *headers* as the client takes them: what it can't take could end the process there."""
+    for header in headers:
+        if not (isinstance(header, tuple) and len(header) == _PAIR and isinstance(header[0], str)):
+            raise UsageError(f"can't send header {header!r}: give a name and bytes, as in ('tenant', b'seven')")
+        _bytes("header name", header[0])
+        yield header[0], _bytes(f"header {header[0]}", header[1])
+
+
+def _bytes(what: str, given: object) -> bytes | None:
+    """Give text as bytes, and bytes and None as they are."""
+    if isinstance(given, str):
+        try:
+            return given.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"can't send the {what} {given!r}: it has no UTF-8 form") from None
+    if isinstance(given, bytes | None):
+        return given
+    raise UsageError(f"can't send the {what} {given!r}: give text or bytes, not a {type(given).__name__}")
