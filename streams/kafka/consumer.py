@@ -123,6 +123,7 @@ class GroupConsumer:
         """Connect in the background; *on_commit* hears the answers to `commit` inside `poll`."""
         self._events: list[Event] = []
         self._failure = _Failure()
+        self._moved: set[tuple[str | None, int | None]] = set()
         self._on_commit = on_commit
         config = consumer_settings(settings, protocol=protocol)
         config |= {"on_commit": self._committed, "error_cb": self._broker_error}
@@ -151,7 +152,9 @@ class GroupConsumer:
         """
         messages = self._consumer.consume(1, timeout_s)
         if messages and limit > 1:
-            messages += self._consumer.consume(limit - 1, 0)
+            self._moved.clear()
+            further = self._consumer.consume(limit - 1, 0)
+            messages = (self._still_ours(messages) if self._moved else messages) + further
         if self._failure.error is not None:
             error, self._failure.error = self._failure.error, None
             raise error
@@ -159,6 +162,13 @@ class GroupConsumer:
             messages = self._sort_out(messages)
         events, self._events = self._events, []
         return messages, events
+
+    def _still_ours(self, messages: list[Message]) -> list[Message]:
+        """Leave out what was read before its partition moved: it belongs to a stay that is over.
+
+        The client leaves out what stands in its own queue, not what it has handed over.
+        """
+        return [one for one in messages if (one.topic(), one.partition()) not in self._moved]
 
     def committed(self, partitions: list[Partition], timeout_s: float) -> dict[Partition, Stored]:
         """Read what the group has committed for *partitions*.
@@ -199,10 +209,13 @@ class GroupConsumer:
 
     def assign(self, starts: Mapping[Partition, int]) -> None:
         """Begin to read each of *starts* at its offset."""
+        self._moved.update(starts)
         self._consumer.incremental_assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])
 
     def unassign(self, partitions: Iterable[Partition]) -> None:
         """Stop reading *partitions*, all of which are assigned."""
+        partitions = list(partitions)
+        self._moved.update(partitions)
         self._consumer.incremental_unassign([_plain(partition) for partition in partitions])
 
     def pause(self, partitions: Iterable[Partition]) -> None:
