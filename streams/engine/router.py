@@ -62,6 +62,7 @@ class Router:
         self._topic_ids = topic_ids
         self._refused: list[tuple[float, int, Ticket, Bury]] = []
         self._buries: dict[Ticket, Bury] = {}
+        self._held: set[Ticket] = set()
         self._unknown: list[tuple[Partition, str]] = []
         self._sequence = 0
 
@@ -92,11 +93,12 @@ class Router:
         for ticket in self._relocator.acknowledged():
             state = ticket.item[4]
             if state.is_dropped:
-                self._buries.pop(ticket, None)
+                self._forget(ticket)
             elif ticket.fate == "stored":
                 self._tell(ticket)
                 yield ticket.item, state.settle(ticket.item)
             elif ticket.fate == "unknown":
+                self._forget(ticket)
                 self._unknown.append((state.partition, f"the fate of a {ticket.purpose} is unknown: {ticket.error}"))
             elif ticket.purpose == "sends":
                 self._fail(ticket.item, Retry(SendError(f"the broker refused what the handler sent: {ticket.error}")))
@@ -138,6 +140,7 @@ class Router:
         """The broker refused a dead letter: its partition reads nothing further until it is taken."""
         state = ticket.item[4]
         self._intake.blocked[state] = "dead_letter_topic"
+        self._held.add(ticket)
         self._observer.letter_refused(state.partition, _offset(ticket.item), ticket.error)
         self._sequence += 1
         due = self._clock.monotonic() + _TRY_AGAIN_S
@@ -146,15 +149,25 @@ class Router:
     def _try_again(self) -> None:
         while self._refused and self._refused[0][0] <= self._clock.monotonic():
             _, _, ticket, bury = heapq.heappop(self._refused)
-            if not bury.item[4].is_dropped:
+            if bury.item[4].is_dropped:
+                self._forget(ticket)
+            else:
                 self._send_letter(ticket, bury)
+
+    def _forget(self, ticket: Ticket) -> None:
+        """Nothing is held for *ticket* any more; a partition goes on when none of its dead letters is."""
+        self._buries.pop(ticket, None)
+        self._held.discard(ticket)
+        state = ticket.item[4]
+        if not any(held.item[4] is state for held in self._held):
+            self._intake.blocked.pop(state, None)
 
     def _tell(self, ticket: Ticket) -> None:
         partition = ticket.item[4].partition
-        if self._buries.pop(ticket, None) is None or ticket.cause is None:
+        if ticket.cause is None:
             self._observer.finished(partition.topic, "done", 1)
             return
-        self._intake.blocked.pop(ticket.item[4], None)
+        self._forget(ticket)
         self._observer.finished(partition.topic, "dead_lettered", 1)
         self._observer.dead_lettered(partition, _offset(ticket.item), ticket.attempts, ticket.cause)
 
