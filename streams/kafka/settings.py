@@ -52,6 +52,7 @@ def producer(settings: Settings) -> dict[str, Any]:
     return {
         "linger.ms": 5,
         "compression.type": "lz4",
+        "partitioner": "murmur2_random",  # that of Java's producers: a key goes to one partition, whoever writes it
         "topic.metadata.propagation.max.ms": 5_000,  # a send to a topic that is not there must not hold up a stop
         "message.max.bytes": 128 * 1024 * 1024,  # the topic's own limit decides, not the client's
         "queue.buffering.max.kbytes": 65_536,

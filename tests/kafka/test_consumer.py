@@ -36,7 +36,7 @@ class Client:
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     """The client that the next consumer gets."""
     client = Client({})
-    monkeypatch.setattr(room, "Consumer", lambda _config, logger: client)
+    monkeypatch.setattr(room, "Consumer", lambda _config, **_: client)
     return client
 
 
