@@ -24,13 +24,15 @@ class Chunk:
     Always true: `settled` has one byte a record, and a byte never returns to 0.
     """
 
-    __slots__ = ("base", "indexes", "last", "mark", "messages", "offsets", "oldest_ms", "settled")
+    __slots__ = ("base", "indexes", "last", "mark", "messages", "offsets", "oldest_ms", "settled", "size_bytes")
 
     def __init__(self, messages: list[Message]) -> None:
         """Hold *messages*: one partition's, ascending offsets, at least one."""
         count = len(messages)
         self.messages = messages
         """Those that are to run; emptied once they are in lanes."""
+        self.size_bytes = sum(map(len, messages))
+        """Bytes of the values of those that are to run."""
         self.indexes: Sequence[int] = range(count)
         """Where each of `messages` stands in `settled`."""
         self.base: int = _offset(messages[0])
@@ -62,6 +64,7 @@ class Chunk:
                     self.settled[index] = 1
         self.indexes = [index for index in self.indexes if not self.settled[index]]
         self.messages = [self.messages[index] for index in self.indexes]
+        self.size_bytes = sum(map(len, self.messages))
 
     def ranges(self) -> Iterator[range]:
         """Give the settled offsets as ascending ranges; gaps between two settled records count as settled."""

@@ -67,6 +67,7 @@ class ConsumerLoop:
     def __post_init__(self) -> None:
         """Let the assignment wait for what runs here."""
         self.assignment.drain = self.drain
+        self._only_topic = next(iter(self.executors)) if len(self.executors) == 1 else None
 
     def run_once(self) -> None:
         """Move every record one step, then commit what settled."""
@@ -106,7 +107,7 @@ class ConsumerLoop:
         """Note what was read, partition by partition; give what is to run."""
         self.admitted += len(messages)
         self.committer.count(len(messages))
-        for partition, part in by_partition(messages):
+        for partition, part in by_partition(messages, self._only_topic):
             state = self.assignment.get(partition)
             if state is None:
                 continue  # taken away since it was fetched: its new owner reads it
@@ -115,7 +116,7 @@ class ConsumerLoop:
             if chunk is not None:
                 if chunk.base > before:
                     self._look_for_expired(partition, before, chunk.base)
-                self.observer.consumed(partition, len(part), sum(map(len, part)))
+                self.observer.consumed(partition, len(chunk.messages), chunk.size_bytes)
                 yield state, chunk
                 if state.trouble and state.waiting > self.settings.waiting_records:
                     self.watch.regulate(self.assignment.all())
@@ -223,14 +224,18 @@ class ConsumerLoop:
             self.observer.expired(partition, min(low, found) - expected)
 
 
-def by_partition(messages: list[Message]) -> Iterator[tuple[Partition, list[Message]]]:
-    """Divide a batch by partition, keeping its order; most batches are of one."""
+def by_partition(messages: list[Message], only_topic: str | None = None) -> Iterator[tuple[Partition, list[Message]]]:
+    """Divide a batch by partition, keeping its order; most batches are of one.
+
+    Args:
+        messages: The batch.
+        only_topic: The topic of all of them; None where there may be several.
+    """
     if not messages:
         return
     numbers = list(map(PARTITION, messages))
-    topics = list(map(TOPIC, messages))
-    count = len(messages)
-    if numbers.count(numbers[0]) == count and topics.count(topics[0]) == count:
+    topics = [only_topic] * len(messages) if only_topic else list(map(TOPIC, messages))
+    if _are_equal(numbers) and (only_topic or _are_equal(topics)):
         yield Partition(topics[0] or "", numbers[0] or 0), messages
         return
     start = 0
@@ -238,3 +243,7 @@ def by_partition(messages: list[Message]) -> Iterator[tuple[Partition, list[Mess
         end = start + len(list(group))
         yield Partition(topic or "", number or 0), messages[start:end]
         start = end
+
+
+def _are_equal(values: Sequence[object]) -> bool:
+    return values.count(values[0]) == len(values)

@@ -142,7 +142,7 @@ class PartitionState:
         if chunk is not None:
             self.admitted += len(chunk.messages)
             self.outstanding += len(chunk.messages)
-            self.outstanding_bytes += sum(map(len, chunk.messages))
+            self.outstanding_bytes += chunk.size_bytes
         return chunk
 
     def reach(self, end: int) -> None:
@@ -153,7 +153,7 @@ class PartitionState:
     def settle_chunk(self, chunk: Chunk) -> None:
         """Note that every record of *chunk* has run well."""
         self.outstanding -= len(chunk.messages)
-        self.outstanding_bytes -= sum(map(len, chunk.messages))
+        self.outstanding_bytes -= chunk.size_bytes
         if chunk.messages:  # an earlier owner may have settled them all
             self.latest = chunk.messages[-1]
         chunk.settle_all()
@@ -354,10 +354,12 @@ def finish(runs: Iterable[Run]) -> Iterator[Run]:
     The hot half of `PartitionState.settle`: one loop for all of a turn's runs.
     """
     for run in runs:
-        for message, settled, index, key, state in run:  # noqa: B007 - key is that of all of them
+        size_bytes = 0
+        for message, settled, index, key, state in run:  # noqa: B007 - key and state are those of all of them
             settled[index] = 1
-            state.outstanding_bytes -= len(message)
-            state.outstanding -= 1
+            size_bytes += len(message)
+        state.outstanding_bytes -= size_bytes
+        state.outstanding -= len(run)
         state.latest = message
         if state.trouble:
             state.trouble.pop(key, None)
