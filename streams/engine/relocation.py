@@ -132,12 +132,15 @@ class Relocator:
 
         record = errand.record
         self.unacknowledged += 1
-        if self._producer.produce(
-            record.topic, errand.partition, key=record.key, value=record.value, headers=record.headers, done=done
-        ):
+        try:
+            is_queued = self._producer.produce(
+                record.topic, errand.partition, key=record.key, value=record.value, headers=record.headers, done=done
+            )
+        except (TypeError, ValueError) as error:  # nothing that could be sent
+            done(Delivery("refused", -1, f"{type(error).__name__}: {error}"))
             return True
-        self.unacknowledged -= 1
-        return False
+        self.unacknowledged -= not is_queued
+        return is_queued
 
     def _settle(self, errand: _Errand, delivery: Delivery) -> None:
         if delivery.error == _TOO_LARGE:
