@@ -30,7 +30,7 @@ BREAKS = ("settle-before-ack",)
 def main() -> int:
     """Play, show, and give the exit status: 0 if it adds up."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # so that what was started is ended
     console = Console(stderr=arguments.json, highlight=False)
     screen = Screen(console)
     console.print("[bold]Real flights, two workers, one kill -9[/]\n")
@@ -54,12 +54,18 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m examples.demo", description=__doc__)
     parser.add_argument("--full", action="store_true", help="all of 2013: a million events; pip fetches them once")
-    parser.add_argument("--rows", type=int, help="only so many flights; 27,004 are there")
+    parser.add_argument("--rows", type=_positive, help="only so many flights; 27,004 are there")
     parser.add_argument("--break", dest="broken", choices=BREAKS, default="", help="build a fault in, and see it found")
     parser.add_argument("--keep", action="store_true", help="leave Kafka running, with all that is in it")
     parser.add_argument("--seed", type=int, default=2013, help="which calls fail, who is killed, and when")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     return parser.parse_args()
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return int(text)
 
 
 def _flights(screen: Screen, *, full: bool) -> Iterator[Flight]:

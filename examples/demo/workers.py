@@ -75,11 +75,32 @@ class Worker:
             words = "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
             raise DemoError(f"{self} ended by itself, with status {self.process.returncode}. Its last words:\n{words}")
 
+    def suspend(self) -> None:
+        """Make it stand still."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """End it as the kernel does when memory runs out: no warning, no goodbye."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self.look()
+
+    def await_end(self) -> None:
+        """Wait until it has stopped in order.
+
+        Raises:
+            DemoError: It did not.
+        """
+        try:
+            status = self.process.wait(_STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            raise DemoError(f"{self} did not stop within {_STOP_WITHIN_S:g} s; see {self.log}") from None
+        if status:
+            raise DemoError(f"{self}, told to stop, ended with status {status}; see {self.log}")
 
 
 class Crew:
@@ -88,7 +109,7 @@ class Crew:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._folder = folder
         self._environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith("STREAMS_")},
             **environment,
             "FLIGHTS_JOURNAL": str(folder / "journal"),
             "STREAMS_SUPERVISOR_PID": str(os.getpid()),  # a worker stops when the demo is gone, however it ended
@@ -144,8 +165,7 @@ class Crew:
         for worker in self.present:
             worker.process.terminate()  # once: a second one means "at once"
         for worker in self.present:
-            if worker.process.wait(_STOP_WITHIN_S) != 0:
-                raise DemoError(f"{worker}, told to stop, ended with {worker.process.returncode}; see {worker.log}")
+            worker.await_end()
 
     def end(self) -> None:
         """Make sure that none is left."""

@@ -1,0 +1,154 @@
+"""What happens on the stage: two workers work, one is killed, another takes its place, all is settled."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from examples.demo.history import GROUP, TOPIC
+from examples.demo.producer import Feed
+from examples.demo.screen import Screen
+from examples.demo.workers import Crew, DemoError, Worker
+from examples.flights.events import events, timeline
+from examples.flights.timetable import Flight
+from streams.config import Settings
+from streams.errors import BrokerError
+from streams.kafka.admin import Admin
+from streams.kafka.groups import describe_group
+from streams.kafka.offsets import committed
+
+IN_FLIGHT_AT_LEAST: Final = 50
+"""Events that must be under way in a worker when it is killed."""
+
+_WORKERS: Final = 2
+_LOOK_S: Final = 0.01
+_NO_COMMIT_S: Final = 1.0
+_STUCK_S: Final = 60.0
+
+
+class Stage:
+    """Where it happens.
+
+    Sees what anybody can see from outside: the workers' files, the group as
+    its coordinator describes it, and the committed offsets.
+    """
+
+    def __init__(self, bootstrap: str, workers: Crew, screen: Screen, *, accepted: Path, seed: int) -> None:
+        self._luck = random.Random(seed)
+        self._feed = Feed(bootstrap, accepted)
+        self._admin = Admin(Settings(bootstrap=bootstrap))
+        self._workers = workers
+        self._screen = screen
+        self.total = 0
+        """Events that go in."""
+        self.tell: Callable[[int], None] = lambda _: None
+        """Hears how many events were handled."""
+        self._committed: dict[int, int] = {}
+        """The group's committed offsets, as of the last look."""
+        self._moved_at = time.monotonic()
+        """When those of the worker to be killed last moved."""
+
+    def open(self) -> None:
+        """Start the workers, and wait until each has its partitions."""
+        started = [self._workers.start() for _ in range(_WORKERS)]
+        self._wait("the workers did not join their group", lambda: len(self._members()) == _WORKERS)
+        self._screen.say(f"{' and '.join(map(str, started))} share them as group [b]{GROUP}[/]")
+
+    def feed(self, flights: Iterable[Flight]) -> None:
+        """Begin to put the events in; the workers work meanwhile."""
+        moments = timeline(flights)
+        self.total = len(moments)
+        self._feed.start(events(moments))
+        self._screen.say(f"{self.total:,} events begin to go in; the aircraft is the key")
+
+    def kill_one(self) -> Worker:
+        """Kill one worker in the middle of its work, and start another one in its place.
+
+        The moment is a bad one: it has many records under way, and has just
+        committed.  Whoever commits before the work is done loses them.
+        """
+        victim = self._luck.choice(self._workers.present)
+        enough = int(self.total * self._luck.uniform(0.30, 0.45))
+        self._wait("the workers did not get on", lambda: self._workers.ended >= enough)
+        self._wait("there was no moment to kill a worker", partial(self._is_bad_moment, victim))
+        self._workers.kill(victim)
+        self._screen.say(f"[red]kill -9[/] {victim}, with [b]{len(victim.in_flight)}[/] records in flight")
+        members = self._members()
+        self._screen.say(f"{self._workers.start()} starts in its place")
+        self._wait("the new worker did not join its group", lambda: bool(self._members() - members))
+        return victim
+
+    def settle(self) -> None:
+        """Wait until the group has settled everything, then stop the workers."""
+        self._wait("the events did not all go in", lambda: self._feed.is_done)
+        self._feed.result()
+        self._screen.say("all events are in, each acknowledged")
+        self._wait("the group does not get on", self._is_settled)
+        self._workers.stop()
+
+    def _is_bad_moment(self, victim: Worker) -> bool:
+        """Say whether *victim* has much under way, and stop it there; it goes on where it has too little.
+
+        Raises:
+            DemoError: It never will, as all is done.
+        """
+        if self._workers.ended >= self.total:
+            raise DemoError("the workers were done before one of them could be killed: give them more --rows")
+        has_just_committed = self._has_just_committed(victim)
+        victim.look()
+        if not has_just_committed or len(victim.in_flight) < IN_FLIGHT_AT_LEAST:
+            return False
+        victim.suspend()  # so that the number that is told is the number that dies
+        victim.look()
+        if len(victim.in_flight) < IN_FLIGHT_AT_LEAST:
+            victim.resume()
+            return False
+        return True
+
+    def _has_just_committed(self, victim: Worker) -> bool:
+        """Say whether *victim* committed since the last call; where no commit comes for a second, that is no matter."""
+        before, self._committed = self._committed, self._offsets()
+        moved = {number for number, offset in self._committed.items() if offset != before.get(number)}
+        has_moved = bool(moved & victim.partitions)
+        if has_moved:
+            self._moved_at = time.monotonic()
+        return (has_moved and bool(before)) or time.monotonic() - self._moved_at > _NO_COMMIT_S
+
+    def _offsets(self) -> dict[int, int]:
+        places = committed(self._admin, GROUP)
+        return {place.number: stored.offset for place, stored in places.items() if place.topic == TOPIC}
+
+    def _is_settled(self) -> bool:
+        return self._offsets() == self._feed.result() and self._workers.are_idle
+
+    def _members(self) -> set[str]:
+        """Give the ids of the members that have joined and got partitions."""
+        return {member.member_id for member in describe_group(self._admin, GROUP).members if member.partitions}
+
+    def _wait(self, complaint: str, condition: Callable[[], bool]) -> None:
+        """Wait for *condition*, as long as the workers get on.
+
+        Raises:
+            DemoError: With *complaint*: nothing moved for a minute.
+        """
+        ended, since = -1, time.monotonic()
+        while not self._holds(condition):
+            self._workers.look()
+            self.tell(self._workers.ended)
+            if self._workers.ended != ended:
+                ended, since = self._workers.ended, time.monotonic()
+            elif time.monotonic() - since > _STUCK_S:
+                raise DemoError(f"{complaint}: nothing happened for {_STUCK_S:g} s; the workers' logs may say why")
+            time.sleep(_LOOK_S)
+
+    def _holds(self, condition: Callable[[], bool]) -> bool:
+        """Ask; a broker that is too busy to answer is asked again, over a new connection."""
+        try:
+            return condition()
+        except BrokerError:
+            self._admin.close()
+            return False
