@@ -1,0 +1,169 @@
+"""An app whose handler writes down what it does, a line when a run starts and a line when it ends.
+
+Run as real processes, by ``python -m streams run tests.chaos.app:app``; the
+environment says on which topic and where (`tests.chaos.crew`).  What a record
+asks for stands in the record: how long its work takes, how often it fails.
+Each line is one ``write`` to a file of this process alone, so whatever a
+SIGKILL cuts off, no line that was written is lost or torn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from streams import App, Context, DeadLetter, Record, Retry, RetryPolicy
+from streams.outcome import Outcome
+
+MAX_ATTEMPTS: Final = 3
+REFUSED: Final = -1
+"""Instead of a number of failures: the handler gives the record up at once."""
+
+
+class DependencyError(Exception):
+    """What the work needs does not answer."""
+
+
+class Journal:
+    """The file of this process."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open it in *folder*."""
+        self._file = os.open(folder / f"{os.getpid()}.journal", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def note(self, step: str, task: Task) -> None:
+        """Write one line; the time is that of the machine's monotonic clock, the same in all processes."""
+        place = f"{task.record.partition} {task.record.offset} {task.attempt} {task.seq} {task.key}"
+        os.write(self._file, f"{step} {time.monotonic_ns()} {place}\n".encode())
+
+
+class Task(NamedTuple):
+    """What one run of one record has to do."""
+
+    record: Record
+    key: str
+    seq: int
+    attempt: int
+    work_s: float
+    fails: int
+
+
+def task_of(record: Record, attempt: int) -> Task:
+    """Read what *record* asks for."""
+    value: dict[str, Any] = orjson.loads(record.value or b"{}")
+    key = "-" if record.key is None else record.key.decode()
+    return Task(record, key, value["seq"], attempt, value["work_ms"] / 1000, value["fails"])
+
+
+def end(task: Task) -> Outcome | None:
+    """End *task* as its record asks, and write it down."""
+    if task.fails == REFUSED:
+        journal.note("FAIL", task)
+        return DeadLetter(DependencyError("refused, whatever the attempt"))
+    if task.attempt <= task.fails:
+        journal.note("FAIL", task)
+        return Retry(DependencyError(f"down at attempt {task.attempt}"))
+    journal.note("END", task)
+    return None
+
+
+class Attempts:
+    """Counts the runs of a record in this process, for handlers that get no context."""
+
+    def __init__(self) -> None:
+        """Count from nothing."""
+        self._failed: Counter[tuple[int, int]] = Counter()
+
+    def of(self, record: Record) -> int:
+        """Say which run of *record* begins."""
+        return self._failed[record.partition, record.offset] % MAX_ATTEMPTS + 1
+
+    def note(self, task: Task, outcome: Outcome | None) -> Outcome | None:
+        """Take in how *task* ended."""
+        place = task.record.partition, task.record.offset
+        if isinstance(outcome, Retry):
+            self._failed[place] += 1
+        else:
+            self._failed.pop(place, None)
+        return outcome
+
+
+def in_threads(record: Record, ctx: Context) -> Outcome | None:
+    """Work while a thread waits."""
+    task = task_of(record, ctx.attempt)
+    journal.note("START", task)
+    time.sleep(task.work_s)
+    return end(task)
+
+
+async def on_the_loop(record: Record, ctx: Context) -> Outcome | None:
+    """Work while the event loop does other things."""
+    task = task_of(record, ctx.attempt)
+    journal.note("START", task)
+    await asyncio.sleep(task.work_s)
+    return end(task)
+
+
+def inline(record: Record) -> Outcome | None:
+    """Work while the poll thread waits."""
+    task = task_of(record, attempts.of(record))
+    journal.note("START", task)
+    time.sleep(task.work_s / 50)
+    return attempts.note(task, end(task))
+
+
+def in_batches(records: list[Record]) -> list[Outcome | None]:
+    """Work on many records at once, of each key on one at a time."""
+    outcomes: dict[tuple[int, int], Outcome | None] = {}
+    troubled: set[str] = set()
+    for wave in waves(records):
+        tasks = [task_of(record, attempts.of(record)) for record in wave]
+        going = [task for task in tasks if task.key == "-" or task.key not in troubled]
+        outcomes |= {(task.record.partition, task.record.offset): _BEHIND for task in tasks}
+        for task in going:
+            journal.note("START", task)
+        time.sleep(max((task.work_s for task in going), default=0))
+        for task in going:
+            outcome = attempts.note(task, end(task))
+            outcomes[task.record.partition, task.record.offset] = outcome
+            if outcome is not None:
+                troubled.add(task.key)
+    return [outcomes[record.partition, record.offset] for record in records]
+
+
+_BEHIND: Final = Retry(DependencyError("an older record of its key failed"))
+
+
+def waves(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Divide *records*, keeping their order, so that no key stands twice in one part."""
+    left = list(records)
+    while left:
+        seen: set[bytes] = set()
+        now, later = [], []
+        for record in left:
+            (later if record.key is not None and record.key in seen else now).append(record)
+            if record.key is not None:
+                seen.add(record.key)
+        yield now
+        left = later
+
+
+HANDLERS: Final[dict[str, tuple[Any, dict[str, Any]]]] = {
+    "threads": (in_threads, {"concurrency": 100}),
+    "async": (on_the_loop, {"concurrency": 150}),
+    "inline": (inline, {"run": "inline"}),
+    "batch": (in_batches, {"batch": 200, "concurrency": 3}),
+}
+
+journal = Journal(Path(os.environ["CHAOS_JOURNAL"]))
+attempts = Attempts()
+app = App(os.environ["CHAOS_GROUP"])
+_handler, _options = HANDLERS[os.environ["CHAOS_RUN"]]
+app.on(os.environ["CHAOS_TOPIC"], retry=RetryPolicy(delays=("50ms", "100ms")), **_options)(_handler)

@@ -1,0 +1,181 @@
+"""One run under faults: records come in, members work, something breaks, and then the history is judged."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+import orjson
+from confluent_kafka import KafkaError, Message, Producer
+
+from tests.brokers import Kafka
+from tests.chaos import evidence
+from tests.chaos.crew import Crew, Worker
+from tests.chaos.history import Fault, Headers, History, Place, Reading, Sent, Verdict, judge
+from tests.waiting import eventually
+
+KEYS: Final = 400
+_HOT: Final = 3
+_AT_ONCE: Final = 500
+_BACKLOG: Final = 1_200
+IN_FLIGHT: Final = 50
+"""Records that are running when a worker is killed, at least."""
+
+
+@dataclass
+class Load:
+    """Writes records that ask for work of a seeded mix, and remembers what was acknowledged."""
+
+    kafka: Kafka
+    topic: str
+    rng: random.Random
+    work_ms: tuple[int, int] = (20, 200)
+    sent: dict[Place, Sent] = field(default_factory=dict)
+    _counts: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        """Open a producer."""
+        settings = self.kafka.client(enable_idempotence=True, acks="all", linger_ms=5)
+        self._producer = Producer(settings)
+
+    def write(self, count: int) -> None:
+        """Write *count* records and wait until all are acknowledged."""
+        expected = len(self.sent) + count
+        for _ in range(count):
+            self._write_one(self._record())
+        self._producer.flush(60)
+        assert len(self.sent) == expected, f"{expected - len(self.sent)} records were not acknowledged"
+
+    def _record(self) -> Sent:
+        rng = self.rng
+        hot = rng.random() < 0.03
+        key = "-" if rng.random() < 0.02 else f"key-{rng.randrange(_HOT if hot else KEYS)}"
+        self._counts[key] += 1
+        draw = rng.random()
+        fails = -1 if draw < 0.01 else 3 if draw < 0.02 else rng.choice((1, 2)) if draw < 0.08 else 0
+        value = {"seq": self._counts[key], "work_ms": rng.randint(*self.work_ms), "fails": fails}
+        headers: Headers = [("trace", rng.randbytes(4)), ("trace", None)]
+        return Sent(key, self._counts[key], orjson.dumps(value), headers)
+
+    def _write_one(self, record: Sent) -> None:
+        def acknowledged(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                self.sent[Place(cast("int", message.partition()), cast("int", message.offset()))] = record
+
+        key = None if record.key == "-" else record.key.encode()
+        headers = cast("list[tuple[str, str | bytes | None]]", record.headers)
+        self._producer.produce(self.topic, record.value, key, headers=headers, on_delivery=acknowledged)
+        self._producer.poll(0)
+
+
+@dataclass
+class Scene:
+    """Everything of one run."""
+
+    kafka: Kafka
+    topic: str
+    group: str
+    load: Load
+    crew: Crew
+    faults: list[Fault] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+
+    @property
+    def backlog(self) -> int:
+        """Records written whose runs have not come to an end, roughly."""
+        return len(self.load.sent) - sum(worker.ended for worker in self.crew.workers)
+
+    def under_load(self, condition: Callable[[], object], *, within_s: float = 60) -> None:
+        """Wait for *condition* while there is always work."""
+
+        def met() -> bool:
+            if self.backlog < _BACKLOG:
+                self.load.write(_AT_ONCE)
+            return bool(condition())
+
+        eventually(met, within_s=within_s, every_s=0.05)
+
+    def start(self, *options: str, **environment: str) -> Worker:
+        """Start one more member and wait until it works."""
+        worker = self.crew.start(*options, **environment)
+        self.under_load(lambda: worker.ended or self._require(worker))
+        return worker
+
+    def busy(self, worker: Worker, *, in_flight: int = IN_FLIGHT, after: int = 0) -> None:
+        """Wait until *worker* has so many records in flight, *after* further ones have ended there."""
+        enough = worker.ended + after
+        self.under_load(lambda: worker.ended >= enough and len(worker.in_flight) >= in_flight)
+
+    def kill(self, worker: Worker, *, in_flight: int = 0) -> Fault:
+        """Kill *worker* while *in_flight* records run there, counted while it stands still."""
+
+        def stands_still_at_work() -> bool:
+            self.crew.suspend(worker)
+            if len(worker.in_flight) < in_flight:
+                worker.tell(signal.SIGCONT)
+            return worker.is_suspended
+
+        self.under_load(stands_still_at_work)
+        worker.kill()
+        return self.note_end(worker, "SIGKILL")
+
+    def note_end(self, worker: Worker, what: str, *, since: Reading | None = None) -> Fault:
+        """Note that *worker* works no further: what it had begun, and not committed (*since*) as settled, may run again."""
+        committed = (since or self.read()).committed
+        begun = worker.touched
+        settled = {place for place in begun if place.partition in committed and committed[place.partition].covers(place.offset)}
+        fault = Fault(f"{what} of {worker.pid}", frozenset(begun - settled), len(worker.in_flight))
+        self.faults.append(fault)
+        return fault
+
+    def read(self) -> Reading:
+        """Read the group's committed state, and keep it."""
+        found = evidence.reading(self.kafka.admin, self.group, self.topic)
+        if found.committed:
+            self.readings.append(found)
+        return found
+
+    def heal(self, *, within_s: float = 90) -> None:
+        """Wait until everything that was written is settled and committed."""
+        ends = evidence.ends_of(self.kafka.client(), self.topic)
+        eventually(lambda: self._is_settled(ends), within_s=within_s, every_s=0.25)
+
+    def end(self) -> History:
+        """Stop all members in order, and collect what happened."""
+        codes = self.crew.stop()
+        assert not any(codes), f"members told to stop ended with {codes}:\n{self.crew.workers[-1].last_words}"
+        return self.history()
+
+    def history(self) -> History:
+        """Collect what happened."""
+        self.read()
+        client = self.kafka.client()
+        letters = evidence.dead_letters(evidence.messages_of(client, f"{self.topic}.{self.group}.dlq"), self.topic)
+        return History(
+            sent=self.load.sent,
+            runs=tuple(run for worker in self.crew.workers for run in worker.runs()),
+            dead=tuple(letters),
+            readings=tuple(self.readings),
+            ends=evidence.ends_of(client, self.topic),
+            faults=tuple(self.faults),
+            pauses=tuple(self.crew.pauses),
+        )
+
+    def verdict(self, *, but: tuple[str, ...] = ()) -> Verdict:
+        """Heal, end and judge."""
+        self.heal()
+        return judge(self.end(), but=but)
+
+    def _is_settled(self, ends: dict[int, int]) -> bool:
+        for worker in self.crew.present[:1]:
+            self._require(worker)
+        committed = evidence.reading(self.kafka.admin, self.group, self.topic).committed
+        return all(end == 0 or (number in committed and committed[number].offset == end) for number, end in ends.items())
+
+    def _require(self, worker: Worker) -> bool:
+        assert worker.is_running, f"worker {worker.pid} ended by itself:\n{worker.last_words}"
+        return False

@@ -1,0 +1,25 @@
+"""The checker sees what it is there to see: a build that is broken on purpose turns it red."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.chaos.conftest import Scenes
+from tests.chaos.history import judge
+from tests.waiting import eventually
+
+
+def test_work_that_settles_too_early_is_found(scenes: Scenes, tell: Callable[[str], None]) -> None:
+    """With offsets committed before the work is done, a kill loses records, and the checker says which."""
+    scene = scenes(seed=1, STREAMS_BREAK="settle-before-ack")
+    scene.start()
+    survivor, victim = scene.start(), scene.crew.workers[0]
+    scene.busy(victim, after=100)
+    scene.kill(victim)
+    scene.heal()
+    eventually(lambda: not survivor.in_flight)
+    verdict = judge(scene.end())
+    tell(verdict.line)
+
+    assert verdict.count("lost") > 0
+    assert verdict.count("unsafe_commits") > 0

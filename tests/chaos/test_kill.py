@@ -1,0 +1,86 @@
+"""A worker that is killed loses nothing, and nothing overtakes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from tests.chaos.conftest import Scenes
+from tests.chaos.scene import IN_FLIGHT, Scene
+
+_LATEST = 400
+"""Runs that end in a worker before it is killed, at most."""
+_WAYS = [(run, protocol) for run in ("threads", "async", "batch") for protocol in ("consumer", "classic")]
+
+
+def kill_one(scene: Scene, seed: int, *, in_flight: int = IN_FLIGHT) -> None:
+    """Kill one of the members with work in flight; which one, and when, *seed* tells."""
+    rng = random.Random(seed)
+    victim = rng.choice(scene.crew.present)
+    scene.busy(victim, in_flight=in_flight, after=rng.randrange(_LATEST))
+    fault = scene.kill(victim, in_flight=in_flight)
+
+    assert fault.in_flight >= in_flight, f"seed {seed}: only {fault.in_flight} records were in flight"
+
+
+def test_three_killed_workers_lose_nothing(scenes: Scenes, tell: Callable[[str], None]) -> None:
+    """Three members are killed with work in flight, one after the other: 0 lost, 0 out of order, duplicates bounded."""
+    seeds = (1, 2, 3)
+    scene = scenes(seed=seeds[0])
+    scene.start()
+    for seed in seeds:
+        scene.start()
+        kill_one(scene, seed)
+    verdict = scene.verdict()
+    tell(f"seeds {seeds}: {verdict.line}")
+
+    assert verdict.is_clean, f"seeds {seeds}: {verdict}"
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_a_killed_worker_loses_nothing(seed: int, scenes: Scenes, tell: Callable[[str], None]) -> None:
+    """One of two members is killed, whatever runs its handlers and in either kind of group."""
+    run, protocol = _WAYS[seed % len(_WAYS)]
+    scene = scenes(seed=seed, run=run, protocol=protocol)
+    scene.start()
+    scene.start()
+    kill_one(scene, seed)
+    verdict = scene.verdict()
+    tell(f"seed {seed}, {run}, {protocol}: {verdict.line}")
+
+    assert verdict.is_clean, f"seed {seed}: {verdict}"
+
+
+@pytest.mark.chaos
+def test_kills_at_random(scenes: Scenes, tell: Callable[[str], None]) -> None:
+    """Kills nobody has seen before; the seed is told."""
+    seed = random.SystemRandom().randrange(2**32)
+    run, protocol = _WAYS[seed % len(_WAYS)]
+    scene = scenes(seed=seed, run=run, protocol=protocol)
+    scene.start()
+    for turn in range(5):
+        scene.start()
+        kill_one(scene, seed + turn)
+    verdict = scene.verdict()
+    tell(f"seed {seed}, {run}, {protocol}: {verdict.line}")
+
+    assert verdict.is_clean, f"seed {seed}: {verdict}"
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_a_killed_worker_with_inline_handlers_loses_nothing(
+    protocol: str, scenes: Scenes, tell: Callable[[str], None]
+) -> None:
+    """On the poll thread one record runs at a time; what was read and not committed runs again, and nothing else."""
+    scene = scenes(seed=31, run="inline", protocol=protocol)
+    scene.start()
+    scene.start()
+    kill_one(scene, 31, in_flight=1)
+    verdict = scene.verdict()
+    tell(f"seed 31, inline, {protocol}: {verdict.line}")
+
+    assert verdict.is_clean, str(verdict)

@@ -1,0 +1,57 @@
+"""A member that is told to stop ends in order; told twice, at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.chaos.conftest import Scenes
+from tests.chaos.scene import IN_FLIGHT
+
+_WAYS = [(run, protocol) for run in ("threads", "async", "inline", "batch") for protocol in ("consumer", "classic")]
+
+
+@pytest.mark.parametrize(
+    ("run", "protocol"),
+    [pytest.param(*way, marks=[] if way == ("async", "classic") else [pytest.mark.chaos]) for way in _WAYS],
+)
+def test_a_stop_with_work_in_flight_repeats_nothing(
+    run: str, protocol: str, scenes: Scenes, tell: Callable[[str], None]
+) -> None:
+    """What runs at a SIGTERM ends and is committed before the member leaves: 0 duplicates."""
+    scene = scenes(seed=11, run=run, protocol=protocol)
+    leaver = scene.start()
+    scene.start()
+    scene.busy(leaver, after=100, in_flight=1 if run == "inline" else IN_FLIGHT)
+    leaver.tell(signal.SIGTERM)
+
+    assert leaver.await_end() == 0, leaver.last_words
+
+    verdict = scene.verdict()
+    tell(f"{run}, {protocol}: {verdict.line}")
+
+    assert verdict.is_clean, str(verdict)
+
+
+@pytest.mark.chaos
+def test_a_second_signal_ends_the_member_at_once(scenes: Scenes, tell: Callable[[str], None]) -> None:
+    """It does not wait for what runs; that runs again, and nothing else does."""
+    scene = scenes(seed=12)
+    scene.load.work_ms = (3_000, 4_000)
+    leaver = scene.start()
+    scene.busy(leaver)
+    leaver.tell(signal.SIGTERM)
+    scene.under_load(lambda: b"stopping" in leaver.log.read_bytes())
+    leaver.tell(signal.SIGTERM)
+    code = leaver.await_end(3)
+    fault = scene.note_end(leaver, "a second SIGTERM")
+    scene.load.work_ms = (20, 200)
+    scene.start()
+    verdict = scene.verdict()
+    tell(verdict.line)
+
+    assert code == 130
+    assert fault.in_flight >= IN_FLIGHT
+    assert verdict.is_clean, str(verdict)

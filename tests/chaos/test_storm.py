@@ -1,0 +1,99 @@
+"""Members come and go; nothing is lost, nothing overtakes, and what leaves in order repeats nothing."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.chaos.conftest import Scenes
+from tests.chaos.scene import Scene
+
+_ROUNDS = 6
+
+
+def storm(scene: Scene, *, kills: bool) -> None:
+    """Have members join and leave, some of them killed, while work goes on."""
+    rng = scene.load.rng
+    scene.start()
+    for _ in range(_ROUNDS):
+        scene.start()
+        leaver = rng.choice(scene.crew.present)
+        scene.busy(leaver, in_flight=20, after=rng.randrange(100))
+        if kills and rng.random() < 0.5:
+            scene.kill(leaver)
+        else:
+            leaver.tell(signal.SIGTERM)
+        if len(scene.crew.present) > 2:
+            scene.under_load(lambda gone=leaver: not gone.is_running)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+@pytest.mark.parametrize("run", ["threads", "async", "batch"])
+def test_members_that_come_and_go_in_order_repeat_nothing(
+    run: str, protocol: str, scenes: Scenes, tell: Callable[[str], None]
+) -> None:
+    """Each revoke waits for what runs and commits it before the partition goes: 0 duplicates."""
+    scene = scenes(seed=41, run=run, protocol=protocol)
+    storm(scene, kills=False)
+    verdict = scene.verdict()
+    tell(f"{run}, {protocol}: {verdict.line}")
+
+    assert verdict.is_clean, str(verdict)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_members_that_come_and_go_and_die_lose_nothing(
+    protocol: str, scenes: Scenes, tell: Callable[[str], None]
+) -> None:
+    """Kills in the middle of rebalances are kills like others."""
+    seed = random.SystemRandom().randrange(2**32)
+    scene = scenes(seed=seed, protocol=protocol)
+    storm(scene, kills=True)
+    verdict = scene.verdict()
+    tell(f"seed {seed}, {protocol}: {verdict.line}")
+
+    assert verdict.is_clean, f"seed {seed}: {verdict}"
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_slow_work_is_waited_for_before_a_partition_goes(
+    protocol: str, scenes: Scenes, tell: Callable[[str], None]
+) -> None:
+    """A newcomer gets its partitions when what ran there has ended and is committed."""
+    scene = scenes(seed=43, protocol=protocol)
+    scene.load.work_ms = (1_500, 2_500)
+    first = scene.start()
+    scene.busy(first)
+    scene.start()
+    scene.load.work_ms = (20, 200)
+    verdict = scene.verdict()
+    tell(f"{protocol}: {verdict.line}")
+
+    assert verdict.is_clean, str(verdict)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_work_past_the_drain_budget_runs_again_elsewhere(
+    protocol: str, scenes: Scenes, tell: Callable[[str], None]
+) -> None:
+    """A partition goes when the budget is spent; only what was still running there runs again."""
+    scene = scenes(seed=44, protocol=protocol, STREAMS_DRAIN_S="0.5")
+    scene.load.work_ms = (2_500, 3_500)
+    first = scene.start()
+    scene.busy(first)
+    since = scene.read()
+    scene.start()
+    scene.note_end(first, "a revoke past the budget", since=since)
+    scene.load.work_ms = (20, 200)
+    scene.heal()
+    verdict = scene.verdict(but=("overlaps",))
+    tell(f"{protocol}: {verdict.line}")
+
+    assert verdict.is_clean, str(verdict)

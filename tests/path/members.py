@@ -1,0 +1,185 @@
+"""Members of a group inside the test process: started, heard, stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from streams import App
+from streams.config import Settings
+from streams.engine.chain import dlq_topic
+from streams.engine.context import Context
+from streams.engine.ending import RunReport, Until
+from streams.engine.executors.eventloop import EventLoop
+from streams.engine.member import Member
+from streams.kafka.protocol import resolve_protocol
+from streams.kafka.session import session_of
+from streams.observer import MemberView, Observer
+from streams.record import Headers
+from streams.service import prepare_topics
+from tests.brokers import Kafka
+from tests.chaos.evidence import messages_of
+from tests.waiting import eventually
+
+_T = TypeVar("_T")
+
+Written: TypeAlias = "tuple[bytes | None, bytes | None] | tuple[bytes | None, bytes | None, Headers]"
+"""Key, value, and headers or not."""
+
+
+class Heard(NamedTuple):
+    """One event of an `Observer`."""
+
+    name: str
+    arguments: tuple[Any, ...]
+    named: dict[str, Any]
+
+
+class Ear(Observer):
+    """Keeps everything that a member tells."""
+
+    def __init__(self) -> None:
+        self.events: list[Heard] = []
+        self.views: list[MemberView] = []
+        for name in vars(Observer):
+            if not name.startswith("_") and name != "viewed":
+                setattr(self, name, partial(self._keep, name))
+
+    def viewed(self, view: MemberView) -> None:
+        self.views.append(view)
+
+    def heard(self, name: str) -> list[tuple[Any, ...]]:
+        """The arguments of every event called *name*."""
+        return [event.arguments for event in list(self.events) if event.name == name]
+
+    def _keep(self, name: str, *arguments: Any, **named: Any) -> None:
+        self.events.append(Heard(name, arguments, named))
+
+
+class Running:
+    """A member that runs in a thread of its own."""
+
+    def __init__(self, app: App, settings: Settings, until: Until | None = None) -> None:
+        self.ear = Ear()
+        self.report: RunReport | None = None
+        self.error: BaseException | None = None
+        self._loop = EventLoop() if any(route.run == "async" for route in app.routes.values()) else None
+        protocol, _ = resolve_protocol(settings)
+        keys = {topic: route.key_field for topic, route in app.routes.items() if route.key_field}
+        for route in app.routes.values():
+            object.__setattr__(route, "context", partial(Context, keys=keys))
+        self.member = Member(
+            settings,
+            app.routes,
+            protocol,
+            session_of(settings, protocol),
+            topic_ids=prepare_topics(settings, list(app.routes)),
+            event_loop=self._loop,
+            observer=self.ear,
+        )
+        self._until = until
+        self._thread = threading.Thread(target=self._run, name="member")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.report = self.member.run(self._until)
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            self.error = error
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._thread.is_alive()
+
+    def until(self, condition: Callable[[], _T], *, within_s: float = 30) -> _T:
+        """Wait for *condition* while the member runs."""
+
+        def met() -> _T:
+            answer = condition()
+            assert answer or self.is_running, f"the member ended: {self.error or self.report}"
+            return answer
+
+        return eventually(met, within_s=within_s)
+
+    def settled(self, *, within_s: float = 30) -> None:
+        """Wait until all that was read by now is committed as settled, to the ends of the logs."""
+        seen = len(self.ear.views)
+        self.until(lambda: any(self._is_settled(view) for view in self.ear.views[seen:]), within_s=within_s)
+
+    def _is_settled(self, view: MemberView) -> bool:
+        return bool(view.partitions) and all(
+            one.caught_up and one.committed == one.position for one in view.partitions
+        )
+
+    def stop(self, *, within_s: float = 40) -> RunReport:
+        """Stop it in order, and give its report."""
+        self.member.stop()
+        self.await_end(within_s=within_s)
+        assert self.report is not None, f"the member ended with {self.error!r}"
+        return self.report
+
+    def await_end(self, *, within_s: float = 40) -> None:
+        """Wait until it has ended."""
+        self._thread.join(within_s)
+        assert not self.is_running, f"the member had not ended after {within_s:g} s"
+        if self._loop is not None:
+            self._loop.close()
+
+
+class Bench:
+    """A broker, and what a test does with it."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self.kafka = kafka
+        self.bootstrap = kafka.bootstrap
+        self.running: list[Running] = []
+
+    def run(self, app: App, until: Until | None = None, **settings: Any) -> Running:
+        """Start a member of *app*'s group; its commits are frequent, so that tests are quick."""
+        chosen = {"bootstrap": self.bootstrap, "commit_every_s": 0.1, "session_timeout_s": 6.0, "protocol": "consumer"}
+        running = Running(app, app.settings.over(**(chosen | settings)).checked(), until)
+        self.running.append(running)
+        return running
+
+    def write(self, topic: str, records: Iterable[Written], *, partition: int | None = None) -> list[tuple[int, int]]:
+        """Write *records* and give their partitions and offsets, all acknowledged."""
+        places: list[tuple[int, int]] = []
+
+        def acknowledged(error: KafkaError | None, message: Message) -> None:
+            assert error is None, f"{topic} refused a record: {error}"
+            places.append((cast("int", message.partition()), cast("int", message.offset())))
+
+        producer = Producer(self.kafka.client(linger_ms=5, message_max_bytes=200_000_000))
+        chosen = {} if partition is None else {"partition": partition}
+        for record in records:
+            headers: Any = record[2] if len(record) > 2 else []
+            producer.produce(topic, record[1], record[0], headers=headers, on_delivery=acknowledged, **chosen)  # type: ignore[arg-type]
+            producer.poll(0)
+        left = producer.flush(60)
+        assert not left, f"{topic} did not acknowledge {left} records"
+        return places
+
+    def read(self, topic: str) -> list[Message]:
+        """Read the whole of *topic*."""
+        return list(messages_of(self.kafka.client(), topic))
+
+    def dead(self, topic: str, group: str) -> list[Message]:
+        """Read all dead letters of *group* on *topic*."""
+        return self.read(dlq_topic(topic, group))
+
+    def end(self) -> None:
+        """End every member that still runs."""
+        for running in self.running:
+            running.member.stop("the test is over")
+        for running in self.running:
+            running.await_end(within_s=60)
+
+
+def numbered(count: int, keys: Sequence[bytes | None] = (b"a",)) -> list[Written]:
+    """Give *count* records whose values are their numbers, with *keys* in turn."""
+    return [(keys[number % len(keys)], b"%d" % number) for number in range(count)]
