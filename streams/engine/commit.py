@@ -12,7 +12,7 @@ quarter of the session for that reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,7 +69,7 @@ class Committer:
         self._books: dict[Partition, _Book] = {}
         self._next_at = NEVER
         self._records = 0
-        self._failed: list[tuple[Partition, str]] = []
+        self._failed: dict[Partition, str] = {}
         self.may_start: Callable[[PartitionState], bool] = lambda _: True
         """Whether a partition that has its lease may start; the assignment says no while a former run goes on."""
 
@@ -82,6 +82,7 @@ class Committer:
     def drop(self, partition: Partition) -> None:
         """Forget *partition*; an answer that is still to come means nothing."""
         self._books.pop(partition, None)
+        self._failed.pop(partition, None)
 
     def count(self, records: int) -> None:
         """Note that *records* were admitted: after enough of them a commit is sent early."""
@@ -131,16 +132,16 @@ class Committer:
             return
         self._observer.commit_failed(answer.partition, answer.error)
         if answer.code not in NOT_STORED:
-            self._failed.append((answer.partition, answer.error))
+            self._failed[answer.partition] = answer.error
 
     def is_current(self, state: PartitionState) -> bool:
         """Say whether the broker has acknowledged what stands in the ledger of *state* now."""
         book = self._books.get(state.partition)
         return book is not None and book.stored is not None and book.stored[0] == state.ledger.committable
 
-    def failed(self) -> list[tuple[Partition, str]]:
-        """Give the partitions, since the last call, whose commit failed in a way that leaves open what was stored."""
-        failed, self._failed = self._failed, []
+    def failed(self) -> Mapping[Partition, str]:
+        """Give the partitions, since the last call, whose commit failed so that it is open what was stored, and how."""
+        failed, self._failed = self._failed, {}
         return failed
 
     def stored(self, partition: Partition) -> tuple[int, float, float]:
@@ -162,7 +163,7 @@ class Committer:
         """Wait for the answer of *book*; past its time begin the partition anew, under another assignment id."""
         if now - book.sent_at > _ANSWER_WITHIN_S:
             book.sent_at = now
-            self._failed.append((book.state.partition, f"no answer to a commit within {_ANSWER_WITHIN_S:g} s"))
+            self._failed[book.state.partition] = f"no answer to a commit within {_ANSWER_WITHIN_S:g} s"
 
     def _send(self, consumer: GroupConsumer, book: _Book, offset: int, text: str) -> None:
         if len(text) > METADATA_LIMIT:

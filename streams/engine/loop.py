@@ -174,7 +174,7 @@ class ConsumerLoop:
 
     def begin_anew(self) -> None:
         """Begin the assignment of partitions anew for which it is unknown what the broker has stored."""
-        for partition, cause in (*self.router.unknown(), *self.committer.failed()):
+        for partition, cause in {**self.committer.failed(), **self.router.unknown()}.items():
             self.assignment.restart(partition, cause)
 
     def drain(self, states: Sequence[PartitionState], budget_s: float) -> None:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from streams.engine.context import Send, Sends
-from streams.engine.partition import Item, PartitionState
+from streams.engine.partition import Bury, Item, PartitionState
 from streams.kafka.producer import Delivery, EngineProducer, Fate
 
 MAX_UNACKNOWLEDGED: Final = 20_000
@@ -22,18 +22,14 @@ MAX_UNACKNOWLEDGED: Final = 20_000
 
 _TOO_LARGE: Final = "MSG_SIZE_TOO_LARGE"
 
-Purpose: TypeAlias = Literal["sends", "dead letter"]
-
 
 @dataclass(slots=True, eq=False)
 class Ticket:
     """Everything one record led to, until the last of it is acknowledged."""
 
     item: Item
-    purpose: Purpose
-    cause: BaseException | None = None
-    """Of a dead letter: why."""
-    attempts: int = 1
+    bury: Bury | None = None
+    """The dead letter that it is; None for what a handler sent."""
     missing: int = 0
     fate: Fate = "stored"
     error: str = ""
@@ -75,12 +71,12 @@ class Relocator:
 
     def send(self, item: Item, sends: Sends) -> None:
         """Produce what the handler of *item* sent."""
-        ticket = Ticket(item, "sends", missing=len(sends.records))
+        ticket = Ticket(item, missing=len(sends.records))
         self._open[item[4]] += 1
         self._queue.extend(_Errand(ticket, record, None) for record in sends.records)
 
     def bury(self, ticket: Ticket, letter: Send, partition: int) -> None:
-        """Produce *letter*, the dead letter of the ticket's record, to its own partition number."""
+        """Produce *letter*, the dead letter of the ticket's record, to its own partition number; again, if need be."""
         ticket.missing, ticket.fate, ticket.error = 1, "stored", ""
         self._open[ticket.item[4]] += 1
         self._queue.append(_Errand(ticket, letter, partition))

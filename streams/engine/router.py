@@ -11,7 +11,7 @@ from streams.engine.context import Sends
 from streams.engine.executors.executor import Interruption, NotStarted
 from streams.engine.intake import Intake
 from streams.engine.letters import dead_letter
-from streams.engine.partition import Bury, Hold, Item, Run
+from streams.engine.partition import Bury, Hold, Item, PartitionState, Run
 from streams.engine.relocation import Relocator, Ticket
 from streams.engine.route import Route
 from streams.errors import RecordError, SendError
@@ -61,9 +61,9 @@ class Router:
         self._observer = observer
         self._topic_ids = topic_ids
         self._refused: list[tuple[float, int, Ticket, Bury]] = []
-        self._buries: dict[Ticket, Bury] = {}
-        self._held: set[Ticket] = set()
-        self._unknown: list[tuple[Partition, str]] = []
+        self._untaken: dict[PartitionState, set[Ticket]] = {}
+        """Dead letters that the broker has refused and not taken since."""
+        self._unknown: dict[Partition, str] = {}
         self._sequence = 0
 
     def route(self, interruption: Interruption) -> Run | None:
@@ -91,23 +91,23 @@ class Router:
         """Settle what the broker has acknowledged; give each record with its lane's next run."""
         self._try_again()
         for ticket in self._relocator.acknowledged():
-            state = ticket.item[4]
+            state, bury = ticket.item[4], ticket.bury
             if state.is_dropped:
-                self._forget(ticket)
-            elif ticket.fate == "stored":
+                continue
+            if ticket.fate == "stored":
                 self._tell(ticket)
                 yield ticket.item, state.settle(ticket.item)
             elif ticket.fate == "unknown":
-                self._forget(ticket)
-                self._unknown.append((state.partition, f"the fate of a {ticket.purpose} is unknown: {ticket.error}"))
-            elif ticket.purpose == "sends":
+                what = "what a handler sent" if bury is None else "a dead letter"
+                self._unknown.setdefault(state.partition, f"the fate of {what} is unknown: {ticket.error}")
+            elif bury is None:
                 self._fail(ticket.item, Retry(SendError(f"the broker refused what the handler sent: {ticket.error}")))
             else:
-                self._hold_letter(ticket)
+                self._hold_letter(ticket, bury)
 
-    def unknown(self) -> list[tuple[Partition, str]]:
-        """Give the partitions, since the last call, for which it is unknown what the broker has."""
-        unknown, self._unknown = self._unknown, []
+    def unknown(self) -> Mapping[Partition, str]:
+        """Give the partitions, since the last call, for which it is unknown what the broker has, and of what."""
+        unknown, self._unknown = self._unknown, {}
         return unknown
 
     def _fail(self, item: Item, outcome: Retry) -> None:
@@ -121,9 +121,7 @@ class Router:
                 self._bury(bury)
 
     def _bury(self, bury: Bury) -> None:
-        ticket = Ticket(bury.item, "dead letter", bury.cause, bury.attempts)
-        self._buries[ticket] = bury
-        self._send_letter(ticket, bury)
+        self._send_letter(Ticket(bury.item, bury), bury)
 
     def _send_letter(self, ticket: Ticket, bury: Bury) -> None:
         partition = bury.item[4].partition
@@ -136,40 +134,40 @@ class Router:
         )
         self._relocator.bury(ticket, letter, partition.number)
 
-    def _hold_letter(self, ticket: Ticket) -> None:
+    def _hold_letter(self, ticket: Ticket, bury: Bury) -> None:
         """The broker refused a dead letter: its partition reads nothing further until it is taken."""
         state = ticket.item[4]
         self._intake.blocked[state] = "dead_letter_topic"
-        self._held.add(ticket)
+        self._untaken.setdefault(state, set()).add(ticket)
         self._observer.letter_refused(state.partition, _offset(ticket.item), ticket.error)
         self._sequence += 1
-        due = self._clock.monotonic() + _TRY_AGAIN_S
-        heapq.heappush(self._refused, (due, self._sequence, ticket, self._buries[ticket]))
+        heapq.heappush(self._refused, (self._clock.monotonic() + _TRY_AGAIN_S, self._sequence, ticket, bury))
 
     def _try_again(self) -> None:
+        for gone in [state for state in self._untaken if state.is_dropped]:
+            del self._untaken[gone]
         while self._refused and self._refused[0][0] <= self._clock.monotonic():
             _, _, ticket, bury = heapq.heappop(self._refused)
-            if bury.item[4].is_dropped:
-                self._forget(ticket)
-            else:
+            if not bury.item[4].is_dropped:
                 self._send_letter(ticket, bury)
 
-    def _forget(self, ticket: Ticket) -> None:
-        """Nothing is held for *ticket* any more; a partition goes on when none of its dead letters is."""
-        self._buries.pop(ticket, None)
-        self._held.discard(ticket)
-        state = ticket.item[4]
-        if not any(held.item[4] is state for held in self._held):
-            self._intake.blocked.pop(state, None)
-
     def _tell(self, ticket: Ticket) -> None:
-        partition = ticket.item[4].partition
-        if ticket.cause is None:
-            self._observer.finished(partition.topic, "done", 1)
+        state, bury = ticket.item[4], ticket.bury
+        if bury is None:
+            self._observer.finished(state.partition.topic, "done", 1)
             return
-        self._forget(ticket)
-        self._observer.finished(partition.topic, "dead_lettered", 1)
-        self._observer.dead_lettered(partition, _offset(ticket.item), ticket.attempts, ticket.cause)
+        self._unblock(state, ticket)
+        self._observer.finished(state.partition.topic, "dead_lettered", 1)
+        self._observer.dead_lettered(state.partition, _offset(ticket.item), bury.attempts, bury.cause)
+
+    def _unblock(self, state: PartitionState, taken: Ticket) -> None:
+        """Let the partition go on once none of its dead letters is refused any more."""
+        untaken = self._untaken.get(state)
+        if untaken is not None:
+            untaken.discard(taken)
+            if not untaken:
+                del self._untaken[state]
+                self._intake.blocked.pop(state, None)
 
     def _wall_ms(self) -> int:
         return int(self._clock.now() * 1000)

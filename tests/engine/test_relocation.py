@@ -53,7 +53,7 @@ def test_all_of_a_ticket_is_awaited(relocator: Relocator, producer: ScriptedProd
         told.append(relocator.acknowledged())
 
     assert [len(tickets) for tickets in told] == [0, 0, 0, 1]
-    assert (told[-1][0].item, told[-1][0].purpose, told[-1][0].fate) == (one, "sends", "stored")
+    assert (told[-1][0].item, told[-1][0].fate) == (one, "stored")
     assert [produced.key for produced in producer.landed] == [b"2", b"0", b"1"]
 
 
@@ -84,7 +84,7 @@ def test_the_worst_fate_counts(
 
 def test_a_dead_letter_keeps_its_partition_number(relocator: Relocator, producer: ScriptedProducer) -> None:
     """A dead letter goes to the partition it is told to; a send goes where the producer puts it."""
-    relocator.bury(Ticket(item(), "dead letter"), letter(), 7)
+    relocator.bury(Ticket(item()), letter(), 7)
     relocator.send(item(), sends(1))
     relocator.acknowledged()
 
@@ -93,7 +93,7 @@ def test_a_dead_letter_keeps_its_partition_number(relocator: Relocator, producer
 
 def test_a_refused_letter_may_be_sent_again(relocator: Relocator, producer: ScriptedProducer) -> None:
     """The same ticket goes its way again and forgets what was."""
-    ticket = Ticket(item(), "dead letter")
+    ticket = Ticket(item())
     relocator.bury(ticket, letter(), 0)
     relocator.acknowledged()
     producer.answer("refused", "POLICY_VIOLATION")
