@@ -73,6 +73,8 @@ class Assignment:
         """Topic, then partition number."""
         self.has_joined = False
         """The group has answered at least once, with or without partitions."""
+        self.is_leaving = False
+        """What is granted from now on starts nothing: this member goes."""
         self.drain: Callable[[Sequence[PartitionState], float], None] = lambda _states, _budget: None
         """Waits for what runs, bounded; given by the loop."""
         committer.may_start = self._may_start
@@ -167,6 +169,8 @@ class Assignment:
         for partition in partitions:
             start = (starts or {}).get(partition)
             state = self._begin(partition, stored[partition], start)
+            if self.is_leaving:
+                state.close()
             self.states[partition.topic][partition.number] = state
             states.append(state)
         self._consumer.assign({state.partition: state.ledger.position for state in states})

@@ -33,6 +33,7 @@ from streams.kafka.session import Session
 from streams.observer import Observer
 
 _CLOSE_WITHIN_S: Final = 10.0
+_COMMIT_WITHIN_S: Final = 15.0
 _LEAVE_BUDGET_S: Final = 60.0
 """Past the drain budget and this, the process ends itself."""
 SECOND_SIGNAL_EXIT: Final = 130
@@ -152,7 +153,7 @@ class Member:
     def _leave(self) -> RunReport:
         """Let nothing start, wait for what runs while the group is still heard, commit, and go."""
         self._observer.stopping()
-        self._intake.is_closed = True
+        self._intake.is_closed = self._assignment.is_leaving = True
         states = self._assignment.all()
         for state in states:
             state.close()
@@ -163,9 +164,10 @@ class Member:
                 self.beat()
             states = self._assignment.all()
             self._assignment.settle_down(states, max(0.0, ends_at - self._clock.monotonic()))
-            drained = not self._loop.is_busy(states)
+            drained, places = not self._loop.is_busy(states), self._loop.places(states)
+            committed = self._await_commits()
+            states = self._assignment.all()
             self._loop.watch.tell(states)
-            committed = all(self._committer.is_current(state) for state in states)
         return RunReport(
             reason=self._stop_reason or "",
             read=self._loop.admitted,
@@ -173,8 +175,18 @@ class Member:
             retrying=sum(state.retrying for state in states),
             drained=drained,
             committed=committed,
-            places=tuple(self._loop.places(states)),
+            places=tuple(places),
         )
+
+    def _await_commits(self) -> bool:
+        """Poll on until all that settled is committed: in the middle of a rebalance commits are refused for a while."""
+        ends_at = self._clock.monotonic() + _COMMIT_WITHIN_S
+        while not (is_current := all(map(self._committer.is_current, self._assignment.all()))):
+            if self._clock.monotonic() > ends_at:
+                break
+            self._loop.run_once()
+            self.beat()
+        return is_current
 
     def _close(self) -> None:
         self._assignment.leave()
