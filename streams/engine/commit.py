@@ -33,6 +33,14 @@ _ANSWER_WITHIN_S: Final = 60.0
 _SYNC_BUDGET_S: Final = 45.0
 """A synchronous commit that takes longer ends the process."""
 
+_GRANT: Final = "Ask whoever runs the cluster to grant the right to read the topic and the group."
+_HOPELESS: Final = {
+    "OFFSET_METADATA_TOO_LARGE": f"Set the broker's offset.metadata.max.bytes to {METADATA_LIMIT + 1} or more.",
+    "GROUP_AUTHORIZATION_FAILED": _GRANT,
+    "TOPIC_AUTHORIZATION_FAILED": _GRANT,
+}
+"""Errors of a first commit that no second one will not meet, and what mends them."""
+
 
 @dataclass(slots=True)
 class _Book:
@@ -70,14 +78,20 @@ class Committer:
         self._next_at = NEVER
         self._records = 0
         self._failed: dict[Partition, str] = {}
+        self._begun: dict[Partition, float] = {}
         self.may_start: Callable[[PartitionState], bool] = lambda _: True
         """Whether a partition that has its lease may start; the assignment says no while a former run goes on."""
 
     def begin(self, consumer: GroupConsumer, state: PartitionState) -> None:
-        """Send the first commit of *state*, padded to the limit: it proves the right, the limit and the lease."""
-        self._books[state.partition] = _Book(state)
-        offset, text, _ = state.snapshot()
-        self._send(consumer, self._books[state.partition], offset, text.ljust(METADATA_LIMIT, _PADDING))
+        """Send the first commit of *state*; where the stay before began just now, with the others when they are due.
+
+        So a partition that is begun anew again and again is so once an interval.
+        """
+        book = self._books[state.partition] = _Book(state)
+        now = self._clock.monotonic()
+        if now - self._begun.get(state.partition, NEVER) >= self._settings.commit_every_s:
+            self._send(consumer, book, *self._snapshot(book))
+        self._begun[state.partition] = now
 
     def drop(self, partition: Partition) -> None:
         """Forget *partition*; an answer that is still to come means nothing."""
@@ -131,13 +145,18 @@ class Committer:
                 book.state.renew(book.sent_at + self._lease_s)
             return
         self._observer.commit_failed(answer.partition, answer.error)
+        if book.stored is None and answer.error in _HOPELESS:
+            raise BrokerError(
+                f"{answer.partition}: the broker refuses commits with {answer.error}, so nothing was started."
+                f" {_HOPELESS[answer.error]}"
+            )
         if answer.code not in NOT_STORED:
             self._failed[answer.partition] = answer.error
 
     def is_current(self, state: PartitionState) -> bool:
         """Say whether the broker has acknowledged what stands in the ledger of *state* now."""
         book = self._books.get(state.partition)
-        return book is not None and book.stored is not None and book.stored[0] == state.ledger.committable
+        return book is not None and book.state is state and book.stored == state.snapshot()[:2]
 
     def failed(self) -> Mapping[Partition, str]:
         """Give the partitions, since the last call, whose commit failed so that it is open what was stored, and how."""
@@ -170,5 +189,7 @@ class Committer:
             raise BrokerError(
                 f"the commit metadata of {book.state.partition} has {len(text)} characters; nothing was sent"
             )
+        if book.stored is None:  # as large as one can be: it proves the right and the limit before they are needed
+            text = text.ljust(METADATA_LIMIT, _PADDING)
         book.sent, book.sent_at = (offset, text), self._clock.monotonic()
         consumer.commit(book.state.partition, offset, text)
