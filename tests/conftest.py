@@ -8,10 +8,14 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from streams.dev import DevCluster, this_process
 from tests.brokers import Kafka, TestRun, Topics, require_native, unique
 from tests.waiting import eventually as wait_for
+
+settings.register_profile("streams", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("streams")
 
 RUN = pytest.StashKey[TestRun]()
 

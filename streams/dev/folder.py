@@ -69,8 +69,10 @@ def default_folder() -> Path:
 
 
 def new_cluster_id() -> str:
-    """A random id in Kafka's form: 22 characters of URL-safe base64."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes)[:22].decode()
+    """A random id in Kafka's form: 22 characters of URL-safe base64; its tool takes a leading dash for an option."""
+    while (drawn := base64.urlsafe_b64encode(uuid.uuid4().bytes)[:22].decode()).startswith("-"):
+        pass
+    return drawn
 
 
 @dataclass(frozen=True, slots=True)

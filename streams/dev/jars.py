@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -64,10 +65,8 @@ def verify(jars: Iterable[Path], sums: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Let one process at a time look and fetch: the resolver's cache does not bear two."""
-    record = _record()
-    record.parent.mkdir(parents=True, exist_ok=True)
-    with record.with_suffix(".lock").open("a") as lock:
+    """Let one process of this user look and fetch at a time: the resolver's cache does not bear two."""
+    with (Path(tempfile.gettempdir()) / f"streams-jars-{os.getuid()}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -102,6 +101,7 @@ def _remembered(sums: Mapping[str, str]) -> list[Path]:
 
 def _remember(jars: Sequence[Path]) -> None:
     record = _record()
+    record.parent.mkdir(parents=True, exist_ok=True)
     draft = record.with_suffix(f".{os.getpid()}")
     draft.write_text("".join(f"{jar}\n" for jar in jars))
     draft.replace(record)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.dev.folder import DataFolder, Member, Roster, default_folder
+from streams.dev.folder import DataFolder, Member, Roster, default_folder, new_cluster_id
 from streams.dev.process import this_process
 from streams.errors import UsageError
 
@@ -89,3 +89,8 @@ def test_a_folder_that_kafka_takes_for_two_is_refused(tmp_path: Path) -> None:
         DataFolder(tmp_path / "a,b").prepare()
 
     assert not (tmp_path / "a,b").exists()
+
+
+def test_a_cluster_id_is_never_taken_for_an_option() -> None:
+    """Kafka's tool reads an id that begins with a dash as an option; one in 64 would."""
+    assert not any(new_cluster_id().startswith("-") for _ in range(2_000))
