@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import inspect
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ from streams.engine.executors.eventloop import EventLoop
 from streams.engine.member import Member, stopped_by_signals
 from streams.engine.route import Route
 from streams.engine.topics import all_faults, chain_topics, missing
-from streams.errors import TopicError, UsageError
+from streams.errors import StreamsError, TopicError
 from streams.kafka.admin import Admin
 from streams.kafka.protocol import resolve_protocol
 from streams.kafka.session import session_of
@@ -145,21 +145,37 @@ def _resources(app: App) -> Iterator[tuple[EventLoop | None, object]]:
         yield None, state
         return
     event_loop = EventLoop()
-    opened: Any = None if app.resources is None else app.resources(state)
-    is_generator = inspect.isasyncgen(opened)
+    opened: Any = None
     try:
-        if is_generator:
-            event_loop.call(_first(opened)).result(_OPEN_WITHIN_S)
-        elif inspect.isawaitable(opened):
-            event_loop.call(_awaited(opened)).result(_OPEN_WITHIN_S)
+        with _in_words(f"the lifespan of app {app.group!r} did not open"):
+            opened = None if app.resources is None else app.resources(state)
+            if inspect.isasyncgen(opened):
+                _await(event_loop.call(_first(opened)), _OPEN_WITHIN_S)
+            elif inspect.isawaitable(opened):
+                _await(event_loop.call(_awaited(opened)), _OPEN_WITHIN_S)
         yield event_loop, state
-    except TimeoutError as error:
-        raise UsageError(f"the lifespan of app {app.group!r} did not open within {_OPEN_WITHIN_S:g} s") from error
     finally:
-        if is_generator:
-            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-                event_loop.call(_last(opened)).result(_CLOSE_WITHIN_S)
-        event_loop.close()
+        try:
+            if inspect.isasyncgen(opened):
+                with _in_words(f"the lifespan of app {app.group!r} did not close"):
+                    _await(event_loop.call(_last(opened)), _CLOSE_WITHIN_S)
+        finally:
+            event_loop.close()
+
+
+@contextlib.contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    """Tell an error of the user's code as one, without our own frames round it."""
+    try:
+        yield
+    except Exception as error:
+        raise StreamsError(f"{what}: {type(error).__name__}: {error}") from error
+
+
+def _await(future: Future[Any], within_s: float) -> None:
+    if not wait([future], within_s).done:
+        raise TimeoutError(f"it was still going on after {within_s:g} s")
+    future.result()
 
 
 async def _awaited(opening: Any) -> None:
