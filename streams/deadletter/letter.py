@@ -12,8 +12,9 @@ from streams.record import Headers, Origin, Partition
 
 
 class RecordName(NamedTuple):
-    """What names a record in all its copies; a topic that was made anew is another lineage."""
+    """What names a record in all its copies: two groups may bury the same one, a topic made anew is another lineage."""
 
+    group: str
     topic_id: str
     partition: int
     offset: int
@@ -61,7 +62,7 @@ class Letter:
     @property
     def name(self) -> RecordName:
         """What names the record."""
-        return RecordName(self.header.topic_id, self.header.partition, self.header.offset)
+        return RecordName(self.header.group, self.header.topic_id, self.header.partition, self.header.offset)
 
     @property
     def origin(self) -> Origin:

@@ -67,11 +67,11 @@ def test_letters_are_picked(streams: Shell, grave: tuple[str, Burial]) -> None:
 
 
 def test_all_groups_are_listed_where_none_is_named(streams: Shell, grave: tuple[str, Burial]) -> None:
-    """Without a group every dead-letter topic is read."""
+    """Without a group every dead-letter topic is read; a record that two groups buried is listed for each."""
     name, burial = grave
     burial.bury(Origin(name, 0, 1, 1_000))
 
-    listed = streams("dlq list --limit 100000 --json").json["letters"]  # others bury in the same broker
+    listed = streams("dlq list --limit 100000 --json").json["letters"]  # others bury the like in the same broker
 
     assert burial.group in {letter["group"] for letter in listed}
 
