@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from streams.engine.chain import text_of
@@ -56,6 +57,11 @@ class Route:
     subject: str | None = None
     context: Callable[[Item], Context] = field(default=Context, repr=False)
     """Makes the context of a run; the app puts its own state in."""
+
+    @cached_property
+    def is_bare(self) -> bool:
+        """The handler takes one value and nothing else: executors may call it themselves."""
+        return not (self.wants_context or self.batch)
 
     def invoke(self, item: Item) -> Ended:
         """Run a plain handler on one record."""

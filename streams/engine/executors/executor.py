@@ -70,7 +70,8 @@ class Executor(Protocol):
 
 def perform(route: Route, run: Run, slot: Slot) -> tuple[int, Ended | NotStarted]:
     """Run the records of *run* in order; give how many ended well, and what stopped the next one."""
-    invoke, clock = route.invoke, time.monotonic
+    is_bare, decode, handler, clock = route.is_bare, route.decode, route.handler, time.monotonic
+    ended: Ended
     done = 0
     for item in run:
         slot.item = item
@@ -78,7 +79,11 @@ def perform(route: Route, run: Run, slot: Slot) -> tuple[int, Ended | NotStarted
         if now > item[4].lease_until:
             return done, NOT_STARTED
         try:
-            ended = invoke(item)
+            if is_bare:
+                result = handler(decode(item[0]))
+                ended = None if result is None else route.outcome(result)
+            else:
+                ended = route.invoke(item)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
             ended = route.failure(error, item[0])
         if ended is not None:

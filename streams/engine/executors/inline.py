@@ -35,7 +35,7 @@ class InlineExecutor:
 
     def take(self, state: PartitionState, chunk: Chunk) -> None:
         """Run *chunk*; settle it as a whole where every run ends well, else go by lanes from there on."""
-        if state.lanes or self.route.wants_context or self.route.batch:
+        if state.lanes or not self.route.is_bare:
             self.submit(state.enlane(chunk))
             return
         CURRENT.set(self._slot)

@@ -1,8 +1,9 @@
 """Handlers in threads: for work that waits on the network, the disk, a lock.
 
 Workers take runs one by one from one deque, so a slow record delays its own
-lane and nothing else.  A sleeping worker costs 25 to 40 us to wake, so as many
-are woken as there is work for, by the measured cost of a run.
+lane and nothing else.  A sleeping worker costs 25 to 40 us to wake, and work
+that never waits is not done faster by more threads: as many are woken as there
+is work for, by the measured cost of a run, and one more where nothing moves.
 """
 
 from __future__ import annotations
@@ -25,11 +26,15 @@ _T = TypeVar("_T")
 _WORTH_WAKING_S: Final = 0.0002
 """Work that justifies one more awake thread."""
 
+_LITTLE_S: Final = 0.00002
+"""A run that costs less is not worth telling from one that costs nothing."""
+
 _UNKNOWN_COST_S: Final = 0.001
 """What a run is taken to cost before the first has been measured."""
 
 _REPORT_EVERY: Final = 64
-"""Runs after which a busy worker adds to its counts."""
+_REPORT_AFTER_S: Final = 0.25
+"""Runs, or seconds, after which a busy worker adds to its counts."""
 
 
 class _Worker(Slot):
@@ -52,7 +57,8 @@ class ThreadExecutor:
 
     * A worker announces that it sleeps before it looks at `_ready` a last
       time, and the poll thread adds to `_ready` before it looks who sleeps:
-      no run is left without a worker.
+      no run is left lying while all workers sleep, and none for longer than
+      two turns of the loop while one of them sleeps and the others are held up.
     * A worker reports a run before it lets go of its slot, and sets its slot
       before it looks at the lease: whoever closes a partition and then sees
       no slot on it has every result.
@@ -67,6 +73,8 @@ class ThreadExecutor:
         self._interrupted: deque[Interruption] = deque()
         self._asleep: deque[_Worker] = deque()
         self._cost_s = _UNKNOWN_COST_S
+        self._submitted = 0
+        self._taken = 0
         self._closed = False
         self._workers = [_Worker() for _ in range(route.concurrency)]
         for number, worker in enumerate(self._workers):
@@ -81,12 +89,13 @@ class ThreadExecutor:
         """Hand *runs* to the workers."""
         if runs:
             self._ready.extend(runs)
-            self._wake()
+            self._submitted += len(runs)
+            self._wake(self._useful() - (self.capacity - len(self._asleep)))
 
     def finished(self) -> list[Run]:
         """Give the runs that ended well since the last call; wake one more thread where work is left lying."""
-        if self._ready and self._asleep:
-            self._wake()
+        if self._ready and self._asleep and not self._has_moved():
+            self._wake(1)
         return _drain(self._finished)
 
     def take_settled(self) -> int:
@@ -107,15 +116,22 @@ class ThreadExecutor:
         for worker in self._workers:
             worker.bell.put(None)
 
-    def _wake(self) -> None:
-        count = len(self._ready)
-        wanted = min(count, max(1, int(count * self._cost_s / _WORTH_WAKING_S)))
-        while wanted > 0 and self._asleep:
+    def _useful(self) -> int:
+        """Give how many threads are worth being awake for the runs that are ready; at least one."""
+        return max(1, min(len(self._ready), int(len(self._ready) * self._cost_s / _WORTH_WAKING_S)))
+
+    def _has_moved(self) -> bool:
+        """Say whether any run was taken since this was last asked; if none was, all who are awake are held up."""
+        before, self._taken = self._taken, self._submitted - len(self._ready)
+        return self._taken != before
+
+    def _wake(self, count: int) -> None:
+        while count > 0 and self._asleep:
             try:
                 self._asleep.pop().bell.put(None)
             except IndexError:  # the last sleeper woke by itself
                 return
-            wanted -= 1
+            count -= 1
 
     def _work(self, worker: _Worker) -> None:
         CURRENT.set(worker)
@@ -152,7 +168,7 @@ class ThreadExecutor:
                     self._interrupted.append(Interruption(run, done, ended))
                     runs += ended is not NOT_STARTED
             worker.item = None
-            if runs >= _REPORT_EVERY:
+            if runs >= _REPORT_EVERY or worker.since - started > _REPORT_AFTER_S:
                 started, runs = self._count(worker, started, runs), 0
         self._count(worker, started, runs)
 
@@ -177,8 +193,16 @@ class ThreadExecutor:
         if runs:
             worker.runs += runs
             worker.spent_s += now - started
-            self._cost_s += ((now - started) / runs - self._cost_s) * 0.2
+            self._learn((now - worker.since) / (len(worker.batch) or 1))
         return now
+
+    def _learn(self, cost_s: float) -> None:
+        """Note what one run cost, here and there.
+
+        A run that stood still while other threads had the interpreter seems to
+        cost milliseconds: one such alone changes little.
+        """
+        self._cost_s += (min(cost_s, 8 * self._cost_s + _LITTLE_S) - self._cost_s) * 0.2
 
 
 def _drain(source: deque[_T]) -> list[_T]:
