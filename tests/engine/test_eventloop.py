@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,6 +65,28 @@ class Crowd:
             self._full.set()
         await self._full.wait()
         self.inside -= 1
+
+
+def test_handlers_that_never_wait_leave_the_loop_to_others(workshop: Any) -> None:
+    """While records are ready all the time, whatever else stands in line on the loop has its turn."""
+    seen: list[bool] = []
+    others_ran: list[bool] = []
+
+    def work(_: Record) -> None:
+        if not seen:
+            asyncio.get_running_loop().call_soon(others_ran.append, True)  # noqa: FBT003 - an element
+        began = time.monotonic()
+        while time.monotonic() - began < 0.001:
+            """Compute."""
+        seen.append(bool(others_ran))
+
+    shop = workshop(work)
+    orders = state()
+    shop.give(orders, *messages(*((offset, None) for offset in range(200))))
+    shop.settle_all(orders)
+
+    assert not seen[0]
+    assert seen[-1]
 
 
 def test_as_many_handlers_wait_at_once_as_are_allowed(workshop: Any) -> None:

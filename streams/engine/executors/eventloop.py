@@ -24,6 +24,8 @@ from streams.errors import HandlerTimeoutError
 
 _WATCH_S: Final = 0.05
 """How often runs are compared with their timeout, at the most."""
+_HOG_S: Final = 0.005
+"""How long handlers that never wait may have the loop to themselves."""
 
 
 class EventLoop:
@@ -147,33 +149,49 @@ class AsyncExecutor:
 
     async def _work(self, runner: _Runner) -> None:
         CURRENT.set(runner)
+        resumed = time.monotonic()
         try:
             while self._ready and not self._closed:
                 started = time.monotonic()
-                performed = await self._perform(runner)
-                for one in performed:
-                    self._runs.runs += one.runs
-                    if one.outcome is None:
-                        self._finished.append(one.run)
+                if started - resumed > _HOG_S:
+                    await asyncio.sleep(0)
+                    resumed = time.monotonic()
+                    continue  # what was ready may be another runner's now
+                run = self._ready.popleft()
+                if self.route.batch:
+                    self._sort(await self._batch(self._fill(run), runner))
+                else:
+                    done, ended = await self._records(run, runner)
+                    if ended is None:
+                        self._finished.append(run)
+                        self._runs.runs += done
                     else:
-                        self._interrupted.append(one)
+                        self._sort([Interruption(run, done, ended)])
                 self._runs.spent_s += time.monotonic() - started
                 runner.item = None
         finally:
             del self._runners[runner]
 
-    async def _perform(self, runner: _Runner) -> list[Interruption]:
-        run = self._ready.popleft()
-        if not self.route.batch:
-            return [Interruption(run, *await self._records(run, runner))]
+    def _sort(self, performed: list[Interruption]) -> None:
+        for one in performed:
+            self._runs.runs += one.runs
+            if one.outcome is None:
+                self._finished.append(one.run)
+            else:
+                self._interrupted.append(one)
+
+    def _fill(self, run: Run) -> list[Run]:
+        """Give *run* and what else is ready, up to a batch."""
         runs, records = [run], len(run)
-        while self._ready and records < self.route.batch:
+        while self._ready and records < (self.route.batch or 1):
             runs.append(self._ready.popleft())
             records += len(runs[-1])
-        return await self._batch(runs, runner)
+        return runs
 
     async def _records(self, run: Run, runner: _Runner) -> tuple[int, Ended | NotStarted]:
-        invoke, clock = self.route.invoke_async, time.monotonic
+        route, clock = self.route, time.monotonic
+        is_bare, decode, handler = route.is_bare, route.decode, route.handler
+        ended: Ended
         done = 0
         for item in run:
             runner.item = item
@@ -181,11 +199,15 @@ class AsyncExecutor:
             if now > item[4].lease_until:
                 return done, NOT_STARTED
             try:
-                ended = await invoke(item)
+                if is_bare:
+                    result = await handler(decode(item[0]))
+                    ended = None if result is None else route.outcome(result)
+                else:
+                    ended = await route.invoke_async(item)
                 if runner.is_late:  # it ended its work all the same
                     runner.forget_cancellation()
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
-                ended = self.route.failure(self._reason(error, runner), item[0])
+                ended = route.failure(self._reason(error, runner), item[0])
             if ended is not None:
                 return done, ended
             done += 1
