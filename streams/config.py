@@ -81,7 +81,8 @@ class Settings:
     """Bytes of these records' values; at the bound intake stops."""
 
     partition_in_flight: int = 5_000
-    """Records admitted and not settled in one partition; at the bound its intake stops, others go on."""
+    """Records admitted and not settled in one partition, of several no more than half of `max_in_flight`; at the bound
+    its intake stops, others go on."""
 
     waiting_records: int = 1_000
     """Records of a partition that wait for another attempt or behind one; at the bound its intake stops."""

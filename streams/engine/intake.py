@@ -59,9 +59,10 @@ class Intake:
             if self.paused.get(state, "in_flight") in _SHARED:
                 records += state.outstanding
         free = self._settings.max_in_flight - records
-        least = self._settings.max_in_flight // 2 if self.is_stalled else (self._batch + 1) // 2
+        least = max(1, self._settings.max_in_flight // 2 if self.is_stalled else (self._batch + 1) // 2)
         if self.is_closed or free < least or size >= self._settings.max_in_flight_bytes:
-            self._full_since = self._full_since or self._clock.monotonic()
+            if self._full_since is None:
+                self._full_since = self._clock.monotonic()
             return 0
         self._full_since = None
         return min(self._batch, free)
@@ -118,9 +119,11 @@ class Intake:
         """Say whether this partition has been over its own bound for a while."""
         is_paused = self.paused.get(state) in _OWN
         share = 0.5 if is_paused else 1.0
-        bytes_bound = self._settings.max_in_flight_bytes / (4 if partitions > 1 else 1)
+        bytes_bound, bound = self._settings.max_in_flight_bytes, self._settings.partition_in_flight
+        if partitions > 1:  # one that is stuck leaves room for the others
+            bytes_bound, bound = bytes_bound // 4, min(bound, self._settings.max_in_flight // 2)
         over_bytes = state.outstanding_bytes > bytes_bound * share
-        if not over_bytes and state.outstanding < self._settings.partition_in_flight * share:
+        if not over_bytes and state.outstanding < bound * share:
             self._over_since.pop(state, None)
             return None
         since = self._over_since.setdefault(state, now)
