@@ -165,12 +165,12 @@ class ConsumerLoop:
                 self.executors[item[4].partition.topic].submit([follower])
 
     def run_due(self) -> None:
-        """Start again what has waited long enough."""
+        """Start again what has waited long enough, before what has just come."""
         now = self.clock.monotonic()
         for state in self.assignment.all():
             runs = state.due(now) if state.has_waiting else None
             if runs:
-                self.executors[state.partition.topic].submit(runs)
+                self.executors[state.partition.topic].submit(runs, ahead=True)
 
     def begin_anew(self) -> None:
         """Begin the assignment of partitions anew for which it is unknown what the broker has stored."""

@@ -217,7 +217,7 @@ class PartitionState:
         return item
 
     def postpone(self, item: Item) -> None:
-        """Put back *item*, which was not started because the lease had ended."""
+        """Put back *item*, which was not started: the lease had ended, or its run had taken long enough."""
         if not self.is_closed:
             self._postponed.append((item,))
 

@@ -97,6 +97,21 @@ class Journal:
             self._running.discard(record.key)
 
 
+def test_a_long_run_hands_back_what_it_has_done(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a long run has done is settled while its rest goes on, in order: a crash repeats little of it."""
+    for room in ("executor", "eventloop"):
+        monkeypatch.setattr(f"streams.engine.executors.{room}.LONG_RUN_S", 0.0)
+    shop, orders = workshop(lambda _: None, batch=None), state()
+    orders.lanes[b"a"] = None
+    shop.give(orders, *messages(*((offset, b"a") for offset in range(5))))
+    shop.executor.submit([orders.release(b"a")])
+    shop.settle_all(orders)
+
+    assert shop.settled == [0, 1, 2, 3, 4]
+    assert shop.handed_back > 0
+    assert orders.lanes == {}
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_each_key_runs_in_order(seed: int, workshop: Any) -> None:
     """However long handlers take, records of a key run one after the other, oldest first, and all of them run."""

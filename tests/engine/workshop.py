@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
@@ -66,6 +67,8 @@ class Workshop:
         self.settled: list[int | None] = []
         """Offsets, in the order in which they were reported."""
         self.stopped: list[Interruption] = []
+        self.handed_back = 0
+        """Runs that took so long that the rest was handed back."""
 
     def give(self, state: PartitionState, *read: Message) -> None:
         """Hand over what was read together."""
@@ -84,7 +87,10 @@ class Workshop:
         self.executor.submit(list(finish(runs)))
         for one in self.executor.interrupted():
             self.settled += [item[0].offset() for item in one.run[: one.done]]
-            if isinstance(one.outcome, Skip):
+            if one.outcome is NOT_STARTED and time.monotonic() <= one.run[0][4].lease_until:
+                self.handed_back += 1  # a long run: the rest of it goes on
+                self.executor.submit([(one.run[0][4].interrupt(one.run, one.done),)], ahead=True)
+            elif isinstance(one.outcome, Skip):
                 item = one.run[0][4].interrupt(one.run, one.done)
                 self.settled.append(item[0].offset())
                 follower = item[4].settle(item)

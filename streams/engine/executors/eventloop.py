@@ -15,7 +15,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
 
-from streams.engine.executors.executor import NOT_STARTED, Interruption, NotStarted, first_trouble
+from streams.engine.executors.executor import LONG_RUN_S, NOT_STARTED, Interruption, NotStarted, first_trouble
 from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState, Run
 from streams.engine.route import Ended, Route
@@ -102,10 +102,10 @@ class AsyncExecutor:
         """Hand the lanes of *chunk* to the loop."""
         self.submit(state.enlane(chunk))
 
-    def submit(self, runs: Sequence[Run]) -> None:
+    def submit(self, runs: Sequence[Run], *, ahead: bool = False) -> None:
         """Hand *runs* to the loop: one wake-up for all of them."""
         if runs:
-            self._ready.extend(runs)
+            self._ready.extendleft(reversed(runs)) if ahead else self._ready.extend(runs)
             if not self._is_armed:
                 self._is_armed = True
                 self._loop.call_soon_threadsafe(self._start_runners)
@@ -192,11 +192,13 @@ class AsyncExecutor:
         route, clock = self.route, time.monotonic
         is_bare, decode, handler = route.is_bare, route.decode, route.handler
         ended: Ended
-        done = 0
+        done, too_long = 0, 0.0
         for item in run:
             runner.item = item
             runner.since = now = clock()
-            if now > item[4].lease_until:
+            if not done:
+                too_long = now + LONG_RUN_S
+            if now > item[4].lease_until or now > too_long:
                 return done, NOT_STARTED
             try:
                 if is_bare:

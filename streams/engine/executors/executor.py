@@ -14,10 +14,13 @@ from streams.outcome import Outcome, Retry
 
 
 class NotStarted:
-    """The lease had ended: the record was not started."""
+    """The lease had ended, or the run had taken long enough: the record was not started."""
 
 
 NOT_STARTED: Final = NotStarted()
+
+LONG_RUN_S: Final = 0.1
+"""A run that has taken this long hands back what it has done, so that it is committed; the rest is a new run."""
 
 
 class Interruption(NamedTuple):
@@ -49,8 +52,8 @@ class Executor(Protocol):
     def take(self, state: PartitionState, chunk: Chunk) -> None:
         """Run what *chunk* holds, each lane in order."""
 
-    def submit(self, runs: Sequence[Run]) -> None:
-        """Run *runs*; their lanes are theirs."""
+    def submit(self, runs: Sequence[Run], *, ahead: bool = False) -> None:
+        """Run *runs*; their lanes are theirs.  With *ahead* they go before what is ready already."""
 
     def finished(self) -> list[Run]:
         """Give the runs that ended well since the last call."""
@@ -72,11 +75,13 @@ def perform(route: Route, run: Run, slot: Slot) -> tuple[int, Ended | NotStarted
     """Run the records of *run* in order; give how many ended well, and what stopped the next one."""
     is_bare, decode, handler, clock = route.is_bare, route.decode, route.handler, time.monotonic
     ended: Ended
-    done = 0
+    done, too_long = 0, 0.0
     for item in run:
         slot.item = item
         slot.since = now = clock()
-        if now > item[4].lease_until:
+        if not done:
+            too_long = now + LONG_RUN_S
+        if now > item[4].lease_until or now > too_long:
             return done, NOT_STARTED
         try:
             if is_bare:

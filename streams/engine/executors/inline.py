@@ -79,7 +79,7 @@ class InlineExecutor:
             self._slot.source = None
         return count - length_hint(source) - 1, ended
 
-    def submit(self, runs: Sequence[Run]) -> None:
+    def submit(self, runs: Sequence[Run], *, ahead: bool = False) -> None:
         """Run *runs* one after the other."""
         CURRENT.set(self._slot)
         started = time.monotonic()

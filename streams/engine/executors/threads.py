@@ -85,10 +85,10 @@ class ThreadExecutor:
         """Hand the lanes of *chunk* to the workers."""
         self.submit(state.enlane(chunk))
 
-    def submit(self, runs: Sequence[Run]) -> None:
+    def submit(self, runs: Sequence[Run], *, ahead: bool = False) -> None:
         """Hand *runs* to the workers."""
         if runs:
-            self._ready.extend(runs)
+            self._ready.extendleft(reversed(runs)) if ahead else self._ready.extend(runs)
             self._submitted += len(runs)
             self._wake(self._useful() - (self.capacity - len(self._asleep)))
 
