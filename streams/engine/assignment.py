@@ -130,11 +130,12 @@ class Assignment:
 
     def restart(self, partition: Partition, cause: str, start: int | None = None) -> None:
         """End the stay of *partition* and begin a new one, from its committed ledger or at *start*."""
-        if self.get(partition) is None:
+        state = self.get(partition)
+        if state is None:
             return
         self._observer.restarted(partition, cause)
         self._release([partition])
-        self._take([partition], {} if start is None else {partition: start})
+        self._take([partition], start=start, uncommitted=state.began_at)
 
     def recover_range(self, partition: Partition) -> None:
         """Go on where the log begins (or ends, as declared), after the broker had no record at the position."""
@@ -161,14 +162,15 @@ class Assignment:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _take(self, partitions: list[Partition], starts: Mapping[Partition, int] | None = None) -> None:
+    def _take(self, partitions: list[Partition], start: int | None = None, uncommitted: int | None = None) -> None:
+        """Take *partitions*, at *start* or where their ledgers say, and those without one at *uncommitted*."""
         if not partitions:
             return
         stored = self._patiently(lambda: self._consumer.committed(partitions, _ATTEMPT_S))
         states = []
         for partition in partitions:
-            start = (starts or {}).get(partition)
-            state = self._begin(partition, stored[partition], start)
+            found = stored[partition]
+            state = self._begin(partition, found, uncommitted if start is None and found.offset is None else start)
             if self.is_leaving:
                 state.close()
             self.states[partition.topic][partition.number] = state

@@ -114,7 +114,8 @@ class Committer:
                 self._miss(book, now)
                 continue
             offset, text = self._snapshot(book)
-            if (offset, text) != book.stored or now - book.stored_at >= self._refresh_s:
+            is_late = now - book.stored_at >= self._refresh_s or now > book.state.lease_until
+            if is_late or (offset, text) != book.stored:
                 self._send(consumer, book, offset, text)
 
     def commit_now(self, consumer: GroupConsumer, states: Iterable[PartitionState]) -> None:

@@ -301,10 +301,13 @@ def test_an_answer_counts_once(ledgers: Ledgers) -> None:
 
 
 def test_a_partition_that_may_not_start_gets_no_lease(ledgers: Ledgers) -> None:
-    """While a run of its former stay goes on, an acknowledged commit lets nothing start."""
+    """While a run of its former stay goes on, an acknowledged commit lets nothing start; soon after it, one does."""
     going_on = [True]
     ledgers.committer.may_start = lambda _: not going_on[0]
     partition = ledgers.begun()
+    for _ in range(3):
+        ledgers.pass_time(1)
+        ledgers.consumer.answer()
     before = partition.lease_until
     going_on[0] = False
     ledgers.pass_time(1)

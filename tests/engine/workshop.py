@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ from streams.engine.route import Route
 from streams.kafka.message import Message
 from streams.outcome import Skip
 from streams.record import Record
-from tests.engine.stage import route
+from tests.engine.stage import FOREVER, route
 from tests.waiting import eventually
 
 Mode = Literal["inline", "threads", "async"]
@@ -87,15 +86,15 @@ class Workshop:
         self.executor.submit(list(finish(runs)))
         for one in self.executor.interrupted():
             self.settled += [item[0].offset() for item in one.run[: one.done]]
-            if one.outcome is NOT_STARTED and time.monotonic() <= one.run[0][4].lease_until:
-                self.handed_back += 1  # a long run: the rest of it goes on
-                self.executor.submit([(one.run[0][4].interrupt(one.run, one.done),)], ahead=True)
-            elif isinstance(one.outcome, Skip):
-                item = one.run[0][4].interrupt(one.run, one.done)
+            state = one.run[0][4]
+            if isinstance(one.outcome, Skip):
+                item = state.interrupt(one.run, one.done)
                 self.settled.append(item[0].offset())
-                follower = item[4].settle(item)
-                if follower is not None:
-                    self.executor.submit([follower])
+                follower = state.settle(item)
+                self.executor.submit([] if follower is None else [follower])
+            elif one.outcome is NOT_STARTED and state.lease_until == FOREVER:  # it took long enough for one run
+                state.postpone(state.interrupt(one.run, one.done))
+                self.executor.submit(state.due(0.0), ahead=True)
             else:
                 self.stopped.append(one)
 
