@@ -92,7 +92,8 @@ class Workshop:
                 self.settled.append(item[0].offset())
                 follower = state.settle(item)
                 self.executor.submit([] if follower is None else [follower])
-            elif one.outcome is NOT_STARTED and state.lease_until == FOREVER:  # it took long enough for one run
+            elif one.outcome is NOT_STARTED and state.lease_until == FOREVER:
+                self.handed_back += 1
                 state.postpone(state.interrupt(one.run, one.done))
                 self.executor.submit(state.due(0.0), ahead=True)
             else:
