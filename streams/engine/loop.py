@@ -101,7 +101,10 @@ class ConsumerLoop:
             return [], []
         if not room and len(self.intake.paused) < len(states):
             self.intake.regulate(self.consumer, states)
-        return self.consumer.poll(max(room, 1), self._wait_s(states))
+        messages, events = self.consumer.poll(max(room, 1), self._wait_s(states))
+        if any(state.is_dropped for state in states):
+            return self._sift(messages, events, states)
+        return messages, events
 
     def admit(self, messages: list[Message]) -> Iterator[tuple[PartitionState, Chunk]]:
         """Note what was read, partition by partition; give what is to run."""
@@ -211,6 +214,24 @@ class ConsumerLoop:
         """Name the records of *states* whose handlers are running."""
         items = [item for executor in self.executors.values() for slot in executor.slots() for item in slot.running()]
         return [f"{item[4].partition}/{item[0].offset()}" for item in items if item[4] in states]
+
+    def _sift(
+        self, messages: list[Message], events: list[Event], before: Sequence[PartitionState]
+    ) -> tuple[list[Message], list[Event]]:
+        """Leave out what may belong to a former stay: of a partition that went and came back inside one poll.
+
+        Nobody can tell which stay its records and its end were read for, and the
+        new one must not be moved past what it has not seen: it is begun anew.
+        """
+        back = {state.partition for state in before if state.is_dropped} & {
+            one.partition for one in self.assignment.all()
+        }
+        for partition in back:
+            self.assignment.restart(partition, "the partition went and came back while it was read")
+        return (
+            [one for one in messages if Partition(one.topic() or "", one.partition() or 0) not in back],
+            [event for event in events if isinstance(event, ClientTrouble) or event.partition not in back],
+        )
 
     def _wait_s(self, states: Sequence[PartitionState]) -> float:
         if self.relocator.is_idle and not any(state.outstanding for state in states):
