@@ -31,7 +31,7 @@ class Slot:
         self.source: tuple[Sequence[Message], Iterator[Message]] | None = None
         """A whole chunk under way, and how far it is read: an inline executor's, instead of `item`."""
         self.since = 0.0
-        """Monotonic time at which it started."""
+        """Monotonic time at which it started; set before `item`, so that nobody takes a new run for an old one."""
         self.runs = 0
         """Handler runs that ended in this slot, ever."""
         self.spent_s = 0.0

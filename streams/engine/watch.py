@@ -71,6 +71,7 @@ class Watch:
             for slot in executor.slots()
             if slot.item is not None
         ]
+        self._told = {slot: since for slot, since in self._told.items() if slot.item is not None}
         return MemberView(
             partitions=[self._partition_view(state, now) for state in states],
             running=len(running),

@@ -194,8 +194,8 @@ class AsyncExecutor:
         ended: Ended
         done, too_long = 0, 0.0
         for item in run:
-            runner.item = item
             runner.since = now = clock()
+            runner.item = item
             if not done:
                 too_long = now + LONG_RUN_S
             if now > item[4].lease_until or now > too_long:
@@ -218,8 +218,8 @@ class AsyncExecutor:
     async def _batch(self, runs: list[Run], runner: _Runner) -> list[Interruption]:
         items = [item for run in runs for item in run]
         runner.batch = items
-        runner.item = items[0]
         runner.since = now = time.monotonic()
+        runner.item = items[0]
         if now > min(item[4].lease_until for item in items):
             return [Interruption(run, 0, NOT_STARTED) for run in runs]
         try:

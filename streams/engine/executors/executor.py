@@ -77,8 +77,8 @@ def perform(route: Route, run: Run, slot: Slot) -> tuple[int, Ended | NotStarted
     ended: Ended
     done, too_long = 0, 0.0
     for item in run:
-        slot.item = item
         slot.since = now = clock()
+        slot.item = item
         if not done:
             too_long = now + LONG_RUN_S
         if now > item[4].lease_until or now > too_long:
@@ -104,8 +104,8 @@ def perform_batch(route: Route, runs: Sequence[Run], slot: Slot) -> list[Interru
     """
     items = [item for run in runs for item in run]
     slot.batch = items
-    slot.item = items[0]
     slot.since = now = time.monotonic()
+    slot.item = items[0]
     if now > min(item[4].lease_until for item in items):
         return [Interruption(run, 0, NOT_STARTED) for run in runs]
     try:
