@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
+from types import NoneType
 from typing import Any, Literal, get_args
 
 from streams.errors import ConfigError
@@ -19,7 +20,7 @@ Protocol = Literal["auto", "classic", "consumer"]
 StartAt = Literal["earliest", "latest"]
 OnExpired = Literal["earliest", "latest", "stop"]
 
-_SECRET = re.compile(r"password|secret|token|key\.pem|oauthbearer\.config|jaas", re.IGNORECASE)
+_SECRET = re.compile(r"password|passphrase|secret|token|key\.pem|oauthbearer\.config|jaas", re.IGNORECASE)
 _KAFKA_PREFIX = "STREAMS_KAFKA_"
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:/]+):\d{1,5}")
 _PORTS = 65_535
@@ -118,24 +119,28 @@ class Settings:
         Raises:
             ConfigError: With every fault.
         """
-        faults = [*self._named_faults(), *self._number_faults(), *self._client_faults()]
-        if faults:
-            raise ConfigError(faults)
+        wrong = self._kind_faults()
+        found = [*self._named_faults(wrong), *self._number_faults(wrong)]
+        if "kafka" not in wrong:
+            found += self._client_faults()
+        if wrong or found:
+            raise ConfigError([*wrong.values(), *found])
         return self
 
-    def _named_faults(self) -> list[str]:
-        faults = []
-        if not self.bootstrap:
-            faults.append(
-                "bootstrap: no broker named; give --bootstrap host:port or STREAMS_BOOTSTRAP,"
-                " or start one with 'streams dev up'"
-            )
-        faults += [
-            f"bootstrap: {entry.strip()!r} is not of the form host:port"
-            for entry in filter(None, self.bootstrap.split(","))
-            if not _ADDRESS.fullmatch(entry.strip())
-        ]
-        if not _GROUP_NAME.fullmatch(self.group):
+    def _kind_faults(self) -> dict[str, str]:
+        """Give what is of the wrong kind, by name; the rest can be looked at."""
+        faults = {}
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            types, words = _KINDS.get(str(spec.type), ((), ""))
+            if types and (not isinstance(value, types) or isinstance(value, bool)):
+                shown = f"a {type(value).__name__}" if spec.name == "kafka" else repr(value)
+                faults[spec.name] = f"{spec.name}: {shown} is not {words}"
+        return faults
+
+    def _named_faults(self, wrong: Collection[str]) -> list[str]:
+        faults = [] if "bootstrap" in wrong else self._address_faults()
+        if "group" not in wrong and not _GROUP_NAME.fullmatch(self.group):
             faults.append(
                 f"group: {self.group!r} must be 1 to 120 letters, digits, dots, dashes or underscores,"
                 f" as topics are named after it"
@@ -145,22 +150,37 @@ class Settings:
                 faults.append(f"{name}: {getattr(self, name)!r} is none of {', '.join(get_args(choices))}")
         return faults
 
-    def _number_faults(self) -> list[str]:
+    def _address_faults(self) -> list[str]:
+        entries = [entry for part in self.bootstrap.split(",") if (entry := part.strip())]
+        if not entries:
+            missing = "bootstrap: no broker named; give --bootstrap host:port or STREAMS_BOOTSTRAP"
+            return [f"{missing}, or start one with 'streams dev up'"]
+        return [
+            f"bootstrap: {entry!r} is not of the form host:port"
+            for entry in entries
+            if not _ADDRESS.fullmatch(entry) or not 1 <= int(entry.rpartition(":")[2]) <= _PORTS
+        ]
+
+    def _number_faults(self, wrong: Collection[str]) -> list[str]:
         faults = [
             f"{name}: {getattr(self, name)} must be between {low} and {high}"
             for name, (low, high) in _RANGES.items()
-            if not low <= getattr(self, name) <= high
+            if name not in wrong and not low <= getattr(self, name) <= high
         ]
-        if self.batch_records > self.max_in_flight:
+        if not {"batch_records", "max_in_flight"} & set(wrong) and self.batch_records > self.max_in_flight:
             faults.append(f"batch_records: {self.batch_records} is more than max_in_flight, {self.max_in_flight}")
-        if self.metrics_port is not None and not 0 <= self.metrics_port <= _PORTS:
+        if "metrics_port" not in wrong and self.metrics_port is not None and not 0 <= self.metrics_port <= _PORTS:
             faults.append(f"metrics_port: {self.metrics_port} must be between 0 and 65535")
         return faults
 
     def _client_faults(self) -> list[str]:
+        names: Collection[object] = self.kafka
         return [
-            f"kafka: {name!r} is set by streams, because order and delivery rest on it; remove it"
-            for name in sorted(FIXED_CLIENT_SETTINGS & set(self.kafka))
+            *(f"kafka: {name!r} is no name of a client setting" for name in names if not isinstance(name, str)),
+            *(
+                f"kafka: {name!r} is set by streams, because order and delivery rest on it; remove it"
+                for name in sorted(FIXED_CLIENT_SETTINGS & set(self.kafka))
+            ),
         ]
 
     def over(self, **values: Any) -> Settings:
@@ -182,7 +202,8 @@ class Settings:
             try:
                 values[spec.name] = _PARSERS.get(str(spec.type), str)(text)
             except ValueError:
-                faults.append(f"STREAMS_{spec.name.upper()}: {text!r} is not a number")
+                kind = "a number" if spec.type == "float" else "a whole number"
+                faults.append(f"STREAMS_{spec.name.upper()}: {text!r} is not {kind}")
         if faults:
             raise ConfigError(faults)
         kafka = {
@@ -204,6 +225,15 @@ class Settings:
 
 
 _PARSERS: dict[str, Any] = {"int": int, "float": float, "int | None": int}
+
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "str": ((str,), "text"),
+    "str | None": ((str, NoneType), "text"),
+    "int": ((int,), "a whole number"),
+    "int | None": ((int, NoneType), "a whole number"),
+    "float": ((int, float), "a number"),
+    "Mapping[str, str]": ((Mapping,), "a mapping of the client's names to values"),
+}
 
 _RANGES: dict[str, tuple[float, float]] = {
     "session_timeout_s": (1, 1_800),
