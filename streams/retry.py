@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeAlias
@@ -27,15 +27,18 @@ def seconds(duration: Duration) -> float:
     Raises:
         ConfigError: It is negative, or not of the form ``<number><ms|s|m|h|d>``.
     """
-    if isinstance(duration, timedelta):
-        value = duration.total_seconds()
-    elif isinstance(duration, str):
-        match = _DURATION.fullmatch(duration.strip())
+    given: object = duration
+    if isinstance(given, timedelta):
+        value = given.total_seconds()
+    elif isinstance(given, str):
+        match = _DURATION.fullmatch(given.strip())
         if match is None:
             raise ConfigError([f"duration {duration!r} is not of the form '10s', '250ms', '5m', '1h' or '1d'"])
         value = float(match[1]) * _UNITS[match[2]]
+    elif isinstance(given, int | float) and not isinstance(given, bool):
+        value = float(given)
     else:
-        value = float(duration)
+        raise ConfigError([f"duration {duration!r} is neither text such as '10s', nor seconds, nor a timedelta"])
     if not 0 <= value < float("inf"):
         raise ConfigError([f"duration {duration!r} must be finite and not negative"])
     return value
@@ -83,27 +86,39 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Check every field, and list all faults at once."""
-        faults = []
-        for name, values in (
-            ("delays", self.delays),
-            ("deadline", [self.deadline]),
-            ("memory_up_to", [self.memory_up_to]),
-        ):
-            for value in values:
-                try:
-                    seconds(0 if value is None else value)
-                except ConfigError as error:
-                    faults += [f"retry {name}: {fault}" for fault in error.faults]
-        if isinstance(self.delays, str):
-            faults = [f"retry delays: give a sequence, ({self.delays!r},), not one string"]
-        if self.max_attempts is not None and self.max_attempts < 1:
-            faults.append(f"retry max_attempts is {self.max_attempts}; it counts the first run, so at least 1")
-        if self.max_attempts is not None and self.max_attempts > 1 and not self.delays:
-            faults.append("retry max_attempts asks for further runs, but delays is empty")
-        if not 0 <= self.jitter <= 1:
-            faults.append(f"retry jitter is {self.jitter}; it is a share between 0 and 1")
+        faults = [*self._duration_faults(), *self._count_faults(), *self._class_faults()]
         if faults:
-            raise ConfigError(faults)
+            raise ConfigError([f"retry {fault}" for fault in faults])
+
+    def _duration_faults(self) -> Iterator[str]:
+        delays: object = self.delays
+        if isinstance(delays, str) or not isinstance(delays, Sequence):
+            yield f"delays: give a sequence, ({delays!r},), not one value"
+        else:
+            yield from (fault for delay in delays for fault in _faults("delays", delay))
+        if self.deadline is not None:
+            yield from _faults("deadline", self.deadline)
+        yield from _faults("memory_up_to", self.memory_up_to)
+
+    def _count_faults(self) -> Iterator[str]:
+        runs: object = self.max_attempts
+        if runs is not None and (not isinstance(runs, int) or runs < 1):
+            yield f"max_attempts: {runs!r} is no number of runs, the first included: at least 1"
+        elif isinstance(runs, int) and runs > 1 and not self.delays:
+            yield "max_attempts: it asks for further runs, but delays is empty"
+        share: object = self.jitter
+        if not isinstance(share, int | float) or not 0 <= share <= 1:
+            yield f"jitter: {share!r} is no share between 0 and 1"
+
+    def _class_faults(self) -> Iterator[str]:
+        classes: object = self.dead_letter_on
+        if not isinstance(classes, tuple) or not all(map(_is_error, classes)):
+            yield f"dead_letter_on: {classes!r} is no tuple of exception classes, such as (ValueError,)"
+        chosen: object = self.overrides
+        if not isinstance(chosen, Mapping):
+            yield f"overrides: {chosen!r} is no mapping of exception classes to policies"
+        elif not all(_is_error(cls) and isinstance(policy, RetryPolicy) for cls, policy in chosen.items()):
+            yield "overrides: each must map an exception class to a RetryPolicy"
 
     @property
     def attempts(self) -> int:
@@ -145,6 +160,17 @@ class RetryPolicy:
     def jittered(self, delay_s: float, rng: random.Random) -> float:
         """Lengthen *delay_s* by a random share up to `jitter`; never shorten it."""
         return delay_s * (1 + self.jitter * rng.random())
+
+
+def _faults(name: str, duration: Duration) -> Iterator[str]:
+    try:
+        seconds(duration)
+    except ConfigError as error:
+        yield from (f"{name}: {fault}" for fault in error.faults)
+
+
+def _is_error(cls: object) -> bool:
+    return isinstance(cls, type) and issubclass(cls, BaseException)
 
 
 NO_RETRY = RetryPolicy(delays=(), max_attempts=1)
