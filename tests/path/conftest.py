@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from streams import App
-from tests.brokers import Kafka
+from tests.brokers import Kafka, Topics
 from tests.path.members import Bench
 
 
 @pytest.fixture
-def bench(kafka: Kafka) -> Iterator[Bench]:
-    """A broker on which members run; they end with the test."""
+def bench(kafka: Kafka, topic: Topics) -> Iterator[Bench]:
+    """A broker on which members run; they end with the test, before its topics go."""
     bench = Bench(kafka)
     yield bench
     bench.end()

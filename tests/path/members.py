@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import IsolationLevel, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams import App
 from streams.config import Settings
@@ -19,7 +20,7 @@ from streams.engine.member import Member
 from streams.kafka.protocol import resolve_protocol
 from streams.kafka.session import session_of
 from streams.observer import MemberView, Observer
-from streams.record import Headers
+from streams.record import Headers, Partition
 from streams.service import prepare_topics
 from tests.brokers import Kafka
 from tests.chaos.evidence import messages_of
@@ -67,6 +68,8 @@ class Running:
         self.ear = Ear()
         self.report: RunReport | None = None
         self.error: BaseException | None = None
+        self._admin = AdminClient({"bootstrap.servers": settings.bootstrap} | dict(settings.kafka))
+        self._topics = list(app.routes)
         self._loop = EventLoop() if any(route.run == "async" for route in app.routes.values()) else None
         protocol, _ = resolve_protocol(settings)
         keys = {topic: route.key_field for topic, route in app.routes.items() if route.key_field}
@@ -107,14 +110,20 @@ class Running:
         return eventually(met, within_s=within_s)
 
     def settled(self, *, within_s: float = 30) -> None:
-        """Wait until all that was read by now is committed as settled, to the ends of the logs."""
-        seen = len(self.ear.views)
-        self.until(lambda: any(self._is_settled(view) for view in self.ear.views[seen:]), within_s=within_s)
+        """Wait until all that stands in the topics now is committed as settled."""
+        ends = self._ends()
+        self.until(lambda: self._has_committed(ends), within_s=within_s)
 
-    def _is_settled(self, view: MemberView) -> bool:
-        return bool(view.partitions) and all(
-            one.caught_up and one.committed == one.position for one in view.partitions
-        )
+    def _ends(self) -> dict[Partition, int]:
+        found = self._admin.list_topics(timeout=30).topics
+        places = [TopicPartition(topic, number) for topic in self._topics for number in found[topic].partitions]
+        latest = {place: OffsetSpec.latest() for place in places}
+        answers = self._admin.list_offsets(latest, isolation_level=IsolationLevel.READ_COMMITTED)
+        return {Partition(place.topic, place.partition): answer.result(30).offset for place, answer in answers.items()}
+
+    def _has_committed(self, ends: dict[Partition, int]) -> bool:
+        committed = {partition: offset for partition, offset, _ in self.ear.heard("committed")}
+        return all(committed.get(partition, -1) >= end for partition, end in ends.items())
 
     def stop(self, *, within_s: float = 40) -> RunReport:
         """Stop it in order, and give its report."""
