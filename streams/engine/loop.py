@@ -121,7 +121,7 @@ class ConsumerLoop:
                     self._look_for_expired(partition, before, chunk.base)
                 self.observer.consumed(partition, len(chunk.messages), chunk.size_bytes)
                 yield state, chunk
-                if state.trouble and state.waiting > self.settings.waiting_records:
+                if state.trouble and self.intake.is_crowded(state):
                     self.watch.regulate(self.assignment.all())
 
     def hear(self, events: list[Event]) -> None:
