@@ -12,8 +12,10 @@ quarter of the session for that reason.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 from streams.clock import Clock
@@ -22,7 +24,7 @@ from streams.engine.partition import NEVER, PartitionState
 from streams.engine.snapshot import METADATA_LIMIT
 from streams.engine.watchdog import within
 from streams.errors import BrokerError
-from streams.kafka.consumer import NOT_STORED, CommitAnswer, GroupConsumer
+from streams.kafka.consumer import NOT_OURS, NOT_STORED, CommitAnswer, GroupConsumer
 from streams.kafka.session import Session
 from streams.observer import Observer
 from streams.record import Partition
@@ -30,6 +32,10 @@ from streams.record import Partition
 _PADDING: Final = " "
 _ANSWER_WITHIN_S: Final = 60.0
 """A commit without an answer for this long ends the assignment of its partition."""
+_REFUSED_FOR_S: Final = 3.0
+_AGAIN_S: Final = 0.1
+_AGAIN: Final = 30
+"""How long, how far apart and how often a synchronous commit is sent again that the broker did not store."""
 _SYNC_BUDGET_S: Final = 45.0
 """A synchronous commit that takes longer ends the process."""
 
@@ -120,6 +126,7 @@ class Committer:
 
     def commit_now(self, consumer: GroupConsumer, states: Iterable[PartitionState]) -> None:
         """Commit *states* and wait: on revoke and at the end. Failures are told; their records run again."""
+        give_up = self._clock.monotonic() + _REFUSED_FOR_S
         for state in states:
             book = self._books.get(state.partition)
             if book is None or book.state is not state:
@@ -127,11 +134,18 @@ class Committer:
             offset, text = self._snapshot(book)
             if (offset, text) == book.stored and book.sent is None:
                 continue
-            sent_at = self._clock.monotonic()
             with within(_SYNC_BUDGET_S, f"the commit of {state.partition}"):
-                answer = consumer.commit_now(state.partition, offset, text)
-            book.sent, book.sent_at = (offset, text), sent_at
-            self.answered(answer)
+                self._commit_until(give_up, consumer, book, (offset, text))
+
+    def _commit_until(self, give_up: float, consumer: GroupConsumer, book: _Book, snapshot: tuple[int, str]) -> None:
+        """Commit, again and again while the coordinator moves or the group is in the middle of a rebalance."""
+        for wait_s in (*repeat(_AGAIN_S, _AGAIN), None):
+            book.sent, book.sent_at = snapshot, self._clock.monotonic()
+            answer = consumer.commit_now(book.state.partition, *snapshot)
+            if wait_s is None or answer.code not in NOT_STORED - NOT_OURS or self._clock.monotonic() > give_up:
+                self.answered(answer)
+                return
+            time.sleep(wait_s)
 
     def answered(self, answer: CommitAnswer) -> None:
         """Take the broker's answer to a commit."""

@@ -41,6 +41,15 @@ NOT_STORED: Final = frozenset(
 )
 """Commit errors after which the newest snapshot is simply sent again: nothing was stored, or what was is older."""
 
+NOT_OURS: Final = frozenset(
+    {
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError._DESTROY,  # noqa: SLF001 - the client's own codes begin with an underscore
+    },
+)
+"""Those of them after which this member can't commit any more."""
+
 _REFUSED: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
