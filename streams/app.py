@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
-import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from streams.codec import Codec, RecordCodec, codec_for, record_codec
 from streams.config import Settings
 from streams.contracts.codec import contract_codec
 from streams.contracts.registry import Registry
-from streams.engine.context import Context
+from streams.engine.declaration import Signature, check, name_of, signature_of
 from streams.engine.route import NULL, OrderPolicy, Route, RunMode, bytes_of
 from streams.errors import AppError, ConfigError, DecodeError, StreamsError, UsageError
 from streams.kafka.message import VALUE, Message
@@ -25,6 +23,8 @@ _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 
 SCHEMAS = "schemas"
 """Folder of the contracts, from the working directory, unless the app names another."""
+
+_CONCURRENCY: Final[Mapping[RunMode, int]] = {"inline": 1, "threads": 16, "async": 1_000}
 
 
 class App:
@@ -95,23 +95,39 @@ class App:
             if topic in self.routes:
                 raise AppError(
                     f"topic {topic!r} has two handlers in group {self.group!r}, {self.routes[topic].name} and"
-                    f" {handler.__name__}; give the second one a group of its own"
+                    f" {name_of(handler)}; give the second one a group of its own"
                 )
-            self.routes[topic] = self._route(
-                topic,
-                handler,
-                codec=codec,
-                subject=subject,
-                run=run,
+            signature = signature_of(handler, topic)
+            mode: RunMode = run or ("async" if signature.is_async else "threads")
+            attempts = RetryPolicy() if retry is None else retry
+            check(
+                signature,
+                topic=topic,
+                key=key,
+                mode=mode,
+                policy=policy,
+                retry=attempts,
                 batch=batch,
                 concurrency=concurrency,
-                tombstones=tombstones,
-                rest={
-                    "key_field": key,
-                    "retry": retry or RetryPolicy(),
-                    "policy": policy,
-                    "timeout_s": self.settings.handler_timeout_s if timeout is None else seconds(timeout),
-                },
+                timeout=timeout,
+            )
+            decode, explain = self._decoder(signature, topic, codec, subject, batch=batch, tombstones=tombstones)
+            self.routes[topic] = Route(
+                topic=topic,
+                handler=handler,
+                name=signature.name,
+                decode=decode,
+                explain=explain,
+                wants_context=signature.wants_context,
+                wants_tombstones=tombstones,
+                run=mode,
+                concurrency=concurrency or _CONCURRENCY[mode],
+                batch=batch,
+                policy=policy,
+                retry=attempts,
+                timeout_s=self.settings.handler_timeout_s if timeout is None else seconds(timeout),
+                key_field=key,
+                subject=subject,
             )
             return handler
 
@@ -130,63 +146,31 @@ class App:
         self.resources = resources
         return resources
 
-    def _route(  # noqa: PLR0913 - each names one thing
-        self,
-        topic: str,
-        handler: Callable[..., Any],
-        *,
-        codec: Codec[Any] | None,
-        subject: str | None,
-        run: RunMode | None,
-        batch: int | None,
-        concurrency: int | None,
-        tombstones: bool,
-        rest: dict[str, Any],
-    ) -> Route:
-        place = f"handler {handler.__name__} of topic {topic!r}"
-        parameters = _parameters(handler, place)
-        is_async = inspect.iscoroutinefunction(handler)
-        mode: RunMode = run or ("async" if is_async else "threads")
-        faults = list(_contradictions(mode, parameters, is_async=is_async, batch=batch, concurrency=concurrency))
-        if faults:
-            raise AppError("\n".join(f"{place}: {fault}" for fault in faults))
-        annotation = _element(parameters[0], place) if batch else parameters[0]
-        decode, explain = self._decoder(annotation, codec, subject, tombstones=tombstones)
-        return Route(
-            topic=topic,
-            handler=handler,
-            name=handler.__name__,
-            decode=decode,
-            explain=explain,
-            wants_context=len(parameters) > 1,
-            wants_tombstones=tombstones,
-            run=mode,
-            concurrency=concurrency or {"inline": 1, "threads": 16, "async": 1_000}[mode],
-            batch=batch,
-            subject=subject,
-            **rest,
-        )
-
     def _decoder(
         self,
-        annotation: Any,
+        signature: Signature,
+        topic: str,
         codec: Codec[Any] | None,
         subject: str | None,
         *,
+        batch: int | None,
         tombstones: bool,
     ) -> tuple[Callable[[Message], Any], Callable[[Exception, Message], StreamsError]]:
         """Give how a message becomes the handler's argument, and how a failure to do so is put into words."""
+        annotation = signature.value(batch)
         if annotation is Record:
-            if subject is not None:
+            if codec is not None or subject is not None:
+                extra = "codec" if subject is None else f"subject {subject!r}"
                 raise AppError(
-                    f"a handler that takes Record reads the value itself; subject {subject!r} can't be checked"
+                    f"{signature.place(topic)}: it takes Record and reads the value itself; drop its {extra}"
                 )
-            if codec is not None:
-                raise AppError("a handler that takes Record reads the value itself; drop its codec, or its annotation")
             return (Record if tombstones else _whole_record), lambda error, _: DecodeError(str(error))
-        chosen: RecordCodec[Any] = codec_for(annotation) if codec is None else record_codec(codec)
-        if subject is not None:
-            chosen = contract_codec(Registry(self._schemas).subject(subject), chosen)
+        try:
+            chosen: RecordCodec[Any] = codec_for(annotation) if codec is None else record_codec(codec)
+            if subject is not None:
+                chosen = contract_codec(Registry(self._schemas).subject(subject), chosen)
+        except UsageError as error:
+            raise AppError(f"{signature.place(topic)}: {error}") from error
         return _reader(chosen, tombstones=tombstones), lambda error, message: chosen.explain(
             error, VALUE(message) or b""
         )
@@ -214,54 +198,6 @@ def _whole_record(message: Message) -> Record:
     return Record(message)
 
 
-def _parameters(handler: Callable[..., Any], place: str) -> list[Any]:
-    """Give the annotations of what *handler* is called with: its value, and a `Context` where it wants one."""
-    try:
-        hints = typing.get_type_hints(handler)
-    except NameError as error:
-        raise AppError(f"{place}: {error}; import what its annotations name, at run time too") from None
-    parameters = [
-        one
-        for one in inspect.signature(handler).parameters.values()
-        if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) and (one.default is one.empty)
-    ]
-    annotations = [hints.get(one.name, one.annotation) for one in parameters]
-    if not 1 <= len(annotations) <= 2:  # noqa: PLR2004 - said in the text
-        raise AppError(
-            f"{place}: it must take a value and, if it likes, a Context; it takes {len(annotations)} parameters"
-        )
-    if len(annotations) == 2 and annotations[1] not in (Context, inspect.Parameter.empty):  # noqa: PLR2004 - said in the text
-        raise AppError(f"{place}: its second parameter is the Context, and is annotated {annotations[1]!r}")
-    return annotations
-
-
-def _contradictions(
-    mode: RunMode, parameters: list[Any], *, is_async: bool, batch: int | None, concurrency: int | None
-) -> typing.Iterator[str]:
-    if mode not in typing.get_args(RunMode):
-        yield f"run={mode!r} is none of {', '.join(typing.get_args(RunMode))}"
-    if is_async and mode != "async":
-        yield f"it is async, so it runs on the event loop; drop run={mode!r}, or make it a plain def"
-    if not is_async and mode == "async":
-        yield "run='async' needs an async def"
-    if batch is not None and not 1 <= batch <= 10_000:  # noqa: PLR2004 - said in the text
-        yield f"batch={batch} must be between 1 and 10000"
-    if batch is not None and len(parameters) > 1:
-        yield "a batch handler takes the list of values alone, no Context"
-    if concurrency is not None and not 1 <= concurrency <= 10_000:  # noqa: PLR2004 - said in the text
-        yield f"concurrency={concurrency} must be between 1 and 10000"
-    if mode == "inline" and concurrency not in (None, 1):
-        yield "run='inline' runs one handler at a time; drop concurrency, or take run='threads'"
-
-
-def _element(annotation: Any, place: str) -> Any:
-    if annotation is inspect.Parameter.empty:
-        return annotation
-    if typing.get_origin(annotation) is not list:
-        raise AppError(f"{place}: a batch handler's parameter is annotated list[T], not {annotation!r}")
-    return typing.get_args(annotation)[0]
-
-
 def load(path: str) -> App:
     """Give the app that *path*, ``module:name``, stands for; the current folder is looked in too.
 
@@ -281,7 +217,7 @@ def load(path: str) -> App:
         raise UsageError(f"{path}: {what}; {hint}") from error
     except StreamsError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{path}: importing {module_name} failed: {type(error).__name__}: {error}") from error
     app = getattr(module, name, None)
     if not isinstance(app, App):
