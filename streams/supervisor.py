@@ -27,7 +27,7 @@ _LOOK_EVERY_S: Final = 0.1
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 _LASTED_S: Final = 60.0
-"""A member that lived this long starts again without a pause."""
+"""A member that lived this long starts again after the first pause."""
 _USAGE: Final = 2
 
 
@@ -56,6 +56,8 @@ class Supervisor:
     count: int
     grace_s: float
     """Seconds after a stop before what still runs is killed."""
+    first_pause_s: float = _FIRST_PAUSE_S
+    """Seconds before a member that died is started again for the first time."""
     _told: list[int] = field(default_factory=list)
     _kill_at: float = float("inf")
 
@@ -93,7 +95,7 @@ class Supervisor:
         if place.ended is not None:
             return
         if place.process is None:
-            if now >= place.starts_at:
+            if now >= place.starts_at and not self._told:
                 place.process, place.started_at = self._start(place.number), now
             return
         code = place.process.poll()
@@ -107,8 +109,7 @@ class Supervisor:
             place.ended = code
             return
         place.deaths += 1
-        lasted = now - place.started_at >= _LASTED_S
-        place.pause_s = _FIRST_PAUSE_S if lasted else min(_LONGEST_PAUSE_S, place.pause_s * 2 or _FIRST_PAUSE_S)
+        place.pause_s = next_pause_s(place.pause_s, now - place.started_at, self.first_pause_s)
         place.starts_at = now + place.pause_s
         _log.error("member %d died with %d; it starts again in %g s", place.number, code, place.pause_s)
 
@@ -118,3 +119,10 @@ class Supervisor:
             return subprocess.Popen(self.command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - our own command line
         except OSError as error:
             raise StreamsError(f"member {number} can't be started: {error}") from error
+
+
+def next_pause_s(before_s: float, lived_s: float, first_s: float = _FIRST_PAUSE_S) -> float:
+    """Give the pause after a death: twice the one before, or the first again where the member had lasted."""
+    if lived_s >= _LASTED_S:
+        return first_s
+    return min(_LONGEST_PAUSE_S, max(first_s, before_s * 2))
