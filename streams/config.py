@@ -72,8 +72,9 @@ class Settings:
     """A member that is silent this long loses its partitions; shorter finds dead members sooner, longer bears slower
     networks. Under KIP-848 the broker's own setting for the group counts instead."""
 
-    batch_records: int = 500
-    """Records a turn of the loop reads at most."""
+    batch_records: int = 1_000
+    """Records a turn of the loop reads at most. More costs less for each; with inline handlers the group is heard only
+    after the last of them."""
 
     max_in_flight: int = 10_000
     """Records admitted and not settled, in all partitions; at the bound intake stops."""

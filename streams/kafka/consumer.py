@@ -156,14 +156,9 @@ class GroupConsumer:
     def poll(self, limit: int, timeout_s: float) -> tuple[list[Message], list[Event]]:
         """Give up to *limit* records, waiting at most *timeout_s* for the first, and what happened meanwhile.
 
-        Callbacks run inside.  One record is awaited, then what has already
-        arrived is taken: `consume(N, t)` would wait for N.
+        Callbacks run inside.
         """
-        messages = self._consumer.consume(1, timeout_s)
-        if messages and limit > 1:
-            self._moved.clear()
-            further = self._consumer.consume(limit - 1, 0)
-            messages = (self._still_ours(messages) if self._moved else messages) + further
+        messages = self._consumer.consume(limit, 0) or self._await(limit, timeout_s)
         if self._failure.error is not None:
             error, self._failure.error = self._failure.error, None
             raise error
@@ -171,6 +166,15 @@ class GroupConsumer:
             messages = self._sort_out(messages)
         events, self._events = self._events, []
         return messages, events
+
+    def _await(self, limit: int, timeout_s: float) -> list[Message]:
+        """Wait for one record, then take what came with it: `consume(N, t)` would wait for N."""
+        messages = self._consumer.consume(1, timeout_s)
+        if messages and limit > 1:
+            self._moved.clear()
+            further = self._consumer.consume(limit - 1, 0)
+            messages = (self._still_ours(messages) if self._moved else messages) + further
+        return messages
 
     def _still_ours(self, messages: list[Message]) -> list[Message]:
         """Leave out what was read before its partition moved: it belongs to a stay that is over.

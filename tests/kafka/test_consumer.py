@@ -55,7 +55,7 @@ def test_what_was_read_before_its_partition_moved_is_left_out(client: Client, fi
         consumer.assign({MOVED: 400})
         return [record(MOVED, 400)]
 
-    client.batches = [lambda: [record(first, 500)], rebalance]
+    client.batches = [list, lambda: [record(first, 500)], rebalance]  # nothing has arrived; then one, then more
     messages, _ = consumer.poll(500, 0)
     places = [(message.partition(), message.offset()) for message in messages]
 
