@@ -1,0 +1,125 @@
+"""All rooms of a member tied together as for a real one, but for the client."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from streams.app import App
+from streams.config import Settings
+from streams.engine.assignment import Assignment
+from streams.engine.commit import Committer
+from streams.engine.executors.eventloop import EventLoop
+from streams.engine.intake import Intake
+from streams.engine.loop import ConsumerLoop
+from streams.engine.member import executor_for
+from streams.engine.partition import PartitionState
+from streams.engine.relocation import Relocator
+from streams.engine.router import Router
+from streams.engine.watch import Watch
+from streams.kafka.consumer import Event
+from streams.kafka.message import Message
+from streams.kafka.session import Session
+from streams.record import Partition
+from streams.testing.clock import ManualClock
+from tests.engine.edges import ScriptedConsumer, ScriptedProducer
+from tests.engine.stage import ORDERS, Heard
+
+
+class Member:
+    """A member whose broker is the test.
+
+    Its clock starts ahead of the machine's, by which executors look at leases:
+    a lease that was given holds.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        event_loop: EventLoop | None = None,
+        *,
+        consumer: ScriptedConsumer | None = None,
+        producer: ScriptedProducer | None = None,
+        clock: ManualClock | None = None,
+        state_class: type[PartitionState] = PartitionState,
+        **settings: Any,
+    ) -> None:
+        self.clock = clock or ManualClock(monotonic_s=time.monotonic() + 1_000_000)
+        self.heard = Heard()
+        self.consumer = consumer or ScriptedConsumer()
+        self.producer = producer or ScriptedProducer()
+        self._answered = 0
+        chosen = Settings(bootstrap="localhost:9092", group=app.group, **settings)
+        routes = app.routes
+        executors = {topic: executor_for(route, event_loop) for topic, route in routes.items()}
+        committer = Committer(chosen, Session(45, 3), self.clock, self.heard)
+        self.consumer.answered = committer.answered
+        intake = Intake(chosen, committer, self.clock, self.heard)
+        relocator = Relocator(self.producer)
+        self.assignment = Assignment(
+            settings=chosen,
+            executors=executors,
+            consumer=self.consumer,
+            committer=committer,
+            clock=self.clock,
+            observer=self.heard,
+            state_class=state_class,
+        )
+        self.loop = ConsumerLoop(
+            settings=chosen,
+            executors=executors,
+            consumer=self.consumer,
+            assignment=self.assignment,
+            intake=intake,
+            router=Router(
+                group=app.group,
+                routes=routes,
+                topic_ids={},
+                relocator=relocator,
+                intake=intake,
+                clock=self.clock,
+                observer=self.heard,
+            ),
+            relocator=relocator,
+            committer=committer,
+            watch=Watch(
+                executors=executors,
+                consumer=self.consumer,
+                intake=intake,
+                committer=committer,
+                clock=self.clock,
+                observer=self.heard,
+            ),
+            clock=self.clock,
+            observer=self.heard,
+        )
+
+    def grant(self, *partitions: Partition) -> None:
+        """The group gives *partitions*, and the broker takes their first commits."""
+        self.assignment.granted(list(partitions))
+        self.answer()
+
+    def answer(self) -> None:
+        """The broker takes every commit that it has not answered yet."""
+        commits, self._answered = self.consumer.commits[self._answered :], len(self.consumer.commits)
+        for commit in commits:
+            self.consumer.answer(commit)
+
+    def turn(self, *read: Message, events: list[Event] | None = None) -> None:
+        """One turn of the loop, in which *read* and *events* arrive."""
+        self.consumer.batches.append((list(read), events or []))
+        self.loop.run_once()
+        self.consumer.batches.clear()
+
+    def commit(self) -> None:
+        """A second passes, and the broker takes what is committed then."""
+        self.answer()
+        self.clock.advance(1)
+        self.turn()
+        self.answer()
+
+    def state(self, partition: Partition = ORDERS) -> PartitionState:
+        """What is owned of *partition*."""
+        state = self.assignment.get(partition)
+        assert state is not None
+        return state
