@@ -146,7 +146,8 @@ def waves(records: Iterable[Record]) -> Iterator[list[Record]]:
     left = list(records)
     while left:
         seen: set[bytes] = set()
-        now, later = [], []
+        now: list[Record] = []
+        later: list[Record] = []
         for record in left:
             (later if record.key is not None and record.key in seen else now).append(record)
             if record.key is not None:

@@ -92,10 +92,7 @@ def ends_of(client: Mapping[str, Any], topic: str) -> dict[int, int]:
     try:
         partitions = consumer.list_topics(topic, timeout=_WITHIN_S).topics[topic].partitions
         places = [TopicPartition(topic, number) for number in partitions]
-        return {
-            place.partition: consumer.get_watermark_offsets(place, timeout=_WITHIN_S)[1]
-            for place in places
-        }
+        return {place.partition: consumer.get_watermark_offsets(place, timeout=_WITHIN_S)[1] for place in places}
     finally:
         consumer.close()
 
@@ -104,7 +101,9 @@ def messages_of(client: Mapping[str, Any], topic: str) -> Iterator[Message]:
     """Read *topic* from its beginning to its end, aborted records left out."""
     left = {number for number, end in ends_of(client, topic).items() if end}
     settings = {"group.id": "evidence", "enable.auto.commit": False, "enable.partition.eof": True}
-    consumer = Consumer({**client, **settings, "auto.offset.reset": "earliest", "receive.message.max.bytes": 200_000_000})
+    consumer = Consumer(
+        {**client, **settings, "auto.offset.reset": "earliest", "receive.message.max.bytes": 200_000_000}
+    )
     consumer.assign([TopicPartition(topic, number, 0) for number in left])
     try:
         while left:

@@ -222,7 +222,9 @@ def overlaps(history: History) -> Iterator[str]:
 
 
 def _slept(history: History, run: Run) -> bool:
-    return any(pause.pid == run.pid and run.start_ns <= pause.to_ns and pause.from_ns <= run.end_ns for pause in history.pauses)
+    return any(
+        pause.pid == run.pid and run.start_ns <= pause.to_ns and pause.from_ns <= run.end_ns for pause in history.pauses
+    )
 
 
 def too_many_attempts(history: History) -> Iterator[str]:

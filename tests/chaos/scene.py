@@ -99,6 +99,10 @@ class Scene:
 
         eventually(met, within_s=within_s, every_s=0.05)
 
+    def wait(self, condition: Callable[[], object], *, within_s: float = 60) -> None:
+        """Wait for *condition* and write nothing meanwhile."""
+        eventually(condition, within_s=within_s, every_s=0.25)
+
     def start(self, *options: str, **environment: str) -> Worker:
         """Start one more member and wait until it works."""
         worker = self.crew.start(*options, **environment)
@@ -124,13 +128,19 @@ class Scene:
         return self.note_end(worker, "SIGKILL")
 
     def note_end(self, worker: Worker, what: str, *, since: Reading | None = None) -> Fault:
-        """Note that *worker* works no further: what it had begun, and not committed (*since*) as settled, may run again."""
+        """Note that *worker* goes: what it had begun, and not committed (*since*) as settled, may run again."""
         committed = (since or self.read()).committed
         begun = worker.touched
-        settled = {place for place in begun if place.partition in committed and committed[place.partition].covers(place.offset)}
+        settled = {
+            place for place in begun if place.partition in committed and committed[place.partition].covers(place.offset)
+        }
         fault = Fault(f"{what} of {worker.pid}", frozenset(begun - settled), len(worker.in_flight))
         self.faults.append(fault)
         return fault
+
+    def is_gone(self, worker: Worker) -> bool:
+        """Whether *worker* has ended."""
+        return not worker.is_running
 
     def read(self) -> Reading:
         """Read the group's committed state, and keep it."""
@@ -174,7 +184,9 @@ class Scene:
         for worker in self.crew.present[:1]:
             self._require(worker)
         committed = evidence.reading(self.kafka.admin, self.group, self.topic).committed
-        return all(end == 0 or (number in committed and committed[number].offset == end) for number, end in ends.items())
+        return all(
+            end == 0 or (number in committed and committed[number].offset == end) for number, end in ends.items()
+        )
 
     def _require(self, worker: Worker) -> bool:
         assert worker.is_running, f"worker {worker.pid} ended by itself:\n{worker.last_words}"

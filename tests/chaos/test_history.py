@@ -17,7 +17,9 @@ A, B, C, D = (Place(0, offset) for offset in range(4))
 ALL_SETTLED = Reading(10_000, 10_000, {0: Committed(4)})
 
 
-def ran(place: Place, start_ns: int, ended: Ending = "done", *, pid: int = 1, attempt: int = 1, took_ns: int = 50) -> Run:
+def ran(
+    place: Place, start_ns: int, ended: Ending = "done", *, pid: int = 1, attempt: int = 1, took_ns: int = 50
+) -> Run:
     """Give a run of the record at *place*; records of even offsets are of one key, of odd ones of another."""
     return Run(place, _key(place), pid, attempt, start_ns, start_ns + took_ns, ended)
 
@@ -46,7 +48,9 @@ def _key(place: Place) -> str:
 
 
 def _sent(place: Place) -> Sent:
-    return Sent(_key(place), place.offset // 2 + 1, f"value {place.offset}".encode(), [("trace", b"1"), ("trace", None)])
+    return Sent(
+        _key(place), place.offset // 2 + 1, f"value {place.offset}".encode(), [("trace", b"1"), ("trace", None)]
+    )
 
 
 def with_runs(*runs: Run) -> History:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -27,7 +28,7 @@ def storm(scene: Scene, *, kills: bool) -> None:
         else:
             leaver.tell(signal.SIGTERM)
         if len(scene.crew.present) > 2:
-            scene.under_load(lambda gone=leaver: not gone.is_running)
+            scene.under_load(partial(scene.is_gone, leaver))
 
 
 @pytest.mark.chaos

@@ -14,7 +14,7 @@ from tests.path.members import Bench
 @pytest.fixture
 def bench(kafka: Kafka, topic: Topics) -> Iterator[Bench]:
     """A broker on which members run; they end with the test, before its topics go."""
-    bench = Bench(kafka)
+    bench = Bench(kafka, topic)
     yield bench
     bench.end()
 

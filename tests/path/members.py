@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from confluent_kafka import IsolationLevel, KafkaError, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # its types do not mark it as public
 
 from streams import App
 from streams.config import Settings
@@ -22,13 +22,15 @@ from streams.kafka.session import session_of
 from streams.observer import MemberView, Observer
 from streams.record import Headers, Partition
 from streams.service import prepare_topics
-from tests.brokers import Kafka
+from tests.brokers import Kafka, Topics
 from tests.chaos.evidence import messages_of
 from tests.waiting import eventually
 
 _T = TypeVar("_T")
 
-Written: TypeAlias = "tuple[bytes | None, bytes | None] | tuple[bytes | None, bytes | None, Headers]"
+Written: TypeAlias = (
+    "tuple[bytes | None, bytes | None] | tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]"
+)
 """Key, value, and headers or not."""
 
 
@@ -68,7 +70,7 @@ class Running:
         self.ear = Ear()
         self.report: RunReport | None = None
         self.error: BaseException | None = None
-        self._admin = AdminClient({"bootstrap.servers": settings.bootstrap} | dict(settings.kafka))
+        self._admin = AdminClient({**settings.kafka, "bootstrap.servers": settings.bootstrap})
         self._topics = list(app.routes)
         self._loop = EventLoop() if any(route.run == "async" for route in app.routes.values()) else None
         protocol, _ = resolve_protocol(settings)
@@ -117,7 +119,7 @@ class Running:
     def _ends(self) -> dict[Partition, int]:
         found = self._admin.list_topics(timeout=30).topics
         places = [TopicPartition(topic, number) for topic in self._topics for number in found[topic].partitions]
-        latest = {place: OffsetSpec.latest() for place in places}
+        latest = {place: OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
         answers = self._admin.list_offsets(latest, isolation_level=IsolationLevel.READ_COMMITTED)
         return {Partition(place.topic, place.partition): answer.result(30).offset for place, answer in answers.items()}
 
@@ -143,8 +145,9 @@ class Running:
 class Bench:
     """A broker, and what a test does with it."""
 
-    def __init__(self, kafka: Kafka) -> None:
+    def __init__(self, kafka: Kafka, topics: Topics) -> None:
         self.kafka = kafka
+        self.topics = topics
         self.bootstrap = kafka.bootstrap
         self.running: list[Running] = []
 
@@ -166,7 +169,7 @@ class Bench:
         producer = Producer(self.kafka.client(linger_ms=5, message_max_bytes=200_000_000))
         chosen = {} if partition is None else {"partition": partition}
         for record in records:
-            headers: Any = record[2] if len(record) > 2 else []
+            headers: Any = list(record[2]) if len(record) > 2 else []
             producer.produce(topic, record[1], record[0], headers=headers, on_delivery=acknowledged, **chosen)  # type: ignore[arg-type]
             producer.poll(0)
         left = producer.flush(60)
@@ -192,3 +195,8 @@ class Bench:
 def numbered(count: int, keys: Sequence[bytes | None] = (b"a",)) -> list[Written]:
     """Give *count* records whose values are their numbers, with *keys* in turn."""
     return [(keys[number % len(keys)], b"%d" % number) for number in range(count)]
+
+
+def headers_of(message: Message) -> Headers:
+    """The headers of *message*."""
+    return cast("Headers", message.headers() or [])

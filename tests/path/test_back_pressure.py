@@ -84,7 +84,11 @@ def test_member_that_waits_for_room_keeps_its_partitions(bench: Bench, topic: To
     gate.declare(app, orders)
     bench.write(orders, numbered(200, [None]))
     member = bench.run(
-        app, protocol="classic", session_timeout_s=2.0, max_in_flight=10, batch_records=5,
+        app,
+        protocol="classic",
+        session_timeout_s=2.0,
+        max_in_flight=10,
+        batch_records=5,
         kafka={"max.poll.interval.ms": "3000"},
     )
     member.until(lambda: member.ear.heard("paused"))

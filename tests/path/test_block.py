@@ -37,10 +37,8 @@ def records() -> list[Written]:
 
 
 @pytest.mark.parametrize("run", ["threads", "inline", "async"])
-def test_one_key_stuck_for_ten_minutes_holds_up_nothing_else(
-    run: str, bench: Bench, topic: Topics, app: App
-) -> None:
-    """1,000 other keys of its partition finish, the commit's ledger holds them, and a restart does not run them again."""
+def test_one_key_stuck_for_ten_minutes_holds_up_nothing_else(run: str, bench: Bench, topic: Topics, app: App) -> None:
+    """1,000 other keys of its partition finish, the ledger holds them, and a restart does not run them again."""
     orders, runs, lock = topic(), Counter[int](), threading.Lock()
 
     def handle(record: Record) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Message, TopicCollection
 
 from streams import App, Context, DeadLetter, Record, RetryPolicy, Skip, Stop
 from streams.engine.chain import ErrorHeader, unpack, unpack_error
 from streams.record import Headers, Origin
 from tests.brokers import Topics
-from tests.path.members import Bench
+from tests.path.members import Bench, headers_of
 
 AT_ONCE = RetryPolicy(delays=(), max_attempts=1)
 VALUE = b"\x00\xff not JSON \xfe"
@@ -26,7 +26,7 @@ class RefusedError(Exception):
 
 def error_of(letter: Message) -> ErrorHeader:
     """Why *letter* is dead."""
-    error = unpack_error(letter.headers())  # type: ignore[arg-type]
+    error = unpack_error(headers_of(letter))
     assert error is not None
     return error
 
@@ -36,17 +36,17 @@ def test_dead_letter_is_its_record(bench: Bench, topic: Topics, app: App) -> Non
     orders = topic(partitions=3)
 
     @app.on(orders, retry=AT_ONCE)
-    def charge(record: Record) -> None:
+    def charge(_: Record) -> None:
         raise RefusedError("card expired")
 
     bench.write(orders, [(b"k", b"first")], partition=2)
     ((number, offset),) = bench.write(orders, [(b"\xff key", VALUE, HEADERS)], partition=2)
     bench.run(app).settled()
     letter = bench.dead(orders, app.group)[1]
-    headers = letter.headers() or []
-    header, error = unpack(headers), error_of(letter)  # type: ignore[arg-type]
+    headers = headers_of(letter)
+    header, error = unpack(headers), error_of(letter)
     stamp = next(one.timestamp()[1] for one in bench.read(orders) if one.offset() == offset)
-    described = bench.kafka.admin.describe_topics(_names(orders))[orders].result()
+    described = bench.kafka.admin.describe_topics(TopicCollection([orders]))[orders].result()
 
     assert (letter.key(), letter.value(), letter.partition()) == (b"\xff key", VALUE, 2)
     assert headers[:-2] == [*HEADERS[:-1], ("streams-was-streams", b"not ours")]
@@ -62,7 +62,7 @@ def test_dead_letters_of_a_key_keep_their_order(bench: Bench, topic: Topics, app
     orders = topic()
 
     @app.on(orders, retry=AT_ONCE)
-    async def charge(record: Record) -> None:
+    async def charge(_: Record) -> None:
         raise RefusedError
 
     bench.write(orders, [(b"%d" % (number % 7), b"%d" % number) for number in range(200)])
@@ -78,7 +78,7 @@ def test_handler_gives_a_record_up(bench: Bench, topic: Topics, app: App) -> Non
     """By what it returns, or from deep inside; either way no further attempt is made."""
     orders = topic()
 
-    def deep() -> None:
+    def deep() -> DeadLetter:
         raise Stop(DeadLetter(RefusedError("deep")))
 
     @app.on(orders)
@@ -99,7 +99,7 @@ def test_last_word_of_the_handler_counts_as_an_attempt(bench: Bench, topic: Topi
     orders = topic()
 
     @app.on(orders, retry=RetryPolicy(delays=("10ms",), max_attempts=9))
-    def charge(record: Record, ctx: Context) -> DeadLetter:
+    def charge(_: Record, ctx: Context) -> DeadLetter:
         if ctx.attempt < 3:
             raise RefusedError("not yet")
         return DeadLetter(RefusedError("enough"))
@@ -107,7 +107,7 @@ def test_last_word_of_the_handler_counts_as_an_attempt(bench: Bench, topic: Topi
     bench.write(orders, [(b"a", b"0")])
     bench.run(app).settled()
     (letter,) = bench.dead(orders, app.group)
-    header = unpack(letter.headers())  # type: ignore[arg-type]
+    header = unpack(headers_of(letter))
 
     assert header.attempts == 3
     assert len(header.history) == 3
@@ -135,9 +135,7 @@ def test_bytes_that_cannot_be_read_are_a_dead_letter(run: str, bench: Bench, top
     assert all(error_of(letter).message for letter in letters)
 
 
-def test_value_that_breaks_its_contract_is_a_dead_letter(
-    bench: Bench, topic: Topics, app: App, tmp_path: Path
-) -> None:
+def test_value_that_breaks_its_contract_is_a_dead_letter(bench: Bench, topic: Topics, app: App, tmp_path: Path) -> None:
     """It never reaches the handler, and the reason names the place in the value."""
     folder = tmp_path / "order-placed"
     folder.mkdir()
@@ -169,7 +167,7 @@ def test_strange_result_is_a_dead_letter(bench: Bench, topic: Topics, app: App) 
     orders = topic()
 
     @app.on(orders)
-    def charge(record: Record) -> Any:
+    def charge(_: Record) -> Any:
         return {"ok": True}
 
     bench.write(orders, [(b"a", b"0")])
@@ -206,7 +204,7 @@ def test_skipped_records_leave_no_trace(bench: Bench, topic: Topics, app: App) -
     orders = topic()
 
     @app.on(orders)
-    def charge(record: Record) -> Skip:
+    def charge(_: Record) -> Skip:
         return Skip("not ours")
 
     bench.write(orders, [(b"a", b"0"), (b"b", b"1")])
@@ -215,11 +213,3 @@ def test_skipped_records_leave_no_trace(bench: Bench, topic: Topics, app: App) -
 
     assert bench.dead(orders, app.group) == []
     assert member.ear.heard("dead_lettered") == []
-
-
-def _names(topic: str) -> Any:
-    from confluent_kafka import TopicCollection
-
-    return TopicCollection([topic])
-
-

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types do not mark them as public
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     ResourcePatternType,
@@ -65,7 +66,9 @@ def test_partition_waits_for_a_topic_that_was_deleted(bench: Bench, topic: Topic
 
     assert [one.outstanding for one in sorted(committed, key=lambda one: one.partition)] == [2, 0]
 
-    bench.kafka.admin.create_topics([NewTopic(dlq_topic(orders, app.group), 2, 1)])[dlq_topic(orders, app.group)].result(30)
+    bench.kafka.admin.create_topics([NewTopic(dlq_topic(orders, app.group), 2, 1)])[
+        dlq_topic(orders, app.group)
+    ].result(30)
     member.settled(within_s=60)
 
     assert sorted(letter.value() or b"" for letter in bench.dead(orders, app.group)) == [b"0", b"2"]
@@ -128,7 +131,7 @@ def test_many_small_letters_fit_a_small_topic(bench: Bench, topic: Topics, app: 
     orders = topic(config={"max.message.bytes": "10000"})
 
     @app.on(orders, retry=AT_ONCE)
-    def handle(record: Record) -> None:
+    def handle(_: Record) -> None:
         raise ValueError("bad")
 
     values = sorted(os.urandom(8_000) for _ in range(30))
@@ -151,11 +154,15 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddBroker]:
 def test_partition_waits_for_the_right_to_write(odd: OddBroker, group: Callable[..., str]) -> None:
     """A right that is taken away while the member runs stops the partition; given back, the letters are written."""
     kafka = Kafka(odd.bootstrap, is_borrowed=True)
-    orders = Topics(kafka)()
-    bench, app = Bench(kafka), App(group())
+    topic = Topics(kafka)
+    orders, bench, app = topic(), Bench(kafka, topic), App(group())
     seen = declare(app, orders)
     dead = dlq_topic(orders, app.group)
-    everything = [grant(ResourceType.TOPIC, orders), grant(ResourceType.TOPIC, dead), grant(ResourceType.GROUP, app.group)]
+    everything = [
+        grant(ResourceType.TOPIC, orders),
+        grant(ResourceType.TOPIC, dead),
+        grant(ResourceType.GROUP, app.group),
+    ]
     denied = grant(ResourceType.TOPIC, dead, AclOperation.WRITE, AclPermissionType.DENY)
     cluster = grant(ResourceType.BROKER, "kafka-cluster")
     rights(kafka, *everything, cluster)
@@ -195,8 +202,6 @@ def rights(kafka: Kafka, *bindings: AclBinding) -> None:
 
 
 def _filter(binding: AclBinding) -> Any:
-    from confluent_kafka.admin import AclBindingFilter
-
     return AclBindingFilter(
         binding.restype,
         binding.name,

@@ -39,11 +39,9 @@ def commit_ten(bench: Bench, app: App) -> None:
 
 
 @pytest.mark.parametrize(("policy", "next_offset", "expired"), [("earliest", 60, 50), ("latest", 100, 90)])
-def test_group_goes_on_where_it_declared(
-    policy: str, next_offset: int, expired: int, bench: Bench, topic: Topics, app: App
-) -> None:
+def test_group_goes_on_where_it_declared(policy: str, next_offset: int, expired: int, bench: Bench, app: App) -> None:
     """At the oldest record that is left or at the newest; either way the number of those never read is told."""
-    orders = topic()
+    orders = bench.topics()
     seen = declare(app, orders)
     bench.write(orders, numbered(10))
     commit_ten(bench, app)

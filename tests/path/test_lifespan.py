@@ -74,7 +74,7 @@ def test_closed_after_a_failure_of_the_member(bench: Bench, topic: Topics, app: 
     declare(app, orders, events, is_async=False)
 
     @app.lifespan
-    async def resources(state: Any) -> AsyncIterator[None]:
+    async def resources(_: Any) -> AsyncIterator[None]:
         yield
         events.append("closed")
 

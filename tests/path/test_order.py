@@ -56,20 +56,26 @@ def _lane(record: Record) -> Lane:
 
 
 def in_threads(app: App, topic: str, floor: Floor) -> None:
+    """Handlers in threads, with a context."""
+
     @app.on(topic, retry=QUICK)
-    def handle(record: Record, ctx: Context) -> None:
+    def handle(record: Record, _: Context) -> None:
         number = floor.enter(record)
         time.sleep(0.0005 * (number % 3))
         floor.leave(record, number)
 
 
 def inline(app: App, topic: str, floor: Floor) -> None:
+    """Handlers on the poll thread."""
+
     @app.on(topic, retry=QUICK, run="inline")
     def handle(record: Record) -> None:
         floor.leave(record, floor.enter(record))
 
 
 def on_the_loop(app: App, topic: str, floor: Floor) -> None:
+    """Handlers on the event loop."""
+
     @app.on(topic, retry=QUICK)
     async def handle(record: Record) -> None:
         number = floor.enter(record)

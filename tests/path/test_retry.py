@@ -10,7 +10,7 @@ from streams import App, Context, Record, Retry, RetryPolicy
 from streams.engine.chain import unpack, unpack_error
 from streams.outcome import Outcome
 from tests.brokers import Topics
-from tests.path.members import Bench, numbered
+from tests.path.members import Bench, headers_of, numbered
 
 
 class BusyError(Exception):
@@ -31,9 +31,7 @@ class Runs:
 
     def waits(self, offset: int) -> list[float]:
         """The seconds between the end of a run and the start of the next one."""
-        return [
-            start - end for end, start in zip(self.ends[offset], self.starts[offset][1:], strict=False)
-        ]
+        return [start - end for end, start in zip(self.ends[offset], self.starts[offset][1:], strict=False)]
 
 
 def failing(app: App, topic: str, policy: RetryPolicy, outcome: Outcome | Exception) -> Runs:
@@ -75,7 +73,7 @@ def test_last_attempt_is_followed_by_a_dead_letter(bench: Bench, topic: Topics, 
     bench.write(orders, numbered(1))
     bench.run(app).settled()
     (letter,) = bench.dead(orders, app.group)
-    header, error = unpack(letter.headers()), unpack_error(letter.headers())  # type: ignore[arg-type]
+    header, error = unpack(headers_of(letter)), unpack_error(headers_of(letter))
 
     assert header.attempts == 3
     assert [attempt.error for attempt in header.history] == ["BusyError"] * 3

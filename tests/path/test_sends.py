@@ -10,7 +10,7 @@ from streams.engine.chain import unpack_error
 from streams.envelope import Envelope
 from streams.errors import SendError
 from tests.brokers import Topics, unique
-from tests.path.members import Bench
+from tests.path.members import Bench, headers_of
 
 QUICK = RetryPolicy(delays=("10ms", "10ms"), jitter=0)
 
@@ -33,13 +33,13 @@ def test_sends_arrive_with_cause_and_key(bench: Bench, topic: Topics, app: App) 
     bench.run(app).settled()
     first, second = sorted(bench.read(invoices), key=lambda message: message.value() or b"")
     (mail,) = bench.read(mails)
-    envelope = Envelope.from_headers(first.headers())  # type: ignore[arg-type]
+    envelope = Envelope.from_headers(headers_of(first))
 
     assert (first.key(), second.key(), mail.key()) == (b"k", b"other", b"k")
     assert bench.read(orders)[1].key() == b"77"
     assert (first.value(), mail.value()) == (b'{"total":5}', b"\x00raw")
     assert (envelope.causationid, envelope.correlationid) == (source.id, source.correlationid or source.id)
-    assert dict(mail.headers() or [])["x"] == b"1"
+    assert dict(headers_of(mail))["x"] == b"1"
     assert Envelope.from_headers(mail.headers()).type == "mail.sent"  # type: ignore[arg-type]
 
 
@@ -70,14 +70,14 @@ def test_refused_send_is_a_failure(bench: Bench, topic: Topics, app: App) -> Non
     orders, nowhere, runs = topic(), unique("nowhere"), []
 
     @app.on(orders, retry=QUICK)
-    def charge(order: bytes, ctx: Context) -> None:
+    def charge(_: bytes, ctx: Context) -> None:
         runs.append(ctx.attempt)
         ctx.send(nowhere, b"lost?")
 
     bench.write(orders, [(b"a", b"0")])
     bench.run(app).settled()
     (letter,) = bench.dead(orders, app.group)
-    error = unpack_error(letter.headers())  # type: ignore[arg-type]
+    error = unpack_error(headers_of(letter))
 
     assert runs == [1, 2, 3]
     assert error is not None

@@ -34,11 +34,9 @@ def commit(bench: Bench, app: App, topic: str, offset: int, metadata: str) -> No
 
 
 @pytest.mark.parametrize(("start_at", "first"), [("earliest", 0), ("latest", 30)])
-def test_new_group_begins_where_it_declared(
-    start_at: str, first: int, bench: Bench, topic: Topics, app: App, seen: list[int]
-) -> None:
+def test_new_group_begins_where_it_declared(start_at: str, first: int, bench: Bench, app: App, seen: list[int]) -> None:
     """At the oldest record, or behind the newest."""
-    orders = topic()
+    orders = bench.topics()
     declare(app, orders, seen)
     bench.write(orders, numbered(30))
     member = bench.run(app, start_at=start_at)

@@ -10,7 +10,7 @@ from streams.engine.chain import unpack, unpack_error
 from streams.errors import HandlerTimeoutError
 from streams.record import Partition
 from tests.brokers import Topics
-from tests.path.members import Bench, numbered
+from tests.path.members import Bench, headers_of, numbered
 
 TWICE = RetryPolicy(delays=("20ms",), jitter=0)
 
@@ -32,13 +32,13 @@ def test_async_handler_is_cancelled_and_tried_again(bench: Bench, topic: Topics,
     bench.write(orders, numbered(3))
     bench.run(app).settled()
     (letter,) = bench.dead(orders, app.group)
-    error = unpack_error(letter.headers())  # type: ignore[arg-type]
+    error = unpack_error(headers_of(letter))
 
     assert begun == [(0, 1), (0, 2), (1, 1), (2, 1)]
     assert (cancelled, ended) == ([0, 0], [1, 2])
     assert error is not None
     assert error.error.endswith(HandlerTimeoutError.__name__)
-    assert unpack(letter.headers()).attempts == 2  # type: ignore[arg-type]
+    assert unpack(headers_of(letter)).attempts == 2
 
 
 def test_async_handler_that_ends_well_all_the_same_is_done(bench: Bench, topic: Topics, app: App) -> None:

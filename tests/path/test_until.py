@@ -98,7 +98,7 @@ def test_stops_after_its_time(bench: Bench, topic: Topics, app: App) -> None:
     orders, release = topic(), threading.Event()
 
     @app.on(orders, concurrency=1)
-    def handle(record: Record) -> None:
+    def handle(_: Record) -> None:
         release.wait(0.05)
 
     bench.write(orders, numbered(1_000, [None]))

@@ -10,24 +10,30 @@ import pytest
 
 from streams import App, DeadLetter, Record
 from tests.brokers import Topics
-from tests.path.members import Bench
+from tests.path.members import Bench, headers_of
 
 Declare = Callable[[App, str, list[Any]], None]
 
 
 def as_bytes(app: App, topic: str, seen: list[Any]) -> None:
+    """A handler that takes bytes, in threads."""
+
     @app.on(topic)
     def handle(value: bytes) -> None:
         seen.append(value)
 
 
 def as_dict(app: App, topic: str, seen: list[Any]) -> None:
+    """A handler that takes a dict, on the event loop."""
+
     @app.on(topic)
     async def handle(value: dict[str, Any]) -> None:
         seen.append(value)
 
 
 def as_record(app: App, topic: str, seen: list[Any]) -> None:
+    """A handler that takes the record, on the poll thread."""
+
     @app.on(topic, run="inline")
     def handle(record: Record) -> None:
         seen.append(record.value)
@@ -64,7 +70,7 @@ def test_failure_on_a_tombstone_is_a_failure(bench: Bench, topic: Topics, app: A
     orders = topic()
 
     @app.on(orders, tombstones=True)
-    def handle(value: bytes | None) -> DeadLetter:
+    def handle(_: bytes | None) -> DeadLetter:
         return DeadLetter(ValueError("can't delete"))
 
     bench.write(orders, [(b"a", None)])
@@ -98,10 +104,10 @@ def test_ten_megabytes_and_a_thousand_headers_go_through(bench: Bench, topic: To
         seen.append((record.value == large, record.headers == headers))
         return DeadLetter(ValueError("too much"))
 
-    bench.write(orders, [(b"a", large, headers)])  # type: ignore[list-item]
+    bench.write(orders, [(b"a", large, headers)])
     bench.run(app).settled(within_s=60)
     (letter,) = bench.dead(orders, app.group)
 
     assert seen == [(True, True)]
     assert letter.value() == large
-    assert (letter.headers() or [])[:-2] == headers
+    assert headers_of(letter)[:-2] == headers

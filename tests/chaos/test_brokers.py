@@ -1,0 +1,131 @@
+"""Brokers die, stand still and come back; what was promised before holds afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import TopicCollection
+
+from streams.dev import DevCluster
+from streams.dev.broker import Broker
+from tests.chaos.conftest import Scenes
+from tests.chaos.scene import Scene
+
+pytestmark = pytest.mark.chaos
+
+PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
+_QUIET_NS = 12 * 10**9
+
+
+def broker(cluster: DevCluster, node: int) -> Broker:
+    """The broker of that number."""
+    return next(one for one in cluster.brokers if one.node == node)
+
+
+def leader(scene: Scene, number: int) -> int:
+    """Who leads a partition of the scene's topic."""
+    described = scene.kafka.admin.describe_topics(TopicCollection([scene.topic]))[scene.topic].result(30)
+    node: int = described.partitions[number].leader.id
+    return node
+
+
+def coordinator(scene: Scene) -> int:
+    """Who coordinates the scene's group."""
+    node: int = scene.kafka.admin.describe_consumer_groups([scene.group])[scene.group].result(30).coordinator.id
+    return node
+
+
+def is_quiet(scene: Scene) -> bool:
+    """Whether no run has started for longer than the lease."""
+    last = max((run.start_ns for worker in scene.crew.workers for run in worker.runs()), default=0)
+    return time.monotonic_ns() - last > _QUIET_NS
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("who", [leader, coordinator])
+def test_a_killed_broker_costs_nothing(
+    who: Callable[..., int], protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
+) -> None:
+    """Leader or coordinator: others take over, and no record runs twice."""
+    scene = scenes3(seed=51, protocol=protocol)
+    first = scene.start()
+    scene.start()
+    scene.busy(first)
+    node = who(scene, 0) if who is leader else who(scene)
+    scene.load.write(2_000)
+    broker(cluster3, node).kill()
+    scene.heal()
+    cluster3.heal()
+    verdict = scene.verdict()
+    tell(f"{who.__name__}, {protocol}: {verdict.line}")
+
+    assert verdict.is_clean, str(verdict)
+
+
+@PROTOCOLS
+def test_a_rolling_restart_costs_nothing(
+    protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
+) -> None:
+    """One broker after the other goes and comes back, while work goes on."""
+    scene = scenes3(seed=52, protocol=protocol)
+    first = scene.start()
+    scene.start()
+    for one in cluster3.brokers:
+        scene.busy(first)
+        scene.load.write(1_500)
+        one.stop()
+        one.start()
+        cluster3.await_answer()
+    verdict = scene.verdict()
+    tell(f"{protocol}: {verdict.line}")
+
+    assert verdict.is_clean, str(verdict)
+
+
+@PROTOCOLS
+def test_a_cluster_that_stands_still_has_nothing_started(
+    protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
+) -> None:
+    """With no broker to agree, members start nothing past their lease; afterwards everything goes on."""
+    scene = scenes3(seed=53, protocol=protocol)
+    first = scene.start()
+    scene.start()
+    scene.busy(first)
+    scene.load.write(3_000)
+    since = scene.read()
+    for one in cluster3.brokers:
+        one.suspend()
+    scene.wait(lambda: is_quiet(scene))
+    for worker in scene.crew.present:
+        scene.note_end(worker, "a cluster that stood still", since=since)
+    for one in cluster3.brokers:
+        one.resume()
+    verdict = scene.verdict()
+    tell(f"{protocol}: {verdict.line}")
+
+    assert verdict.is_clean, str(verdict)
+
+
+@PROTOCOLS
+def test_a_cluster_that_was_down_loses_nothing(
+    protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
+) -> None:
+    """All brokers die at once, and come back after the members' leases have ended."""
+    scene = scenes3(seed=54, protocol=protocol)
+    first = scene.start()
+    scene.start()
+    scene.busy(first)
+    scene.load.write(3_000)
+    since = scene.read()
+    for one in cluster3.brokers:
+        one.kill()
+    scene.wait(lambda: is_quiet(scene))
+    for worker in scene.crew.present:
+        scene.note_end(worker, "a cluster that was down", since=since)
+    cluster3.heal()
+    verdict = scene.verdict()
+    tell(f"{protocol}: {verdict.line}")
+
+    assert verdict.is_clean, str(verdict)
