@@ -6,7 +6,9 @@ ranges above it for the commit's metadata.
 
 It works on offsets seen, in chunks: the records of one partition out of one
 poll, with one byte each.  To settle is to store a 1 in that byte; to find the
-lowest open offset is one `find`.
+lowest open offset is one `find`.  Chunks that have settled behind an open
+record become spans of two numbers, so that one stuck record costs no memory
+for each record that passes it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
+from typing import ClassVar, NamedTuple
 
 from streams.kafka.message import Message
 
@@ -66,6 +69,11 @@ class Chunk:
         self.messages = [self.messages[index] for index in self.indexes]
         self.size_bytes = sum(map(len, self.messages))
 
+    @property
+    def is_settled(self) -> bool:
+        """No record of it is open."""
+        return self.settled.find(0, self.mark) < 0
+
     def ranges(self) -> Iterator[range]:
         """Give the settled offsets as ascending ranges; gaps between two settled records count as settled."""
         settled, at, end = self.settled, 0, len(self.settled)
@@ -73,6 +81,22 @@ class Chunk:
             at = settled.find(0, start)
             at = end if at < 0 else at
             yield range(self.offset_at(start), self.offset_at(at - 1) + 1)
+
+
+class Span(NamedTuple):
+    """Neighbouring chunks that have settled; gaps between them hold no record."""
+
+    base: int
+    last: int
+
+    @property
+    def is_settled(self) -> bool:
+        """Always: that is what it is made of."""
+        return True
+
+    def ranges(self) -> Iterator[range]:
+        """Give the one range it is."""
+        yield range(self.base, self.last + 1)
 
 
 class Ledger:
@@ -86,11 +110,16 @@ class Ledger:
     * `committable` never moves back.
     * Offsets the broker never delivered (compaction, transaction markers)
       are not waited for.
+    * Its size goes with the open records, not with those that have settled.
     """
+
+    crowded: ClassVar[int] = 64
+    """Chunks from which on it is worth looking for settled ones."""
 
     def __init__(self, committed: int, restored: Iterable[range] = ()) -> None:
         """Begin at *committed*, with the ranges above it that an earlier owner settled."""
-        self._chunks: deque[Chunk] = deque()
+        self._chunks: deque[Chunk | Span] = deque()
+        self._join_at = self.crowded
         self._committable = committed
         self.position = committed
         """The offset that will be read next."""
@@ -107,6 +136,8 @@ class Ledger:
             if not messages:
                 return None
         chunk = Chunk(messages)
+        if len(self._chunks) >= self._join_at:
+            self._join()
         self._chunks.append(chunk)
         self.position = chunk.last + 1
         if self._restored:
@@ -122,21 +153,22 @@ class Ledger:
         """The lowest offset that has not settled."""
         chunks = self._chunks
         while chunks:
-            chunk = chunks[0]
-            index = chunk.settled.find(0, chunk.mark)
-            if index >= 0:
-                chunk.mark = index
-                self._committable = max(self._committable, chunk.offset_at(index))
+            first = chunks[0]
+            index = first.settled.find(0, first.mark) if isinstance(first, Chunk) else -1
+            if isinstance(first, Chunk) and index >= 0:
+                first.mark = index
+                self._committable = max(self._committable, first.offset_at(index))
                 return self._committable
             chunks.popleft()
-            self._committable = max(self._committable, chunk.last + 1)
+            self._committable = max(self._committable, first.last + 1)
         self._committable = max(self._committable, self.position)
         return self._committable
 
     @property
     def oldest_ms(self) -> int:
         """Timestamp of the oldest chunk with an open record, ms since 1970; -1 with none."""
-        return self._chunks[0].oldest_ms if self.committable < self.position and self._chunks else -1
+        oldest = self._chunks[0] if self.committable < self.position and self._chunks else None
+        return oldest.oldest_ms if isinstance(oldest, Chunk) else -1
 
     def ranges(self) -> Iterator[range]:
         """Give the settled offsets above `committable` as ascending ranges."""
@@ -146,6 +178,20 @@ class Ledger:
                 if settled.stop > committable:
                     yield range(max(settled.start, committable), settled.stop)
         yield from (settled for settled in self._restored if settled.start >= self.position)
+
+    def _join(self) -> None:
+        """Make spans of what has settled; looks again once there are twice as many chunks."""
+        joined: deque[Chunk | Span] = deque()
+        for chunk in self._chunks:
+            before = joined[-1] if joined else None
+            if not chunk.is_settled:
+                joined.append(chunk)
+            elif isinstance(before, Span):
+                joined[-1] = Span(before.base, chunk.last)
+            else:
+                joined.append(Span(chunk.base, chunk.last))
+        self._chunks = joined
+        self._join_at = max(self.crowded, 2 * len(joined))
 
     def _settle_restored(self, chunk: Chunk) -> None:
         restored = self._restored

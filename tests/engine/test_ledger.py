@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -32,6 +33,12 @@ def covered(ranges: Iterable[range]) -> set[int]:
     return {offset for one in ranges for offset in one}
 
 
+class QuickLedger(Ledger):
+    """A ledger that looks for settled chunks as soon as it has two."""
+
+    crowded = 2
+
+
 class LedgerAgainstSets(RuleBasedStateMachine):
     """One partition read by one owner after the other, each record settled whenever it likes.
 
@@ -45,7 +52,7 @@ class LedgerAgainstSets(RuleBasedStateMachine):
         self.end = 0
         self.log: list[int] = []
         self.settled: set[int] = set()
-        self.ledger = Ledger(0)
+        self.ledger: Ledger = QuickLedger(0)
         self.read: set[int] = set()
         self.position = 0
         self.owner = 0
@@ -114,7 +121,7 @@ class LedgerAgainstSets(RuleBasedStateMachine):
         text = encode(Snapshot(b"owner", runs=runs_of(self.ledger.ranges(), committed)))
         snapshot = decode(text)
         assert snapshot is not None
-        self.ledger = Ledger(committed, snapshot.settled(committed))
+        self.ledger = QuickLedger(committed, snapshot.settled(committed))
         self.position = committed
         self.read = {offset for offset in self.read if offset < committed}
         self.owner += 1
@@ -217,6 +224,30 @@ def test_the_oldest_time_is_that_of_the_oldest_open_chunk() -> None:
     ages.append(ledger.oldest_ms)
 
     assert ages == [-1, 100, 200, -1]
+
+
+@pytest.mark.parametrize("gap", [1, 3])
+def test_one_stuck_record_costs_nothing_for_those_that_pass_it(gap: int) -> None:
+    """However many records settle behind an open one, little is kept of them, and they are one range."""
+    ledger = Ledger(0)
+    stuck = ledger.admit([message(0)])
+    offset = 1
+    for _ in range(2_000):
+        chunk = ledger.admit([message(offset + at * gap) for at in range(5)])
+        assert chunk is not None
+        chunk.settle_all()
+        offset = chunk.last + gap
+    kept = sum(isinstance(one, Chunk) for one in gc.get_objects())
+    last = offset - gap
+
+    assert stuck is not None
+    assert kept < 200
+    assert ledger.committable == 0
+    assert runs_of(ledger.ranges(), 0)[:1] == (1,)
+    assert covered(ledger.ranges()) >= set(range(1, last + 1, gap))
+    assert len(list(ledger.ranges())) < 150
+    settle(stuck, 0)
+    assert ledger.committable == last + 1
 
 
 @pytest.mark.parametrize("offsets", [(3,), (3, 4, 5), (3, 5, 9)])
