@@ -13,9 +13,10 @@ import time
 from collections import deque
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import chain
 from typing import Any, Final
 
-from streams.engine.executors.executor import LONG_RUN_S, NOT_STARTED, Interruption, NotStarted, first_trouble
+from streams.engine.executors.executor import LONG_RUN_S, NOT_STARTED, Interruption, NotStarted, lease_of, sort_out
 from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState, Run
 from streams.engine.route import Ended, Route
@@ -216,20 +217,20 @@ class AsyncExecutor:
         return done, None
 
     async def _batch(self, runs: list[Run], runner: _Runner) -> list[Interruption]:
-        items = [item for run in runs for item in run]
+        items = list(chain.from_iterable(runs))
         runner.batch = items
         runner.since = now = time.monotonic()
         runner.item = items[0]
-        if now > min(item[4].lease_until for item in items):
+        if now > lease_of(runs):
             return [Interruption(run, 0, NOT_STARTED) for run in runs]
         try:
-            outcomes = iter(await self.route.invoke_batch_async(items))
+            outcomes = await self.route.invoke_batch_async(items)
             if runner.is_late:
                 runner.forget_cancellation()
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
             self._reason(error, runner)
             return [Interruption(run, *await self._records(run, runner)) for run in runs]
-        return [first_trouble(run, [next(outcomes) for _ in run]) for run in runs]
+        return sort_out(runs, outcomes)
 
     def _reason(self, error: BaseException, runner: _Runner) -> BaseException:
         """Give what stands for *error*: cancelled by the watch is a timeout; by the end of the loop it goes on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final, NamedTuple, Protocol
 
 from streams.engine.ledger import Chunk
@@ -102,17 +103,30 @@ def perform_batch(route: Route, runs: Sequence[Run], slot: Slot) -> list[Interru
 
     Gives every run with what became of it; one that ended well has `done` equal to its length.
     """
-    items = [item for run in runs for item in run]
+    items = list(chain.from_iterable(runs))
     slot.batch = items
     slot.since = now = time.monotonic()
     slot.item = items[0]
-    if now > min(item[4].lease_until for item in items):
+    if now > lease_of(runs):
         return [Interruption(run, 0, NOT_STARTED) for run in runs]
     try:
-        outcomes = iter(route.invoke_batch(items))
+        outcomes = route.invoke_batch(items)
     except BaseException:  # noqa: BLE001 - whatever it is, it is the record's outcome
         return [Interruption(run, *perform(route, run, slot)) for run in runs]
-    return [first_trouble(run, [next(outcomes) for _ in run]) for run in runs]
+    return sort_out(runs, outcomes)
+
+
+def lease_of(runs: Sequence[Run]) -> float:
+    """Give the monotonic time until which all of *runs* may start."""
+    return min(state.lease_until for state in {run[0][4] for run in runs})
+
+
+def sort_out(runs: Sequence[Run], outcomes: Sequence[Outcome | None]) -> list[Interruption]:
+    """Say what became of each of *runs*, given one outcome a record."""
+    if outcomes.count(None) == len(outcomes):
+        return [Interruption(run, len(run), None) for run in runs]
+    rest = iter(outcomes)
+    return [first_trouble(run, [next(rest) for _ in run]) for run in runs]
 
 
 def first_trouble(run: Run, outcomes: list[Outcome | None]) -> Interruption:
