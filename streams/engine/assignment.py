@@ -144,6 +144,9 @@ class Assignment:
             return
         low, high = self._patiently(lambda: self._consumer.watermarks(partition, _ATTEMPT_S))
         position = state.ledger.position
+        if low <= position <= high:
+            self._go_on(state, position)
+            return
         if self._settings.on_expired == "stop":
             raise BrokerError(
                 f"{partition}/{position}: the log now holds {low} to {high}; records were removed unread. Nothing was"
@@ -154,8 +157,6 @@ class Assignment:
         if position > high:
             cause = f"the log ends at {high}, before the {position} that was read; going on at {target}"
             self.restart(partition, cause, target)
-        elif position >= low:
-            self._go_on(state, position)
         else:
             self._observer.expired(partition, target - position)
             self._go_on(state, target)
