@@ -38,15 +38,20 @@ class Ground:
     name: str
     """What every topic and group of this bench begins with."""
 
-    def run(self, task: Task, environment: Mapping[str, str] | None = None) -> Outcome:
+    def run(self, task: Task, environment: Mapping[str, str] | None = None, *, source: Path | None = None) -> Outcome:
         """Have *task* done in a process of its own, from the beginning of its topic, and wait for it.
+
+        Args:
+            task: What to do.
+            environment: Variables of the process, beside those of this one.
+            source: Folder that holds the package to run; None: the one that runs here.
 
         Raises:
             BenchError: It did not end, or ended with an error.
         """
         if task.mode is not None:
             self.rewind(task)
-        with self.started(task, environment) as process:
+        with self.started(task, environment, source=source) as process:
             return self.finished(process)
 
     def rewind(self, task: Task) -> None:
@@ -56,11 +61,15 @@ class Ground:
             commit_for_stopped(admin, task.group, dict.fromkeys(places, Committed(0)))
 
     @contextmanager
-    def started(self, task: Task, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    def started(
+        self, task: Task, environment: Mapping[str, str] | None = None, *, source: Path | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """Start the process that does *task*; it does not outlive the block."""
         command = [sys.executable, "-m", "streams.bench.worker", to_json(task).decode()]
         surroundings = {**os.environ, "STREAMS_BOOTSTRAP": self.settings.bootstrap, **(environment or {})}
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=surroundings)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=surroundings, cwd=source
+        )
         try:
             yield process
         finally:

@@ -89,6 +89,7 @@ def _bench(place: Ground, options: dict[str, Any], modes: list[Any], handlers: l
         print_json(_document(race, result, verdicts, latencies))
     else:
         _print_speed(race, result)
+        _print_memory(race, result)
         _print_order(verdicts)
         _print_latency(latencies)
     return all(verdict.is_kept and verdict.is_seen for verdict in verdicts)
@@ -113,6 +114,22 @@ def _print_speed(race: Race, result: Result) -> None:
         rows,
         title=f"{race.records:,} records in {race.partitions} partitions, medians of {race.repeat}",
     )
+
+
+def _print_memory(race: Race, result: Result) -> None:
+    resident = _default_worker_bytes(result)
+    if resident is not None:
+        print_table(
+            ["", "#partitions", "#resident MB at most"],
+            [["default worker, 16 threads", race.partitions, resident // _MB]],
+            title="Memory",
+        )
+
+
+def _default_worker_bytes(result: Result) -> int | None:
+    """Give the most memory of a worker with default settings; None where none was measured."""
+    found = [one.resident_bytes for (_, mode), one in result.figures().items() if mode == "threads"]
+    return max(found, default=None)
 
 
 def _print_order(verdicts: list[Verdict]) -> None:
@@ -145,7 +162,7 @@ def _print_latency(latencies: list[Latency]) -> None:
                 [one.mode or "control", one.records, one.p50_ms, one.p99_ms, one.worst_ms, one.cpu_us]
                 for one in latencies
             ],
-            title="From sending a record to the start of its handler, 1,000 records/s",
+            title="Latency at 1,000 records/s",
         )
 
 
@@ -164,6 +181,7 @@ def _document(race: Race, result: Result, verdicts: list[Verdict], latencies: li
             {"handler": handler, "mode": mode, **figures._asdict()}
             for (handler, mode), figures in result.figures().items()
         ],
+        "default_worker_resident_bytes": _default_worker_bytes(result),
         "order": [
             {
                 "mode": verdict.mode,
