@@ -108,8 +108,10 @@ class ScriptedConsumer(GroupConsumer):
         self.commits: list[Commit] = []
         """Asynchronous ones, in order."""
         self.commits_now: list[Commit] = []
-        self.code_now: int | None = None
-        """What synchronous commits end in."""
+        self.codes_now: list[int] = []
+        """What the next synchronous commits end in; then they are stored."""
+        self.during_commit: Callable[[], None] = lambda: None
+        """What happens while one is waited for."""
         self.answered: Callable[[CommitAnswer], None] = lambda _: None
         self.listener: Rebalances | None = None
         self.partitions: dict[str, int] = {}
@@ -155,9 +157,11 @@ class ScriptedConsumer(GroupConsumer):
 
     def commit_now(self, partition: Partition, offset: int, metadata: str) -> CommitAnswer:
         self.commits_now.append(Commit(partition, offset, metadata))
-        if self.code_now is None:
-            self.stored[partition] = Stored(offset, metadata)
-        return CommitAnswer(partition, offset, metadata, self.code_now, "" if self.code_now is None else "REFUSED")
+        self.during_commit()
+        if self.codes_now:
+            return CommitAnswer(partition, offset, metadata, self.codes_now.pop(0), "REFUSED")
+        self.stored[partition] = Stored(offset, metadata)
+        return CommitAnswer(partition, offset, metadata, None, "")
 
     def partitions_of(self, topic: str, timeout_s: float) -> list[Partition]:
         self._fail()

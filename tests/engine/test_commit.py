@@ -292,6 +292,17 @@ def test_an_answer_for_a_partition_that_is_not_ours_means_nothing(ledgers: Ledge
     assert ledgers.heard.events == []
 
 
+def test_what_failed_before_the_partition_went_is_forgotten(ledgers: Ledgers) -> None:
+    """A stay that has ended is not begun anew for what happened in it."""
+    partition = ledgers.begun()
+    work(partition, 0)
+    ledgers.pass_time(1)
+    ledgers.consumer.answer(code=KafkaError.UNKNOWN)
+    ledgers.committer.drop(ORDERS)
+
+    assert ledgers.committer.failed() == {}
+
+
 def test_an_answer_counts_once(ledgers: Ledgers) -> None:
     """The same answer a second time renews nothing."""
     ledgers.begun()
@@ -353,15 +364,41 @@ def test_only_partitions_of_this_stay_are_committed(ledgers: Ledgers) -> None:
     assert ledgers.consumer.commits_now == []
 
 
-def test_a_last_commit_that_fails_is_told(ledgers: Ledgers) -> None:
-    """A refused last commit loses nothing: what settled since runs again, and the end says so."""
+def last_commit(ledgers: Ledgers, *codes: int) -> PartitionState:
+    """A record has settled, and the last commit meets *codes*, each after a second, before it is stored."""
     partition = ledgers.begun()
     work(partition, 0)
-    ledgers.consumer.code_now = KafkaError.REBALANCE_IN_PROGRESS
+    ledgers.consumer.codes_now = list(codes)
+    ledgers.consumer.during_commit = lambda: ledgers.clock.advance(1)
     ledgers.committer.commit_now(ledgers.consumer, [partition])
+    return partition
 
+
+def test_a_last_commit_is_tried_again_for_a_while(ledgers: Ledgers) -> None:
+    """In the middle of a rebalance, or while the coordinator moves, a commit is refused that is taken soon after."""
+    partition = last_commit(ledgers, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.NOT_COORDINATOR)
+
+    assert len(ledgers.consumer.commits_now) == 3
+    assert ledgers.committer.is_current(partition)
+    assert ledgers.heard.of("commit_failed") == []
+
+
+def test_a_last_commit_that_fails_is_told(ledgers: Ledgers) -> None:
+    """A last commit that is refused for too long loses nothing: what settled since runs again, and the end says so."""
+    partition = last_commit(ledgers, *[KafkaError.REBALANCE_IN_PROGRESS] * 9)
+
+    assert len(ledgers.consumer.commits_now) == 4
     assert ledgers.heard.of("commit_failed") == [(ORDERS, "REFUSED")]
     assert not ledgers.committer.is_current(partition)
+
+
+@pytest.mark.parametrize("code", [KafkaError.UNKNOWN_MEMBER_ID, KafkaError.UNKNOWN], ids=["not ours", "unclear"])
+def test_a_last_commit_that_can_not_succeed_is_tried_once(code: int, ledgers: Ledgers) -> None:
+    """Where the partition is another member's, or nobody knows what is stored, the same again mends nothing."""
+    last_commit(ledgers, *[code] * 9)
+
+    assert len(ledgers.consumer.commits_now) == 1
+    assert ledgers.heard.of("commit_failed") == [(ORDERS, "REFUSED")]
 
 
 def test_what_settled_out_of_order_counts_as_uncommitted(ledgers: Ledgers) -> None:

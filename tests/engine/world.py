@@ -115,6 +115,7 @@ class Coordinator(ScriptedConsumer):
         if self._world.is_calm or self._world.rng.random() < 0.7:
             self._world.store(partition, Stored(offset, metadata))
             return CommitAnswer(partition, offset, metadata, None, "")
+        self._world.clock.advance(2)
         return CommitAnswer(partition, offset, metadata, KafkaError.REBALANCE_IN_PROGRESS, "REBALANCE_IN_PROGRESS")
 
 
