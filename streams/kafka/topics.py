@@ -128,7 +128,7 @@ def delete_topics(admin: Admin, names: Iterable[str]) -> None:
 
 
 def set_config(admin: Admin, name: str, config: Mapping[str, str]) -> None:
-    """Change settings of topic *name*; those not named stay.
+    """Change settings of topic *name*; those not named stay.  They are in force when this returns, or soon after.
 
     Raises:
         TopicError: The broker refuses.
@@ -136,6 +136,9 @@ def set_config(admin: Admin, name: str, config: Mapping[str, str]) -> None:
     entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()]
     resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
     _change(admin, name, "setting", partial(admin.client.incremental_alter_configs, [resource]))
+    end = monotonic() + admin.timeout_s
+    while not config.items() <= topic_configs(admin, [name])[name].items() and monotonic() < end:
+        admin.client.poll(0.05)  # the broker that answers may hear of it a moment after the controller
 
 
 def _change(admin: Admin, name: str, verb: str, change: Callable[..., Mapping[Any, Future[Any]]]) -> None:
