@@ -103,6 +103,13 @@ def in_threads(record: Record, ctx: Context) -> Outcome | None:
     return end(task)
 
 
+def with_sends(record: Record, ctx: Context) -> Outcome | None:
+    """Work, and tell another topic where the record stood."""
+    outcome = in_threads(record, ctx)
+    ctx.send(os.environ["CHAOS_SENDS"], f"{record.partition} {record.offset}".encode())
+    return outcome
+
+
 async def on_the_loop(record: Record, ctx: Context) -> Outcome | None:
     """Work while the event loop does other things."""
     task = task_of(record, ctx.attempt)
@@ -158,6 +165,7 @@ def waves(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 HANDLERS: Final[dict[str, tuple[Any, dict[str, Any]]]] = {
     "threads": (in_threads, {"concurrency": 100}),
+    "sends": (with_sends, {"concurrency": 100}),
     "async": (on_the_loop, {"concurrency": 150}),
     "inline": (inline, {"run": "inline"}),
     "batch": (in_batches, {"batch": 200, "concurrency": 3}),

@@ -131,10 +131,10 @@ class Crew:
         worker.tell(signal.SIGCONT)
 
     def stop(self, within_s: float = 60) -> list[int]:
-        """Tell all that run to stop, wait, and give the exit codes of all that were ever told."""
+        """Tell all that run to stop, wait, and give the exit codes of all that were told and not yet waited for."""
         for worker in self.present:
             worker.tell(signal.SIGTERM)
-        return [worker.await_end(within_s) for worker in self.workers if worker.is_leaving]
+        return [worker.await_end(within_s) for worker in self.workers if worker.is_leaving and not worker.died_ns]
 
     def end(self) -> None:
         """Make sure that none is left."""

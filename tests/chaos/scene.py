@@ -20,8 +20,6 @@ from tests.waiting import eventually
 
 KEYS: Final = 400
 _HOT: Final = 3
-_AT_ONCE: Final = 500
-_BACKLOG: Final = 1_200
 IN_FLIGHT: Final = 50
 """Records that are running when a worker is killed, at least."""
 
@@ -34,6 +32,9 @@ class Load:
     topic: str
     rng: random.Random
     work_ms: tuple[int, int] = (20, 200)
+    at_once: int = 500
+    """Records written when fewer than `least` have no end yet."""
+    least: int = 1_200
     sent: dict[Place, Sent] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
 
@@ -41,6 +42,15 @@ class Load:
         """Open a producer."""
         settings = self.kafka.client(enable_idempotence=True, acks="all", linger_ms=5)
         self._producer = Producer(settings)
+
+    def slow(self, seconds: float) -> None:
+        """Ask for work that takes about so long, and for less of it."""
+        self.work_ms = int(seconds * 900), int(seconds * 1_100)
+        self.at_once, self.least = 150, 120
+
+    def quick(self) -> None:
+        """Ask for work that takes moments again."""
+        self.work_ms = (20, 200)
 
     def write(self, count: int) -> None:
         """Write *count* records and wait until all are acknowledged."""
@@ -93,8 +103,8 @@ class Scene:
         """Wait for *condition* while there is always work."""
 
         def met() -> bool:
-            if self.backlog < _BACKLOG:
-                self.load.write(_AT_ONCE)
+            if self.backlog < self.load.least:
+                self.load.write(self.load.at_once)
             return bool(condition())
 
         eventually(met, within_s=within_s, every_s=0.05)

@@ -23,3 +23,14 @@ def test_work_that_settles_too_early_is_found(scenes: Scenes, tell: Callable[[st
 
     assert verdict.count("lost") > 0
     assert verdict.count("unsafe_commits") > 0
+
+
+def test_keys_that_run_backwards_are_found(scenes: Scenes, tell: Callable[[str], None]) -> None:
+    """With what was read together turned round, no fault is needed for keys to be out of order."""
+    scene = scenes(seed=2, STREAMS_BREAK="reverse-order")
+    scene.start()
+    verdict = scene.verdict()
+    tell(verdict.line)
+
+    assert verdict.count("out_of_order") > 0
+    assert verdict.count("lost") == 0

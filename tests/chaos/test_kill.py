@@ -7,7 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.brokers import Topics
 from tests.chaos.conftest import Scenes
+from tests.chaos.evidence import messages_of
+from tests.chaos.history import Place
 from tests.chaos.scene import IN_FLIGHT, Scene
 
 _LATEST = 400
@@ -52,6 +55,26 @@ def test_a_killed_worker_loses_nothing(seed: int, scenes: Scenes, tell: Callable
     tell(f"seed {seed}, {run}, {protocol}: {verdict.line}")
 
     assert verdict.is_clean, f"seed {seed}: {verdict}"
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("seed", [61, 62, 63])
+def test_what_was_done_was_sent(seed: int, scenes: Scenes, topic: Topics, tell: Callable[[str], None]) -> None:
+    """A kill between a run's end and the acknowledgement of its sends has it run again: no send is missing."""
+    invoices = topic("invoices", partitions=3)
+    scene = scenes(seed=seed, run="sends", CHAOS_SENDS=invoices)
+    scene.start()
+    for turn in range(2):
+        scene.start()
+        kill_one(scene, seed + turn)
+    verdict = scene.verdict()
+    values = [message.value() or b"" for message in messages_of(scene.kafka.client(), invoices)]
+    arrived = {Place(*map(int, value.split())) for value in values}
+    done = {place for place in verdict.history.sent if verdict.history.is_done(place)}
+    tell(f"seed {seed}: {verdict.line}, sends {len(values)}")
+
+    assert verdict.is_clean, f"seed {seed}: {verdict}"
+    assert arrived == done
 
 
 @pytest.mark.chaos

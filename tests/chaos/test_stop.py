@@ -39,7 +39,7 @@ def test_a_stop_with_work_in_flight_repeats_nothing(
 def test_a_second_signal_ends_the_member_at_once(scenes: Scenes, tell: Callable[[str], None]) -> None:
     """It does not wait for what runs; that runs again, and nothing else does."""
     scene = scenes(seed=12)
-    scene.load.work_ms = (3_000, 4_000)
+    scene.load.slow(3)
     leaver = scene.start()
     scene.busy(leaver)
     leaver.tell(signal.SIGTERM)
@@ -47,7 +47,7 @@ def test_a_second_signal_ends_the_member_at_once(scenes: Scenes, tell: Callable[
     leaver.tell(signal.SIGTERM)
     code = leaver.await_end(3)
     fault = scene.note_end(leaver, "a second SIGTERM")
-    scene.load.work_ms = (20, 200)
+    scene.load.quick()
     scene.start()
     verdict = scene.verdict()
     tell(verdict.line)

@@ -68,11 +68,11 @@ def test_slow_work_is_waited_for_before_a_partition_goes(
 ) -> None:
     """A newcomer gets its partitions when what ran there has ended and is committed."""
     scene = scenes(seed=43, protocol=protocol)
-    scene.load.work_ms = (1_500, 2_500)
+    scene.load.slow(2)
     first = scene.start()
     scene.busy(first)
     scene.start()
-    scene.load.work_ms = (20, 200)
+    scene.load.quick()
     verdict = scene.verdict()
     tell(f"{protocol}: {verdict.line}")
 
@@ -86,13 +86,13 @@ def test_work_past_the_drain_budget_runs_again_elsewhere(
 ) -> None:
     """A partition goes when the budget is spent; only what was still running there runs again."""
     scene = scenes(seed=44, protocol=protocol, STREAMS_DRAIN_S="0.5")
-    scene.load.work_ms = (2_500, 3_500)
+    scene.load.slow(3)
     first = scene.start()
     scene.busy(first)
     since = scene.read()
     scene.start()
     scene.note_end(first, "a revoke past the budget", since=since)
-    scene.load.work_ms = (20, 200)
+    scene.load.quick()
     scene.heal()
     verdict = scene.verdict(but=("overlaps",))
     tell(f"{protocol}: {verdict.line}")
