@@ -56,7 +56,7 @@ class App:
         """Opens what handlers share, once a process; set by `lifespan`."""
         self._schemas = Path(schemas)
 
-    def on(  # noqa: PLR0913 - each names one thing
+    def on(  # noqa: PLR0913  # each names one thing
         self,
         topic: str,
         *,

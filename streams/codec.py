@@ -97,7 +97,7 @@ class RecordCodec(Generic[T]):
             return cast("T", data)
         try:
             return self.raw_decode(data)
-        except Exception as error:  # noqa: BLE001 - a user's codec may raise anything
+        except Exception as error:  # noqa: BLE001  # a user's codec may raise anything
             raise self.explain(error, data) from None  # the parser's own error may hold the whole payload
 
     def encode(self, value: T) -> bytes:
@@ -230,7 +230,7 @@ def _typed(annotation: Any) -> RecordCodec[Any]:
 
 
 def _pydantic(annotation: Any) -> RecordCodec[Any]:
-    from pydantic import PydanticUserError, TypeAdapter  # noqa: PLC0415 - an extra: only who uses it needs it
+    from pydantic import PydanticUserError, TypeAdapter  # noqa: PLC0415  # an extra: only who uses it needs it
 
     try:
         adapter = TypeAdapter(annotation)

@@ -90,7 +90,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def new(
         cls,
-        type: str,  # noqa: A002 - the attribute's name in CloudEvents
+        type: str,  # noqa: A002  # the attribute's name in CloudEvents
         source: str,
         *,
         content_type: str | None = None,

@@ -46,7 +46,7 @@ class DeadLetter:
 Outcome: TypeAlias = Ack | Skip | Retry | DeadLetter
 
 
-class Stop(Exception):  # noqa: N818 - it ends a handler, it reports no error
+class Stop(Exception):  # noqa: N818  # it ends a handler, it reports no error
     """Raised in a handler to end it with *outcome*, from however deep."""
 
     def __init__(self, outcome: Outcome) -> None:

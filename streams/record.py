@@ -17,12 +17,12 @@ Headers: TypeAlias = list[tuple[str, bytes | None]]
 class Message(Protocol):
     """One delivered record: the accessors of the client library, nothing added."""
 
-    def topic(self) -> str | None: ...  # noqa: D102 - the client library's own words
+    def topic(self) -> str | None: ...  # noqa: D102  # the client library's own words
     def partition(self) -> int | None: ...  # noqa: D102
     def offset(self) -> int | None: ...  # noqa: D102
     def key(self) -> bytes | None: ...  # noqa: D102
     def value(self) -> bytes | None: ...  # noqa: D102
-    def headers(self) -> Any: ...  # noqa: D102 - a list of pairs or None; the library's types allow more
+    def headers(self) -> Any: ...  # noqa: D102  # a list of pairs or None; the library's types allow more
     def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
     def __len__(self) -> int: ...  # bytes of the value
 

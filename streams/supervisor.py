@@ -116,7 +116,7 @@ class Supervisor:
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         environment = {**os.environ, PARENT_VARIABLE: str(os.getpid()), "STREAMS_MEMBER": str(number)}
         try:
-            return subprocess.Popen(self.command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - our own command line
+            return subprocess.Popen(self.command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603  # our own command line
         except OSError as error:
             raise StreamsError(f"member {number} can't be started: {error}") from error
 

@@ -33,7 +33,7 @@ def test_python_in_the_documentation_runs(page: Path, monkeypatch: pytest.Monkey
         module = ModuleType("documentation")
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
-        exec(compile(code, str(page), "exec"), module.__dict__)  # noqa: S102 - our own pages
+        exec(compile(code, str(page), "exec"), module.__dict__)  # noqa: S102  # our own pages
 
         assert len(vars(module)) > 0
 

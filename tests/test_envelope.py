@@ -161,7 +161,7 @@ def test_a_new_event_is_complete() -> None:
 def test_a_time_without_an_offset_is_refused() -> None:
     """Which moment a naive datetime names depends on the machine."""
     with pytest.raises(UsageError, match="needs its offset from UTC"):
-        Envelope.new("order.placed", "shop", time=dt.datetime(2024, 1, 1))  # noqa: DTZ001 - the mistake
+        Envelope.new("order.placed", "shop", time=dt.datetime(2024, 1, 1))  # noqa: DTZ001  # the mistake
 
 
 def test_an_event_names_its_cause_and_its_flow() -> None:

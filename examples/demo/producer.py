@@ -57,7 +57,7 @@ class Feed:
         try:
             self._send(events)
             self._result.set_result(self._ends)
-        except Exception as error:  # noqa: BLE001 - whoever asks for the result gets it
+        except Exception as error:  # noqa: BLE001  # whoever asks for the result gets it
             self._result.set_exception(error)
 
     def _send(self, events: Iterable[FlightEvent]) -> None:

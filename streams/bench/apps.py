@@ -92,7 +92,7 @@ _JSON: Final[dict[Mode, Function]] = {
 def flaky(value: dict[str, Any], context: Context) -> None:
     """Fail now and then: once for some records, for good for a few."""
     number = int(value["order_id"], 16) % 10_000
-    if number == 0 or (number <= 10 and context.attempt == 1):  # noqa: PLR2004 - shares of 10,000
+    if number == 0 or (number <= 10 and context.attempt == 1):  # noqa: PLR2004  # shares of 10,000
         raise ConnectionError("the service that this handler calls is not there")
 
 

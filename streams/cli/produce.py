@@ -54,7 +54,7 @@ _SAY_AFTER_S: Final = 3.0
 @click.option("--source", default="/streams/produce", show_default=True, help="Source of these CloudEvents.")
 @bootstrap_option
 @json_option
-def produce(  # noqa: PLR0913 - one parameter an option
+def produce(  # noqa: PLR0913  # one parameter an option
     topic: str,
     *,
     path: str,

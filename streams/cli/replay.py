@@ -29,7 +29,7 @@ from streams.replay.target import Target, parse_time
 @click.option("--dry-run", is_flag=True, help="Show the plan, whatever else is said.")
 @bootstrap_option
 @json_option
-def replay(  # noqa: PLR0913 - one parameter an option
+def replay(  # noqa: PLR0913  # one parameter an option
     group: str,
     *,
     topic: str | None,

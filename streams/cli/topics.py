@@ -45,7 +45,7 @@ def topics() -> None:
 )
 @bootstrap_option
 @json_option
-def create(  # noqa: PLR0913 - one parameter an option
+def create(  # noqa: PLR0913  # one parameter an option
     name: str | None,
     *,
     partitions: int | None,

@@ -165,7 +165,7 @@ def text_of(error: BaseException) -> str:
     """Give the text of *error*; of one whose text fails, that."""
     try:
         return str(error)
-    except Exception as fault:  # noqa: BLE001 - a user's class may raise anything, and its record must not
+    except Exception as fault:  # noqa: BLE001  # a user's class may raise anything, and its record must not
         return f"(its text failed: {type(fault).__name__})"
 
 

@@ -99,7 +99,7 @@ class Context:
         value: object,
         *,
         key: str | bytes | None = None,
-        type: str | None = None,  # noqa: A002 - the attribute's name in CloudEvents
+        type: str | None = None,  # noqa: A002  # the attribute's name in CloudEvents
         headers: Headers | None = None,
     ) -> _Queued:
         """Send *value* to *topic* as part of this run's outcome; ``await`` it or not, as you like.

@@ -105,7 +105,7 @@ def _shape_faults(
 ) -> Iterator[str]:
     if isinstance(handler, type):
         yield "it is a class; give a function, or an object of that class that can be called"
-    if not 1 <= len(annotations) <= 2:  # noqa: PLR2004 - said in the text
+    if not 1 <= len(annotations) <= 2:  # noqa: PLR2004  # said in the text
         yield f"it must take a value and, if it likes, a Context; it takes {len(annotations)} parameters"
     elif len(annotations) > 1 and _without_none(annotations[1]) not in (Context, inspect.Parameter.empty):
         yield f"its second parameter is the Context, and is annotated {annotations[1]!r}"
@@ -116,7 +116,7 @@ def _shape_faults(
         yield "it yields; a handler returns None or an outcome"
 
 
-def check(  # noqa: PLR0913 - each names one option
+def check(  # noqa: PLR0913  # each names one option
     signature: Signature,
     *,
     topic: str,

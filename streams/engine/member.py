@@ -45,7 +45,7 @@ class Member:
     The thread that calls `run` is the poll thread.
     """
 
-    def __init__(  # noqa: PLR0913 - each names one thing
+    def __init__(  # noqa: PLR0913  # each names one thing
         self,
         settings: Settings,
         routes: Mapping[str, Route],
@@ -213,7 +213,7 @@ def executor_for(route: Route, event_loop: EventLoop | None) -> Executor:
         case "threads":
             return ThreadExecutor(route)
         case "async":
-            assert event_loop is not None, "async routes come with a loop"  # noqa: S101 - the app made it
+            assert event_loop is not None, "async routes come with a loop"  # noqa: S101  # the app made it
             return AsyncExecutor(route, event_loop)
 
 

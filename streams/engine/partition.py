@@ -355,7 +355,7 @@ def finish(runs: Iterable[Run]) -> Iterator[Run]:
     """
     for run in runs:
         size_bytes = 0
-        for message, settled, index, key, state in run:  # noqa: B007 - key and state are those of all of them
+        for message, settled, index, key, state in run:  # noqa: B007  # key and state are those of all of them
             settled[index] = 1
             size_bytes += len(message)
         state.outstanding_bytes -= size_bytes

@@ -114,7 +114,7 @@ class Route:
         """Say why *message* can't become the handler's argument; None where it can."""
         try:
             self.decode(message)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
             return self._in_words(error, message)
         return None
 
@@ -123,7 +123,7 @@ class Route:
         try:
             if isinstance(error, Exception):
                 return self.explain(error, message)
-        except Exception:  # noqa: BLE001 - told below, as well as it can be
+        except Exception:  # noqa: BLE001  # told below, as well as it can be
             return DecodeError(f"the codec raised {type(error).__name__}, whose text can't be had")
         return DecodeError(f"the codec raised {type(error).__name__}: {text_of(error)}")
 

@@ -188,7 +188,7 @@ class Admin:
         # Called by the client's thread too; the stores are single and the reader only looks.
         if error.code() in faults.CREDENTIALS:
             self._refusal = error
-        elif error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's own codes begin with an underscore
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # the client's own codes begin with an underscore
             self._is_down = True
         else:
             self._heard = error

@@ -128,6 +128,6 @@ class BulkSender:
         raise faults.fault(cause, doing=doing, settings=self._settings, topic=self._topic) from error
 
     def _hear(self, error: KafkaError) -> None:
-        is_fatal = error.code() == KafkaError._FATAL  # noqa: SLF001 - the client's own codes begin with an underscore
+        is_fatal = error.code() == KafkaError._FATAL  # noqa: SLF001  # the client's own codes begin with an underscore
         if is_fatal or error.code() in faults.CREDENTIALS:
             self._fatal = error

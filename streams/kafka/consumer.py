@@ -31,12 +31,12 @@ NOT_STORED: Final = frozenset(
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.NOT_COORDINATOR,
         KafkaError.REQUEST_TIMED_OUT,
-        KafkaError._TRANSPORT,  # noqa: SLF001 - the client's own codes begin with an underscore
-        KafkaError._TIMED_OUT,  # noqa: SLF001 - the client's own codes begin with an underscore
-        KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001 - the client's own codes begin with an underscore
-        KafkaError._WAIT_COORD,  # noqa: SLF001 - the client's own codes begin with an underscore
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - the client's own codes begin with an underscore
-        KafkaError._DESTROY,  # noqa: SLF001 - the client's own codes begin with an underscore
+        KafkaError._TRANSPORT,  # noqa: SLF001  # the client's own codes begin with an underscore
+        KafkaError._TIMED_OUT,  # noqa: SLF001  # the client's own codes begin with an underscore
+        KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001  # the client's own codes begin with an underscore
+        KafkaError._WAIT_COORD,  # noqa: SLF001  # the client's own codes begin with an underscore
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001  # the client's own codes begin with an underscore
+        KafkaError._DESTROY,  # noqa: SLF001  # the client's own codes begin with an underscore
     },
 )
 """Commit errors after which the newest snapshot is simply sent again: nothing was stored, or what was is older."""
@@ -45,7 +45,7 @@ NOT_OURS: Final = frozenset(
     {
         KafkaError.UNKNOWN_MEMBER_ID,
         KafkaError.FENCED_INSTANCE_ID,
-        KafkaError._DESTROY,  # noqa: SLF001 - the client's own codes begin with an underscore
+        KafkaError._DESTROY,  # noqa: SLF001  # the client's own codes begin with an underscore
     },
 )
 """Those of them after which this member can't commit any more."""
@@ -55,7 +55,7 @@ _REFUSED: Final = frozenset(
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError._AUTHENTICATION,  # noqa: SLF001 - the client's own codes begin with an underscore
+        KafkaError._AUTHENTICATION,  # noqa: SLF001  # the client's own codes begin with an underscore
         KafkaError.SASL_AUTHENTICATION_FAILED,
     },
 )
@@ -272,14 +272,14 @@ class GroupConsumer:
     def _guard(self, listener: Callable[[list[Partition]], None], partitions: list[TopicPartition]) -> None:
         try:
             listener([_name(partition) for partition in partitions])
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
             self._failure.error = error
 
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         try:
             for one in partitions:
                 self._on_commit(_answer(_name(one), one.offset, one.metadata or "", one.error or error))
-        except BaseException as failure:  # noqa: BLE001 - whatever it is, it is the record's outcome
+        except BaseException as failure:  # noqa: BLE001  # whatever it is, it is the record's outcome
             self._failure.error = failure
 
     def _broker_error(self, error: KafkaError) -> None:
@@ -311,14 +311,14 @@ def _event(message: Message, error: KafkaError) -> Event:
         message.topic() or "", -1 if message.partition() is None else cast("int", message.partition())
     )
     code = error.code()
-    if code == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own codes begin with an underscore
+    if code == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's own codes begin with an underscore
         return EndReached(partition, cast("int", message.offset()))
-    if code == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the client's own codes begin with an underscore
+    if code == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001  # the client's own codes begin with an underscore
         return OutOfRange(partition)
     place = f"{partition}: " if partition.number >= 0 else f"{partition.topic}: " if partition.topic else ""
     return ClientTrouble(
         f"{place}{error.str()}",
-        is_fatal=error.fatal() or code == KafkaError._FATAL or code in _REFUSED,  # noqa: SLF001 - the client's own codes begin with an underscore
+        is_fatal=error.fatal() or code == KafkaError._FATAL or code in _REFUSED,  # noqa: SLF001  # the client's own codes begin with an underscore
     )
 
 

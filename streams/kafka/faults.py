@@ -12,7 +12,7 @@ from streams.errors import BrokerError, TopicError
 
 UNREACHABLE: Final = frozenset(
     {
-        KafkaError._TRANSPORT,  # noqa: SLF001 - the client's own codes begin with an underscore
+        KafkaError._TRANSPORT,  # noqa: SLF001  # the client's own codes begin with an underscore
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
         KafkaError._TIMED_OUT,  # noqa: SLF001
         KafkaError._WAIT_COORD,  # noqa: SLF001

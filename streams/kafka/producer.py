@@ -26,9 +26,9 @@ _REFUSED: Final = frozenset(
         KafkaError.POLICY_VIOLATION,
         KafkaError.INVALID_RECORD,
         KafkaError.UNKNOWN_TOPIC_OR_PART,  # so the client calls a topic that did not appear in time
-        KafkaError._PURGE_QUEUE,  # noqa: SLF001 - the client's own codes begin with an underscore
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - the client's own codes begin with an underscore
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - the client's own codes begin with an underscore
+        KafkaError._PURGE_QUEUE,  # noqa: SLF001  # the client's own codes begin with an underscore
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001  # the client's own codes begin with an underscore
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001  # the client's own codes begin with an underscore
     },
 )
 """Errors after which it is certain that no broker has the record; the unknown ones: no place could hold it."""

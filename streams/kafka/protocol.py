@@ -107,7 +107,7 @@ class _Probe(logging.Handler):
             self._verdict = False
 
     def _open(self) -> Consumer:
-        logger = logging.Logger(_PROBE)  # noqa: LOG001 - of this probe alone: two at a time must not hear each other
+        logger = logging.Logger(_PROBE)  # noqa: LOG001  # of this probe alone: two at a time must not hear each other
         logger.addHandler(self)
         chosen = {
             **connection(self._settings),
@@ -128,7 +128,7 @@ class _Probe(logging.Handler):
             self._refusal = error
         elif code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             self._verdict = True  # rights are looked at after the protocol
-        elif code == KafkaError._FATAL:  # noqa: SLF001 - the client's own codes begin with an underscore
+        elif code == KafkaError._FATAL:  # noqa: SLF001  # the client's own codes begin with an underscore
             self._verdict = _verdict(error.str())
 
 

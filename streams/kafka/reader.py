@@ -120,7 +120,7 @@ class _Reader:
         return at < stop
 
     def _end(self, place: Partition, error: KafkaError) -> None:
-        if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own codes begin with an underscore
+        if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's own codes begin with an underscore
             raise faults.fault(error, doing=f"reading {place}", settings=self._settings, topic=place.topic)
         self.leave(place)
 
@@ -151,5 +151,5 @@ class _Reader:
             raise wrong_setting(error) from error
 
     def _hear(self, error: KafkaError) -> None:
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - it follows the error that says why
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # it follows the error that says why
             self._heard = error

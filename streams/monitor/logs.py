@@ -183,7 +183,7 @@ class _LineHandler(logging.StreamHandler[TextIO]):
     member goes on: its work is worth more than its words.
     """
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the standard library's name
         """Go on without the line; a fault in the line itself is shown as always."""
         error = sys.exception()
         if isinstance(error, BrokenPipeError):

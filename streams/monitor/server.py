@@ -165,7 +165,7 @@ class _Page(BaseHTTPRequestHandler):
             case _:
                 self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"pages: /metrics /livez /readyz\n")
 
-    do_HEAD = do_GET  # noqa: N815 - the standard library's name
+    do_HEAD = do_GET  # noqa: N815  # the standard library's name
 
     def _tell(self, verdict: Verdict) -> None:
         status = HTTPStatus.OK if verdict.ok else HTTPStatus.SERVICE_UNAVAILABLE
@@ -180,7 +180,7 @@ class _Page(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the standard library's name
         """Keep requests out of the log unless it is read for faults."""
         _LOG.debug(format, *args)
 

@@ -228,7 +228,7 @@ def _told(error: BaseException) -> str:
     name = type(error).__name__
     try:
         text = str(error)
-    except Exception as fault:  # noqa: BLE001 - a user's class may raise anything, and a log line must not
+    except Exception as fault:  # noqa: BLE001  # a user's class may raise anything, and a log line must not
         text = f"(its text failed: {type(fault).__name__})"
     return f"{name}: {text}"[:_ERROR_CHARS] if text else name
 

@@ -177,7 +177,7 @@ def test_exception_in_a_callback_does_not_come_out_as_it_was(members: Members, t
     def polled() -> bool:
         try:
             member.consumer.consume(1, 0.1)
-        except:  # noqa: E722 - what comes out is no BaseException
+        except:  # noqa: E722  # what comes out is no BaseException
             caught.append(sys.exc_info()[0])
         return bool(caught)
 

@@ -14,10 +14,18 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 
 from tests.chaos.history import Committed, Dead, Ending, Headers, Place, Reading, Run
+from tests.waiting import eventually
 
 _OURS: Final = ("streams", "streams-error")
 _WITHIN_S: Final = 30.0
@@ -87,12 +95,18 @@ def settled_above(offset: int, metadata: str | None) -> Iterator[range]:
 
 
 def ends_of(client: Mapping[str, Any], topic: str) -> dict[int, int]:
-    """Ask the broker for the end of each partition of *topic*."""
+    """Ask the broker for the end of each partition of *topic*; again, while a leader is away."""
+    return eventually(lambda: _ends_of(client, topic), within_s=60, every_s=0.5)
+
+
+def _ends_of(client: Mapping[str, Any], topic: str) -> dict[int, int]:
     consumer = Consumer({**client, "group.id": "evidence"})
     try:
         partitions = consumer.list_topics(topic, timeout=_WITHIN_S).topics[topic].partitions
         places = [TopicPartition(topic, number) for number in partitions]
         return {place.partition: consumer.get_watermark_offsets(place, timeout=_WITHIN_S)[1] for place in places}
+    except KafkaException:
+        return {}
     finally:
         consumer.close()
 
@@ -109,9 +123,10 @@ def messages_of(client: Mapping[str, Any], topic: str) -> Iterator[Message]:
         while left:
             message = consumer.poll(_WITHIN_S)
             assert message is not None, f"{topic} was not read within {_WITHIN_S:g} s; {left} are left"
-            if message.error() is None:
+            error = message.error()
+            if error is None:
                 yield message
-            else:
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's own codes begin with an underscore
                 left.discard(cast("int", message.partition()))
     finally:
         consumer.close()

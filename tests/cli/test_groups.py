@@ -221,7 +221,7 @@ def test_describe_reads_well(described: Shell) -> None:
 
 def test_describe_masks_secrets(described: Shell) -> None:
     """A password of the environment is not told."""
-    said = described("describe described_app:app --json", STREAMS_KAFKA_SASL_PASSWORD="hush-hush")  # noqa: S106 - a test's
+    said = described("describe described_app:app --json", STREAMS_KAFKA_SASL_PASSWORD="hush-hush")  # noqa: S106  # a test's
 
     assert said.json["settings"]["kafka"] == {"sasl.password": "***"}
     assert "hush-hush" not in said.out

@@ -100,7 +100,7 @@ def test_two_implementations_agree(data: st.DataObject) -> None:
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]*", fullmatch=True), st.integers(1, 10**6))
 def test_a_dataschema_names_subject_and_version(subject: str, version: int) -> None:
     """What a version calls itself in a record's header leads back to it."""
-    assert named_by(Schema(subject, version, True).dataschema) == (subject, version)  # noqa: FBT003 - a JSON Schema
+    assert named_by(Schema(subject, version, True).dataschema) == (subject, version)  # noqa: FBT003  # a JSON Schema
 
 
 @pytest.mark.parametrize("text", [None, "", "https://example.com/v1.json", "urn:streams:a:v0", "urn:streams::v1", "v1"])

@@ -19,7 +19,7 @@ class Burial:
         self.group = group
         self._producer = Producer(kafka.client(message_max_bytes=20_000_000))
 
-    def bury(  # noqa: PLR0913 - what a test may want to choose
+    def bury(  # noqa: PLR0913  # what a test may want to choose
         self,
         origin: Origin,
         value: bytes | None = b'{"total": 7}',

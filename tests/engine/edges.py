@@ -35,6 +35,8 @@ class ScriptedProducer(EngineProducer):
         self.fails: Exception | None = None
         self.refuses: str | None = None
         """The error that `produce` itself ends in, as for a topic's bad name."""
+        self.waits: list[float] = []
+        """How long answers were waited for, each time that they were asked for."""
         self._answers: list[Callable[[], None]] = []
 
     def produce(
@@ -58,6 +60,7 @@ class ScriptedProducer(EngineProducer):
         return True
 
     def acknowledge(self, timeout_s: float = 0) -> None:
+        self.waits.append(timeout_s)
         answers, self._answers = self._answers, []
         for answer in answers:
             answer()

@@ -22,7 +22,7 @@ from streams.kafka.consumer import CommitAnswer, Stored
 from streams.kafka.session import Session
 from streams.record import Partition
 from streams.testing.clock import ManualClock
-from tests.engine.edges import ScriptedConsumer
+from tests.engine.edges import Commit, ScriptedConsumer
 from tests.engine.stage import ORDERS, OTHER, Heard, messages, route
 
 
@@ -267,6 +267,8 @@ def test_what_is_asked_back_ends_and_is_committed(seat: Seat) -> None:
 
     assert order == ["drained"]
     assert commit.offset == 2
+    assert seat.heard.events[-2] == ("revoked", ([ORDERS],), {"lost": False})
+    assert sent_later(seat) == []
     assert state.is_dropped
     assert seat.assignment.all() == []
     assert seat.consumer.reading == {}
@@ -305,6 +307,7 @@ def test_what_is_lost_is_dropped(seat: Seat) -> None:
     assert seat.consumer.commits_now == []
     assert seat.consumer.reading == {}
     assert seat.heard.events[-1] == ("revoked", ([ORDERS],), {"lost": True})
+    assert sent_later(seat) == []
 
 
 @pytest.mark.parametrize("how", ["revoked", "lost"])
@@ -320,14 +323,24 @@ def test_leaving_drops_everything(seat: Seat) -> None:
     """At the end all is dropped, and what the closing client still calls back finds nothing."""
     states = seat.grant(ORDERS, OTHER)
     seat.assignment.leave()
+    left = seat.assignment.all()
     seat.assignment.revoked([ORDERS, OTHER])
 
     assert all(state.is_dropped for state in states)
-    assert seat.assignment.all() == []
+    assert left == []
     assert seat.consumer.commits_now == []
+    assert sent_later(seat) == []
 
 
 # -- a run of a former stay -----------------------------------------------------------------------------
+
+
+def sent_later(seat: Seat) -> list[Commit]:
+    """The commits that time brings."""
+    before = len(seat.consumer.commits)
+    seat.clock.advance(60)
+    seat.committer.commit_if_due(seat.consumer)
+    return seat.consumer.commits[before:]
 
 
 def show(seat: Seat, item: Item | None) -> None:
@@ -446,11 +459,14 @@ def test_a_member_may_stop_instead() -> None:
     assert seat.consumer.reading == {ORDERS: 0}
 
 
-def test_a_range_that_is_there_again_loses_nothing(seat: Seat) -> None:
+@pytest.mark.parametrize("marks", [(0, 90), (2, 90), (0, 2), (2, 2)], ids=str)
+@pytest.mark.parametrize("declared", ["earliest", "latest", "stop"])
+def test_a_range_that_is_there_again_loses_nothing(declared: str, marks: tuple[int, int]) -> None:
     """Where the log holds the position after all, reading goes on there, and nothing counts as expired."""
+    seat = Seat(on_expired=declared)
     (state,) = seat.grant(ORDERS)
     read(state, 0, 1)
-    seat.consumer.marks[ORDERS] = (0, 90)
+    seat.consumer.marks[ORDERS] = marks
     seat.assignment.recover_range(ORDERS)
 
     assert seat.consumer.reading == {ORDERS: 2}

@@ -144,7 +144,7 @@ def test_any_error_can_be_told(error: Exception, name: str, text: str) -> None:
 def test_the_stack_shows_where_it_was_raised() -> None:
     """An error that was raised brings its stack, cut from above."""
     try:
-        raise SilentError  # noqa: TRY301 - a stack is wanted, nothing else
+        raise SilentError  # noqa: TRY301  # a stack is wanted, nothing else
     except SilentError as error:
         described = describe_error(error, reason="", handler="", time_ms=0)
 

@@ -74,7 +74,7 @@ def test_handlers_that_never_wait_leave_the_loop_to_others(workshop: Any) -> Non
 
     def work(_: Record) -> None:
         if not seen:
-            asyncio.get_running_loop().call_soon(others_ran.append, True)  # noqa: FBT003 - an element
+            asyncio.get_running_loop().call_soon(others_ran.append, True)  # noqa: FBT003  # an element
         began = time.monotonic()
         while time.monotonic() - began < 0.001:
             """Compute."""

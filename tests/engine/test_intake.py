@@ -247,6 +247,23 @@ def test_records_behind_a_failed_one_are_bounded() -> None:
     assert gate.paused == {}
 
 
+@pytest.mark.parametrize(
+    ("bounds", "count", "crowded"),
+    [({}, 20, False), ({}, 21, True), ({"ledger_limit": 200, "waiting_records": 2_000}, 400, True)],
+    ids=["at the bound", "past it", "a ledger that will be full"],
+)
+def test_a_crowd_is_known_at_once(bounds: dict[str, int], count: int, *, crowded: bool) -> None:
+    """Whether so much waits that the next look would be too late is told at once; without a failure nothing is."""
+    gate = Gate(partition_in_flight=1_000, **bounds)
+    gate.read(0, count, key=b"a")
+    one = gate.states[0]
+    before = gate.intake.is_crowded(one)
+    fail(gate, 0)
+
+    assert not before
+    assert gate.intake.is_crowded(one) == crowded
+
+
 def test_many_failed_keys_are_bounded_too() -> None:
     """When everything fails, no more than the bound is read on top."""
     gate = Gate(partition_in_flight=1_000)

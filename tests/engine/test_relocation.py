@@ -215,3 +215,31 @@ def test_too_large_in_a_batch_may_fit_alone(relocator: Relocator, producer: Scri
     assert alone == 1
     assert [(ticket.fate, ticket.error) for ticket in told] == [("refused", "MSG_SIZE_TOO_LARGE")]
     assert relocator.is_idle
+
+
+def test_what_was_too_large_waits_until_nothing_else_is_on_its_way(
+    relocator: Relocator, producer: ScriptedProducer
+) -> None:
+    """Alone means alone: no other record may share its batch."""
+    relocator.send(item(), sends(2))
+    relocator.acknowledged()
+    producer.answer("refused", "MSG_SIZE_TOO_LARGE")
+    relocator.acknowledged()
+    relocator.acknowledged()
+    meanwhile = [one.key for one in producer.flying]
+    producer.answer()
+    relocator.acknowledged()
+    relocator.acknowledged()
+
+    assert meanwhile == [b"1"]
+    assert [one.key for one in producer.flying] == [b"0"]
+
+
+def test_answers_are_waited_for_only_while_some_are_missing(relocator: Relocator, producer: ScriptedProducer) -> None:
+    """With nothing on its way no time is lost."""
+    relocator.push(0.5)
+    relocator.send(item(), sends(1))
+    relocator.acknowledged()
+    relocator.push(0.5)
+
+    assert producer.waits == [0, 0.5]

@@ -42,7 +42,7 @@ def ended(chosen: Route, value: bytes | None = b"{}") -> Ended:
         if chosen.run == "async":
             return asyncio.run(chosen.invoke_async(item))
         return chosen.invoke(item)
-    except BaseException as error:  # noqa: BLE001 - as executors do
+    except BaseException as error:  # noqa: BLE001  # as executors do
         return chosen.failure(error, item[0])
 
 

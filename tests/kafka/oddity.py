@@ -54,7 +54,7 @@ class OddBroker:
         """By the plain listener."""
         return Settings(bootstrap=self.bootstrap, group=group)
 
-    def settings_of_alice(self, password: str = "open-sesame", group: str = "") -> Settings:  # noqa: S107 - a test's
+    def settings_of_alice(self, password: str = "open-sesame", group: str = "") -> Settings:  # noqa: S107  # a test's
         """By the guarded one."""
         kafka = {
             "security.protocol": "SASL_PLAINTEXT",

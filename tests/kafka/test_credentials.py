@@ -21,7 +21,7 @@ ALICE = {
 )
 def test_refused_credentials_are_said(odd: OddBroker, line: str) -> None:
     """Every command ends with 1 at once, names what to check, and shows no secret."""
-    said = Shell(odd.guarded)(line, code=1, stdin="", **ALICE, STREAMS_KAFKA_SASL_PASSWORD="guessed")  # noqa: S106 - a test's
+    said = Shell(odd.guarded)(line, code=1, stdin="", **ALICE, STREAMS_KAFKA_SASL_PASSWORD="guessed")  # noqa: S106  # a test's
 
     assert "refuses the credentials" in said.err
     assert "STREAMS_KAFKA_SASL_USERNAME" in said.err

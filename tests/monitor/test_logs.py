@@ -171,7 +171,7 @@ def test_secrets_are_masked(page: io.StringIO, form: Any) -> None:
     configure_logs(form, stream=page)
     structlog.get_logger().info(
         "connecting",
-        password="hunter2",  # noqa: S106 - the one to be masked
+        password="hunter2",  # noqa: S106  # the one to be masked
         headers={"Authorization": "Bearer hunter2", "Accept": "all"},
         parts=[{"access_token": "hunter2"}, ({"client_secret": "hunter2"},)],
         user="ada",
@@ -288,7 +288,7 @@ def test_a_reader_that_leaves_ends_nothing(stream: str) -> None:
 def test_a_full_disk_ends_nothing() -> None:
     """A line that can't be written is lost; the next one is tried."""
     try:
-        full = open("/dev/full", "w", encoding="utf-8")  # noqa: PTH123, SIM115 - a device, closed below
+        full = open("/dev/full", "w", encoding="utf-8")  # noqa: PTH123, SIM115  # a device, closed below
     except OSError as error:
         pytest.skip(f"no device that is always full: {error}")
     configure_logs("json", stream=full)

@@ -93,7 +93,7 @@ class Running:
     def _run(self) -> None:
         try:
             self.report = self.member.run(self._until)
-        except Exception as error:  # noqa: BLE001 - the test looks at it
+        except Exception as error:  # noqa: BLE001  # the test looks at it
             self.error = error
 
     @property

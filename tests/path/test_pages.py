@@ -68,7 +68,7 @@ def test_pages_of_a_process(form: str, bench: Bench, topic: Topics, group: Calla
 
 
 def _ask(url: str, path: str) -> str:
-    with urlopen(url + path, timeout=10) as answer:  # noqa: S310 - a page of our own
+    with urlopen(url + path, timeout=10) as answer:  # noqa: S310  # a page of our own
         text: str = answer.read().decode()
         return text
 

@@ -60,7 +60,7 @@ class Scenario:
             self.now_s, member(partition(end=self.end), capacity=self.capacity), self.work
         )
 
-    def seconds(  # noqa: PLR0913 - each is one thing that can differ in a second
+    def seconds(  # noqa: PLR0913  # each is one thing that can differ in a second
         self,
         count: int,
         *,

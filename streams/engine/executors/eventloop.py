@@ -209,7 +209,7 @@ class AsyncExecutor:
                     ended = await route.invoke_async(item)
                 if runner.is_late:  # it ended its work all the same
                     runner.forget_cancellation()
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
+            except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
                 ended = route.failure(self._reason(error, runner), item[0])
             if ended is not None:
                 return done, ended
@@ -227,7 +227,7 @@ class AsyncExecutor:
             outcomes = await self.route.invoke_batch_async(items)
             if runner.is_late:
                 runner.forget_cancellation()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
             self._reason(error, runner)
             return [Interruption(run, *await self._records(run, runner)) for run in runs]
         return sort_out(runs, outcomes)

@@ -90,7 +90,7 @@ def perform(route: Route, run: Run, slot: Slot) -> tuple[int, Ended | NotStarted
                 ended = None if result is None else route.outcome(result)
             else:
                 ended = route.invoke(item)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
             ended = route.failure(error, item[0])
         if ended is not None:
             return done, ended
@@ -111,7 +111,7 @@ def perform_batch(route: Route, runs: Sequence[Run], slot: Slot) -> list[Interru
         return [Interruption(run, 0, NOT_STARTED) for run in runs]
     try:
         outcomes = route.invoke_batch(items)
-    except BaseException:  # noqa: BLE001 - whatever it is, it is the record's outcome
+    except BaseException:  # noqa: BLE001  # whatever it is, it is the record's outcome
         return [Interruption(run, *perform(route, run, slot)) for run in runs]
     return sort_out(runs, outcomes)
 

@@ -72,7 +72,7 @@ class InlineExecutor:
                     break
             else:
                 return count, None
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the record's outcome
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
             failed = count - length_hint(source) - 1
             return failed, self.route.failure(error, chunk.messages[failed])
         finally:
