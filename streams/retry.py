@@ -5,12 +5,14 @@ The policy is a frozen value; what happened to one record is handed in.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeAlias
+from functools import cached_property
+from typing import Final, TypeAlias
 
 from streams.errors import ConfigError, RecordError
 
@@ -19,13 +21,20 @@ Duration: TypeAlias = str | float | timedelta
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+
+_LONGEST_S = 100 * 365 * 86_400.0
+_MEMORY_UP_TO: Final = "10s"
+
+MOST_TIERS: Final = 4
+"""Retry topics of one policy at most: each is one more topic for every source, and one more partition to own."""
 
 
 def seconds(duration: Duration) -> float:
     """Give *duration* in seconds.
 
     Raises:
-        ConfigError: It is negative, or not of the form ``<number><ms|s|m|h|d>``.
+        ConfigError: It is negative, longer than 100 years, or not of the form ``<number><ms|s|m|h|d>``.
     """
     given: object = duration
     if isinstance(given, timedelta):
@@ -39,9 +48,21 @@ def seconds(duration: Duration) -> float:
         value = float(given)
     else:
         raise ConfigError([f"duration {duration!r} is neither text such as '10s', nor seconds, nor a timedelta"])
-    if not 0 <= value < float("inf"):
-        raise ConfigError([f"duration {duration!r} must be finite and not negative"])
+    if not 0 <= value <= _LONGEST_S:
+        raise ConfigError([f"duration {duration!r} must be neither negative nor longer than 100 years"])
     return value
+
+
+def label(delay_s: float) -> str:
+    """Give *delay_s* in the one form that topics are named by: whole numbers of the largest unit that fits.
+
+    >>> label(60), label(90), label(86_400), label(0.5)
+    ('1m', '90s', '1d', '500ms')
+    """
+    ms = round(delay_s * 1_000)
+    if not ms:
+        return "0s"
+    return next(f"{ms // size}{unit}" for unit, size in _UNITS_MS.items() if ms % size == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +102,12 @@ class RetryPolicy:
     deadline: Duration | None = None
     """No attempt starts later than this after the first one ended; None: no such end."""
 
-    memory_up_to: Duration = "10s"
-    """Under the order policy ``park``, waits up to this long are spent in memory, longer ones in a retry topic."""
+    memory_up_to: Duration = _MEMORY_UP_TO
+    """Waits up to this long are spent in memory, longer ones in a retry topic, one for each length: a *tier*.
+
+    Under the order policy ``block`` all waits are spent in memory.  Longer saves topics and moves, and costs a crash
+    more of what was waited for.  The overrides' waits follow it too.
+    """
 
     def __post_init__(self) -> None:
         """Check every field, and list all faults at once."""
@@ -119,11 +144,58 @@ class RetryPolicy:
             yield f"overrides: {chosen!r} is no mapping of exception classes to policies"
         elif not all(_is_error(cls) and isinstance(policy, RetryPolicy) for cls, policy in chosen.items()):
             yield "overrides: each must map an exception class to a RetryPolicy"
+        else:
+            yield from self._override_faults()
+
+    def _override_faults(self) -> Iterator[str]:
+        for cls, policy in self.overrides.items():
+            if policy.memory_up_to not in (_MEMORY_UP_TO, self.memory_up_to):
+                yield (
+                    f"overrides: the one for {cls.__name__} has a memory_up_to of its own, {policy.memory_up_to!r};"
+                    f" that of the whole policy counts, drop it"
+                )
+
+    def tier_faults(self) -> list[str]:
+        """Say what is wrong with the retry topics that this policy asks for; of interest where the route has any."""
+        tiers = self.tiers
+        if len(tiers) <= MOST_TIERS:
+            return []
+        fault = (
+            f"retry: {len(tiers)} lengths of waits are above memory_up_to={label(self._memory_s)!r}, and each needs a"
+            f" retry topic: {', '.join(map(label, tiers))}; there may be {MOST_TIERS}. Use fewer lengths in delays and"
+            f" overrides, or memory_up_to={label(tiers[-MOST_TIERS - 1])!r}: then {MOST_TIERS} are left"
+        )
+        return [fault]
 
     @property
     def attempts(self) -> int:
         """Runs in all, the first included."""
         return len(self.delays) + 1 if self.max_attempts is None else self.max_attempts
+
+    @cached_property
+    def tiers(self) -> tuple[float, ...]:
+        """The lengths of all waits that are spent in a retry topic: seconds, ascending, those of overrides included.
+
+        A wait that no attempt reaches is none of them.
+        """
+        policies = (self, *self.overrides.values())
+        delays = {_whole_ms(seconds(delay)) for policy in policies for delay in policy.delays[: policy.attempts - 1]}
+        return tuple(sorted(delay_s for delay_s in delays if delay_s > self._memory_s))
+
+    @cached_property
+    def _memory_s(self) -> float:
+        return _whole_ms(seconds(self.memory_up_to))
+
+    def tier_for(self, delay_s: float) -> float | None:
+        """Give the tier in which a wait of *delay_s* is spent; None: in memory.
+
+        It is the shortest that is long enough; a wait beyond the longest gets
+        the longest.  Without tiers every wait is spent in memory.
+        """
+        needed_s = _whole_ms(delay_s)
+        if not self.tiers or needed_s <= self._memory_s:
+            return None
+        return next((tier_s for tier_s in self.tiers if tier_s >= needed_s), self.tiers[-1])
 
     def for_error(self, error: BaseException) -> RetryPolicy:
         """Give the policy that decides on *error*: an override, or this one."""
@@ -167,6 +239,11 @@ def _faults(name: str, duration: Duration) -> Iterator[str]:
         seconds(duration)
     except ConfigError as error:
         yield from (f"{name}: {fault}" for fault in error.faults)
+
+
+def _whole_ms(delay_s: float) -> float:
+    """Round up to whole milliseconds, the finest that a topic's name tells; what floats add by themselves is cut."""
+    return math.ceil(round(delay_s * 1_000, 6)) / 1_000
 
 
 def _is_error(cls: object) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import ConfigError, DecodeError, RecordError, ResultError
-from streams.retry import NO_RETRY, GiveUp, RetryAfter, RetryPolicy, seconds
+from streams.retry import NO_RETRY, GiveUp, RetryAfter, RetryPolicy, label, seconds
 
 DOWN = OSError("down")
 
@@ -58,6 +58,8 @@ def test_durations_are_taken_as_people_write_them(duration: Any, expected: float
         -1,
         float("nan"),
         float("inf"),
+        1e306,
+        "101000d",
         timedelta(seconds=-1),
         None,
         [1],
@@ -70,6 +72,101 @@ def test_what_is_no_duration_is_told(duration: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         seconds(duration)
     assert repr(duration) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "text"),
+    [
+        (0.5, "500ms"),
+        (1.5, "1500ms"),
+        (60, "1m"),
+        (90, "90s"),
+        (600, "10m"),
+        (3_600, "1h"),
+        (5_400, "90m"),
+        (86_400, "1d"),
+        (129_600, "36h"),
+        (0, "0s"),
+    ],
+)
+def test_a_delay_has_one_name(delay_s: float, text: str) -> None:
+    """Whole numbers of the largest unit that fits: topics are named by it."""
+    assert label(delay_s) == text
+
+
+@given(ms=st.integers(0, 10**12))
+def test_a_delay_is_read_back_from_its_name(ms: int) -> None:
+    """Whatever the delay, to the millisecond."""
+    assert seconds(label(ms / 1_000)) == pytest.approx(ms / 1_000, abs=1e-6)
+
+
+# -- tiers ----------------------------------------------------------------------------------------------------
+
+
+class SlowError(Exception):
+    """One with a policy of its own."""
+
+
+@pytest.mark.parametrize(
+    ("policy", "tiers"),
+    [
+        (RetryPolicy(), (60.0, 600.0)),
+        (RetryPolicy(("1s", "10s")), ()),
+        (RetryPolicy(("1m", "30s", "60s")), (30.0, 60.0)),
+        (RetryPolicy(("1m", "1h"), max_attempts=2), (60.0,)),
+        (RetryPolicy(("1m",), max_attempts=9), (60.0,)),
+        (RetryPolicy(("1s", "1m"), memory_up_to=0), (1.0, 60.0)),
+        (RetryPolicy(("1m", "1h"), memory_up_to="1m"), (3_600.0,)),
+        (RetryPolicy(("1m",), overrides={SlowError: RetryPolicy(("1h", "5s"))}), (60.0, 3_600.0)),
+        (RetryPolicy(("1m",), memory_up_to="2m", overrides={SlowError: RetryPolicy(("90s", "3m"))}), (180.0,)),
+        (RetryPolicy((10.0001, "1.1m")), (10.001, 66.0)),
+        (NO_RETRY, ()),
+    ],
+    ids=lambda one: str(one) if isinstance(one, tuple) else "",
+)
+def test_each_length_above_what_memory_waits_is_a_tier(policy: RetryPolicy, tiers: tuple[float, ...]) -> None:
+    """Every wait that an attempt reaches and memory does not hold, once, the shortest first."""
+    assert policy.tiers == tiers
+    assert policy.tier_faults() == []
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "tier_s"),
+    [(0.0, None), (10.0, None), (10.5, 60.0), (60.0, 60.0), (60.001, 600.0), (600.0, 600.0), (86_400.0, 600.0)],
+)
+def test_a_wait_is_spent_in_the_shortest_tier_that_is_long_enough(delay_s: float, tier_s: float | None) -> None:
+    """Short waits in memory; what is longer than every tier in the longest."""
+    assert RetryPolicy().tier_for(delay_s) == tier_s
+
+
+@given(delay=st.floats(0, 1e6))
+def test_without_tiers_every_wait_is_spent_in_memory(delay: float) -> None:
+    """A handler may ask for a wait that no topic is there for."""
+    assert RetryPolicy(("1s",)).tier_for(delay) is None
+
+
+@given(delays=st.lists(st.floats(0, 1e6), min_size=1, max_size=6), memory=st.floats(0, 100))
+def test_a_wait_of_the_policy_is_never_cut(delays: list[float], memory: float) -> None:
+    """Each of its delays has a tier that is as long, to the millisecond, or is no longer than memory waits."""
+    policy = RetryPolicy(delays, memory_up_to=memory)
+
+    for attempt in range(1, policy.attempts):
+        delay_s = policy.delay_s(attempt)
+        tier_s = policy.tier_for(delay_s)
+        if tier_s is None:
+            assert delay_s <= memory + 0.001
+        else:
+            assert delay_s - 1e-6 <= tier_s <= delay_s + 0.0011
+
+
+def test_more_tiers_than_topics_are_named() -> None:
+    """All of them, and what would leave four."""
+    policy = RetryPolicy(("1s", "30s", "1m", "5m"), overrides={SlowError: RetryPolicy(("10m", "1h"))})
+    (fault,) = policy.tier_faults()
+
+    assert "30s, 1m, 5m, 10m, 1h" in fault
+    assert RetryPolicy(policy.delays, memory_up_to="30s", overrides=policy.overrides).tier_faults() == []
+    assert "memory_up_to='30s'" in fault
 
 
 # -- decisions ------------------------------------------------------------------------------------------------
@@ -203,6 +300,7 @@ def test_every_policy_comes_to_an_end(delays: list[float], attempts: int | None,
         ({"overrides": {"OSError": RetryPolicy()}}, ["overrides"]),
         ({"overrides": {OSError: "1s"}}, ["overrides"]),
         ({"overrides": [OSError]}, ["overrides"]),
+        ({"overrides": {OSError: RetryPolicy(memory_up_to="1m")}}, ["overrides"]),
         (
             {"delays": ("soon",), "jitter": 7, "max_attempts": 0, "deadline": "x"},
             ["delays", "deadline", "max_attempts", "jitter"],

@@ -13,8 +13,9 @@ from typing import Final
 
 import msgspec
 
-from streams.errors import LedgerError
+from streams.errors import ConfigError, LedgerError
 from streams.record import Headers, Origin
+from streams.retry import label, seconds
 
 HEADER: Final = "streams"
 ERROR_HEADER: Final = "streams-error"
@@ -23,6 +24,29 @@ _VERSION: Final = 1
 _HISTORY: Final = 10
 _STACK_CHARS: Final = 8_000
 _MESSAGE_CHARS: Final = 2_000
+
+
+_RETRY: Final = ".retry."
+
+
+def retry_topic(topic: str, group: str, delay_s: float) -> str:
+    """Name the tier of *group* on *topic* in which records wait for *delay_s*: ``orders.billing.retry.1m``."""
+    return f"{topic}.{group}{_RETRY}{label(delay_s)}"
+
+
+def delay_of(name: str) -> float | None:
+    """Read a tier's delay, in seconds, back from its name; None where *name* is none that `retry_topic` gives."""
+    _, _, text = name.rpartition(_RETRY)
+    try:
+        delay_s = seconds(text)
+    except ConfigError:
+        return None
+    return delay_s if name.endswith(_RETRY + label(delay_s)) else None
+
+
+def parked_topic(topic: str, group: str) -> str:
+    """Name the topic in which records of *group* on *topic* wait behind one of their key."""
+    return f"{topic}.{group}.parked"
 
 
 def dlq_topic(topic: str, group: str) -> str:

@@ -14,9 +14,12 @@ from streams.engine.chain import (
     CopyHeader,
     ErrorHeader,
     copy_headers,
+    delay_of,
     describe_error,
     dlq_topic,
     new_header,
+    parked_topic,
+    retry_topic,
     unpack,
     unpack_error,
 )
@@ -166,3 +169,31 @@ def test_an_error_that_is_not_utf8_is_none() -> None:
 def test_dead_letters_are_named_after_topic_and_group() -> None:
     """The dead-letter topic's name says whose it is."""
     assert dlq_topic("orders", "billing") == "orders.billing.dlq"
+
+
+@pytest.mark.parametrize(("delay_s", "end"), [(60, "1m"), (90, "90s"), (3_600, "1h"), (86_400, "1d"), (0.5, "500ms")])
+def test_tiers_are_named_after_their_delay(delay_s: float, end: str) -> None:
+    """Topic, group and delay; the delay can be read back."""
+    name = retry_topic("orders", "billing", delay_s)
+
+    assert name == f"orders.billing.retry.{end}"
+    assert delay_of(name) == delay_s
+
+
+@given(ms=st.integers(1, 10**12))
+def test_every_tier_tells_its_delay(ms: int) -> None:
+    """To the millisecond."""
+    delay_s = delay_of(retry_topic("a.retry.5s", "b", ms / 1_000))
+
+    assert delay_s == pytest.approx(ms / 1_000, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["", "1m", "orders.retry.60s", "orders.retry.1m.dlq", "orders.retry.", "a.retry.1.5s"])
+def test_what_is_named_otherwise_is_no_tier(name: str) -> None:
+    """A delay that `retry_topic` would write in another way is none of its names."""
+    assert delay_of(name) is None
+
+
+def test_parked_records_are_named_after_topic_and_group() -> None:
+    """Like dead letters."""
+    assert parked_topic("orders", "billing") == "orders.billing.parked"
