@@ -24,7 +24,8 @@ from streams.engine.partition import NEVER, PartitionState
 from streams.engine.snapshot import METADATA_LIMIT
 from streams.engine.watchdog import within
 from streams.errors import BrokerError
-from streams.kafka.consumer import NOT_OURS, NOT_STORED, CommitAnswer, GroupConsumer
+from streams.kafka.commits import NOT_OURS, NOT_STORED, CommitAnswer, Entry
+from streams.kafka.consumer import GroupConsumer
 from streams.kafka.session import Session
 from streams.observer import Observer
 from streams.record import Partition
@@ -141,7 +142,7 @@ class Committer:
         """Commit, again and again while the coordinator moves or the group is in the middle of a rebalance."""
         for wait_s in (*repeat(_AGAIN_S, _AGAIN), None):
             book.sent, book.sent_at = snapshot, self._clock.monotonic()
-            answer = consumer.commit_now(book.state.partition, *snapshot)
+            answer = consumer.commit_now([Entry(book.state.partition, *snapshot)])
             if wait_s is None or answer.code not in NOT_STORED - NOT_OURS or self._clock.monotonic() > give_up:
                 self.answered(answer)
                 return
@@ -149,24 +150,25 @@ class Committer:
 
     def answered(self, answer: CommitAnswer) -> None:
         """Take the broker's answer to a commit."""
-        book = self._books.get(answer.partition)
-        if book is None or book.sent != (answer.offset, answer.metadata):
+        partition, offset, metadata = answer.entries[0]
+        book = self._books.get(partition)
+        if book is None or book.sent != (offset, metadata):
             return
         book.sent = None
         if answer.code is None:
-            book.stored, book.stored_at = (answer.offset, answer.metadata), book.sent_at
-            self._observer.committed(answer.partition, answer.offset, self._clock.monotonic() - book.sent_at)
+            book.stored, book.stored_at = (offset, metadata), book.sent_at
+            self._observer.committed(partition, offset, self._clock.monotonic() - book.sent_at)
             if self.may_start(book.state):
                 book.state.renew(book.sent_at + self._lease_s)
             return
-        self._observer.commit_failed(answer.partition, answer.error)
+        self._observer.commit_failed(partition, answer.error)
         if book.stored is None and answer.error in _HOPELESS:
             raise BrokerError(
-                f"{answer.partition}: the broker refuses commits with {answer.error}, so nothing was started."
+                f"{partition}: the broker refuses commits with {answer.error}, so nothing was started."
                 f" {_HOPELESS[answer.error]}"
             )
         if answer.code not in NOT_STORED:
-            self._failed[answer.partition] = answer.error
+            self._failed[partition] = answer.error
 
     def is_current(self, state: PartitionState) -> bool:
         """Say whether the broker has acknowledged what stands in the ledger of *state* now."""
@@ -207,4 +209,4 @@ class Committer:
         if book.stored is None:  # as large as one can be: it proves the right and the limit before they are needed
             text = text.ljust(METADATA_LIMIT, _PADDING)
         book.sent, book.sent_at = (offset, text), self._clock.monotonic()
-        consumer.commit(book.state.partition, offset, text)
+        consumer.commit([Entry(book.state.partition, offset, text)])

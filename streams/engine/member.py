@@ -27,7 +27,8 @@ from streams.engine.route import Route
 from streams.engine.router import Router
 from streams.engine.watch import Watch
 from streams.engine.watchdog import within
-from streams.kafka.consumer import CommitAnswer, GroupConsumer
+from streams.kafka.commits import CommitAnswer
+from streams.kafka.consumer import GroupConsumer
 from streams.kafka.producer import EngineProducer
 from streams.kafka.session import Session
 from streams.observer import Observer

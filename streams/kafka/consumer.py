@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
@@ -16,39 +16,10 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 
 from streams.config import Settings
 from streams.errors import BrokerError
+from streams.kafka.commits import CommitAnswer, Entry, Flight, answer_to, places_of
 from streams.kafka.message import ERROR
 from streams.kafka.settings import consumer as consumer_settings
 from streams.record import Partition
-
-NOT_STORED: Final = frozenset(
-    {
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.STALE_MEMBER_EPOCH,
-        KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError._TRANSPORT,  # noqa: SLF001  # the client's own codes begin with an underscore
-        KafkaError._TIMED_OUT,  # noqa: SLF001  # the client's own codes begin with an underscore
-        KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001  # the client's own codes begin with an underscore
-        KafkaError._WAIT_COORD,  # noqa: SLF001  # the client's own codes begin with an underscore
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001  # the client's own codes begin with an underscore
-        KafkaError._DESTROY,  # noqa: SLF001  # the client's own codes begin with an underscore
-    },
-)
-"""Commit errors after which the newest snapshot is simply sent again: nothing was stored, or what was is older."""
-
-NOT_OURS: Final = frozenset(
-    {
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError._DESTROY,  # noqa: SLF001  # the client's own codes begin with an underscore
-    },
-)
-"""Those of them after which this member can't commit any more."""
 
 _REFUSED: Final = frozenset(
     {
@@ -92,17 +63,6 @@ class Stored(NamedTuple):
     metadata: str
 
 
-class CommitAnswer(NamedTuple):
-    """The broker's answer to one commit, as far as the client tells it."""
-
-    partition: Partition
-    offset: int
-    metadata: str
-    code: int | None
-    """None where it was stored."""
-    error: str
-
-
 class Rebalances(Protocol):
     """Hears of changes of ownership, inside `GroupConsumer.poll`."""
 
@@ -134,6 +94,7 @@ class GroupConsumer:
         self._failure = _Failure()
         self._moved: set[tuple[str | None, int | None]] = set()
         self._on_commit = on_commit
+        self._flight = Flight()
         config = consumer_settings(settings, protocol=protocol)
         config |= {"on_commit": self._committed, "error_cb": self._broker_error}
         try:
@@ -239,20 +200,22 @@ class GroupConsumer:
         """Fetch *partitions* again."""
         self._consumer.resume([_plain(partition) for partition in partitions])
 
-    def commit(self, partition: Partition, offset: int, metadata: str) -> None:
-        """Send a commit; its answer comes to ``on_commit``."""
+    def commit(self, entries: Sequence[Entry]) -> None:
+        """Send *entries* in one request, the source partition's first; its answer comes to ``on_commit``."""
+        self._flight.add(entries)
+        places = places_of(entries)
         try:
-            self._consumer.commit(offsets=[_at(partition, offset, metadata)], asynchronous=True)
+            self._consumer.commit(offsets=places, asynchronous=True)
         except KafkaException as error:
-            self._on_commit(_answer(partition, offset, metadata, error.args[0]))
+            self._on_commit(answer_to(self._flight.land(places), [error.args[0]]))
 
-    def commit_now(self, partition: Partition, offset: int, metadata: str) -> CommitAnswer:
-        """Commit and wait for the answer: up to the socket's timeout, not longer."""
+    def commit_now(self, entries: Sequence[Entry]) -> CommitAnswer:
+        """Commit *entries* in one request and wait for the answer: up to the socket's timeout, not longer."""
         try:
-            self._consumer.commit(offsets=[_at(partition, offset, metadata)], asynchronous=False)
+            answered = self._consumer.commit(offsets=places_of(entries), asynchronous=False)
         except KafkaException as error:
-            return _answer(partition, offset, metadata, error.args[0])
-        return _answer(partition, offset, metadata, None)
+            return answer_to(tuple(entries), [error.args[0]])
+        return answer_to(tuple(entries), [place.error for place in answered])
 
     def partitions_of(self, topic: str, timeout_s: float) -> list[Partition]:
         """List the partitions of *topic* as the broker has them now."""
@@ -277,8 +240,8 @@ class GroupConsumer:
 
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         try:
-            for one in partitions:
-                self._on_commit(_answer(_name(one), one.offset, one.metadata or "", one.error or error))
+            errors = [error, *(place.error for place in partitions)]
+            self._on_commit(answer_to(self._flight.land(partitions), errors))
         except BaseException as failure:  # noqa: BLE001  # whatever it is, it is the record's outcome
             self._failure.error = failure
 
@@ -320,16 +283,6 @@ def _event(message: Message, error: KafkaError) -> Event:
         f"{place}{error.str()}",
         is_fatal=error.fatal() or code == KafkaError._FATAL or code in _REFUSED,  # noqa: SLF001  # the client's own codes begin with an underscore
     )
-
-
-def _answer(partition: Partition, offset: int, metadata: str, error: KafkaError | None) -> CommitAnswer:
-    if error is None:
-        return CommitAnswer(partition, offset, metadata, None, "")
-    return CommitAnswer(partition, offset, metadata, error.code(), error.name())
-
-
-def _at(partition: Partition, offset: int, metadata: str) -> TopicPartition:
-    return TopicPartition(partition.topic, partition.number, offset, metadata=metadata)
 
 
 def _plain(partition: Partition) -> TopicPartition:

@@ -40,6 +40,8 @@ class Delivery(NamedTuple):
     fate: Fate
     offset: int
     error: str
+    timestamp_ms: int = -1
+    """Of a stored record, as its readers see it: where the topic's time is LogAppendTime, when the broker took it."""
 
 
 class EngineProducer:
@@ -101,5 +103,5 @@ class EngineProducer:
 def _delivery(error: KafkaError | None, message: Message) -> Delivery:
     if error is None:
         offset = message.offset()
-        return Delivery("stored", -1 if offset is None else offset, "")
+        return Delivery("stored", -1 if offset is None else offset, "", message.timestamp()[1])
     return Delivery("refused" if error.code() in _REFUSED else "unknown", -1, error.name())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streams.errors import BrokerError
-from streams.kafka.consumer import CommitAnswer, Event, GroupConsumer, Rebalances, Stored
+from streams.kafka.commits import CommitAnswer, Entry
+from streams.kafka.consumer import Event, GroupConsumer, Rebalances, Stored
 from streams.kafka.message import Message
 from streams.kafka.producer import Delivery, EngineProducer, Fate
 from streams.record import Headers, Partition
@@ -81,11 +82,24 @@ class ScriptedProducer(EngineProducer):
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit that was sent."""
+    """One request that was sent."""
 
-    partition: Partition
-    offset: int
-    metadata: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def partition(self) -> Partition:
+        """The source partition."""
+        return self.entries[0].partition
+
+    @property
+    def offset(self) -> int:
+        """The source partition's."""
+        return self.entries[0].offset
+
+    @property
+    def metadata(self) -> str:
+        """The source partition's."""
+        return self.entries[0].metadata
 
 
 class ScriptedConsumer(GroupConsumer):
@@ -155,16 +169,16 @@ class ScriptedConsumer(GroupConsumer):
     def resume(self, partitions: Iterable[Partition]) -> None:
         self.paused.difference_update(self._assigned(partitions))
 
-    def commit(self, partition: Partition, offset: int, metadata: str) -> None:
-        self.commits.append(Commit(partition, offset, metadata))
+    def commit(self, entries: Sequence[Entry]) -> None:
+        self.commits.append(Commit(tuple(entries)))
 
-    def commit_now(self, partition: Partition, offset: int, metadata: str) -> CommitAnswer:
-        self.commits_now.append(Commit(partition, offset, metadata))
+    def commit_now(self, entries: Sequence[Entry]) -> CommitAnswer:
+        self.commits_now.append(Commit(tuple(entries)))
         self.during_commit()
         if self.codes_now:
-            return CommitAnswer(partition, offset, metadata, self.codes_now.pop(0), "REFUSED")
-        self.stored[partition] = Stored(offset, metadata)
-        return CommitAnswer(partition, offset, metadata, None, "")
+            return CommitAnswer(tuple(entries), self.codes_now.pop(0), "REFUSED")
+        self._store(entries)
+        return CommitAnswer(tuple(entries), None, "")
 
     def partitions_of(self, topic: str, timeout_s: float) -> list[Partition]:
         self._fail()
@@ -174,8 +188,11 @@ class ScriptedConsumer(GroupConsumer):
         """The broker answers *commit*, or the last one."""
         one = commit or self.commits[-1]
         if code is None:
-            self.stored[one.partition] = Stored(one.offset, one.metadata)
-        self.answered(CommitAnswer(one.partition, one.offset, one.metadata, code, "" if code is None else "REFUSED"))
+            self._store(one.entries)
+        self.answered(CommitAnswer(one.entries, code, "" if code is None else "REFUSED"))
+
+    def _store(self, entries: Iterable[Entry]) -> None:
+        self.stored.update({entry.partition: Stored(entry.offset, entry.metadata) for entry in entries})
 
     def _assigned(self, partitions: Iterable[Partition]) -> list[Partition]:
         listed = list(partitions)

@@ -18,7 +18,8 @@ from streams.engine.partition import NEVER, Item, PartitionState, Run, finish
 from streams.engine.slot import Slot
 from streams.engine.snapshot import Snapshot, decode, encode
 from streams.errors import BrokerError, NewerLedgerError
-from streams.kafka.consumer import CommitAnswer, Stored
+from streams.kafka.commits import CommitAnswer
+from streams.kafka.consumer import Stored
 from streams.kafka.session import Session
 from streams.record import Partition
 from streams.testing.clock import ManualClock
@@ -501,6 +502,6 @@ def test_commits_of_a_former_stay_answer_in_vain(seat: Seat) -> None:
     late = seat.consumer.commits[-1]
     seat.assignment.lost([ORDERS])
     seat.assignment.granted([ORDERS])
-    seat.committer.answered(CommitAnswer(ORDERS, late.offset, late.metadata, None, ""))
+    seat.committer.answered(CommitAnswer(late.entries, None, ""))
 
     assert seat.state().lease_until == NEVER

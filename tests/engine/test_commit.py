@@ -12,7 +12,7 @@ from streams.engine.commit import Committer
 from streams.engine.partition import NEVER, PartitionState, finish
 from streams.engine.snapshot import METADATA_LIMIT, decode
 from streams.errors import BrokerError
-from streams.kafka.consumer import NOT_STORED, CommitAnswer
+from streams.kafka.commits import NOT_STORED, CommitAnswer
 from streams.kafka.session import Session
 from streams.testing.clock import ManualClock
 from tests.engine.edges import Commit, ScriptedConsumer
@@ -122,7 +122,7 @@ def test_a_first_commit_that_can_never_be_taken_ends_the_member(error: str, says
     code = getattr(KafkaError, error)
 
     with pytest.raises(BrokerError, match=says) as caught:
-        ledgers.committer.answered(CommitAnswer(ORDERS, commit.offset, commit.metadata, code, error))
+        ledgers.committer.answered(CommitAnswer(commit.entries, code, error))
     assert error in str(caught.value)
     assert "orders/0" in str(caught.value)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError
@@ -21,7 +21,8 @@ from streams.engine.chain import unpack
 from streams.engine.context import Context
 from streams.engine.partition import PartitionState
 from streams.engine.snapshot import decode
-from streams.kafka.consumer import CommitAnswer, EndReached, Event, Stored
+from streams.kafka.commits import CommitAnswer, Entry
+from streams.kafka.consumer import EndReached, Event, Stored
 from streams.kafka.message import Message
 from streams.kafka.producer import Delivery
 from streams.outcome import DeadLetter, Skip
@@ -111,12 +112,13 @@ class Coordinator(ScriptedConsumer):
         for partition in starts:
             self._ends_told.pop(partition, None)
 
-    def commit_now(self, partition: Partition, offset: int, metadata: str) -> CommitAnswer:
+    def commit_now(self, entries: Sequence[Entry]) -> CommitAnswer:
         if self._world.is_calm or self._world.rng.random() < 0.7:
-            self._world.store(partition, Stored(offset, metadata))
-            return CommitAnswer(partition, offset, metadata, None, "")
+            for partition, offset, metadata in entries:
+                self._world.store(partition, Stored(offset, metadata))
+            return CommitAnswer(tuple(entries), None, "")
         self._world.clock.advance(2)
-        return CommitAnswer(partition, offset, metadata, KafkaError.REBALANCE_IN_PROGRESS, "REBALANCE_IN_PROGRESS")
+        return CommitAnswer(tuple(entries), KafkaError.REBALANCE_IN_PROGRESS, "REBALANCE_IN_PROGRESS")
 
 
 class World:
@@ -178,8 +180,9 @@ class World:
                 )
                 is_stored = self.rng.random() < 0.3
             if is_stored and (code is None or self.member.assignment.get(commit.partition) is not None):
-                self.store(commit.partition, Stored(commit.offset, commit.metadata))
-            consumer.answered(CommitAnswer(commit.partition, commit.offset, commit.metadata, code, error))
+                for partition, offset, metadata in commit.entries:
+                    self.store(partition, Stored(offset, metadata))
+            consumer.answered(CommitAnswer(commit.entries, code, error))
 
     def answer_produced(self) -> None:
         """The broker takes, refuses, or says nothing of what was produced."""
