@@ -13,7 +13,8 @@ from streams.config import Settings
 from streams.contracts.codec import contract_codec
 from streams.contracts.registry import Registry
 from streams.engine.declaration import Signature, check, name_of, signature_of
-from streams.engine.route import NULL, OrderPolicy, Route, RunMode, bytes_of
+from streams.engine.policy import DEFAULT_POLICY, DeadLetterPolicy, OrderPolicy
+from streams.engine.route import NULL, Route, RunMode, bytes_of
 from streams.errors import AppError, ConfigError, DecodeError, StreamsError, UsageError
 from streams.kafka.message import VALUE, Message
 from streams.record import Record
@@ -62,7 +63,8 @@ class App:
         *,
         key: str | None = None,
         retry: RetryPolicy | None = None,
-        policy: OrderPolicy = "block",
+        policy: OrderPolicy = DEFAULT_POLICY,
+        dead_letters: DeadLetterPolicy = "continue",
         run: RunMode | None = None,
         concurrency: int | None = None,
         batch: int | None = None,
@@ -77,7 +79,13 @@ class App:
             topic: The source topic; one handler each.
             key: Field of the value that `Context.send` and ``streams produce`` take the Kafka key from.
             retry: When a failure runs again; default `RetryPolicy()`.
-            policy: What a failing record means for its key: ``block`` holds the key's later records in memory.
+            policy: What a failing record means for its key. ``park``: it waits in a retry topic where its wait is
+                long, the key's later records wait behind it, others go on. ``block``: all of them wait in memory.
+                ``unordered``: it waits in a retry topic and later records overtake it. Records without a Kafka key
+                have nobody to wait for and block nobody under any policy; an empty key is a key.
+            dead_letters: What a dead letter means for its key, under ``park``. ``continue``: later records run.
+                ``hold``: they wait until an operator retries or forgets it. ``follow``: they become dead letters
+                behind it. A dead letter without a key holds nobody, and nobody follows it.
             run: ``threads`` (default for ``def``), ``inline`` (on the poll thread: short work that never waits),
                 ``async`` (always for ``async def``).
             concurrency: Handlers under way at once; default 16 threads, 1,000 on the event loop.
@@ -106,6 +114,7 @@ class App:
                 key=key,
                 mode=mode,
                 policy=policy,
+                dead_letters=dead_letters,
                 retry=attempts,
                 batch=batch,
                 concurrency=concurrency,
@@ -124,6 +133,7 @@ class App:
                 concurrency=concurrency or _CONCURRENCY[mode],
                 batch=batch,
                 policy=policy,
+                dead_letters=dead_letters,
                 retry=attempts,
                 timeout_s=self.settings.handler_timeout_s if timeout is None else seconds(timeout),
                 key_field=key,

@@ -19,6 +19,7 @@ from streams.errors import ConfigError
 Protocol = Literal["auto", "classic", "consumer"]
 StartAt = Literal["earliest", "latest"]
 OnExpired = Literal["earliest", "latest", "stop"]
+OnKeyFull = Literal["stop", "dead_letter"]
 
 _SECRET = re.compile(r"password|passphrase|secret|token|key\.pem|oauthbearer\.config|jaas", re.IGNORECASE)
 _KAFKA_PREFIX = "STREAMS_KAFKA_"
@@ -108,6 +109,20 @@ class Settings:
     drain_s: float = 25.0
     """Seconds a stop or a revoke waits for running handlers; what has not ended by then runs again elsewhere."""
 
+    chain_records: int = 1_000_000
+    """Records of one partition that wait in its retry and parked topics; at the bound its intake stops.
+    Each costs memory, and time when another member takes the partition over."""
+
+    key_records: int = 100_000
+    """The same of one key; at the bound `on_key_full` decides."""
+
+    on_key_full: OnKeyFull = "stop"
+    """What follows for a key at `key_records`: ``stop`` its partition's intake, and nothing is given up, or write the
+    key's further records to the ``dead_letter`` topic unrun, and its partition goes on."""
+
+    chain_history_s: float = 86_400.0
+    """Seconds for which records of the chain stay readable after they settled; then they are deleted."""
+
     metrics_port: int | None = None
     """Port of /metrics, /livez and /readyz; 0 takes a free one; None serves none."""
 
@@ -146,7 +161,7 @@ class Settings:
                 f"group: {self.group!r} must be 1 to 120 letters, digits, dots, dashes or underscores,"
                 f" as topics are named after it"
             )
-        for name, choices in (("protocol", Protocol), ("start_at", StartAt), ("on_expired", OnExpired)):
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 faults.append(f"{name}: {getattr(self, name)!r} is none of {', '.join(get_args(choices))}")
         return faults
@@ -170,9 +185,18 @@ class Settings:
         ]
         if not {"batch_records", "max_in_flight"} & set(wrong) and self.batch_records > self.max_in_flight:
             faults.append(f"batch_records: {self.batch_records} is more than max_in_flight, {self.max_in_flight}")
+        if not {"key_records", "chain_records"} & set(wrong) and self._gives_up_too_late:
+            faults.append(
+                f"key_records: {self.key_records} is more than chain_records, {self.chain_records}, at which intake"
+                f" stops: on_key_full=dead_letter could never act"
+            )
         if "metrics_port" not in wrong and self.metrics_port is not None and not 0 <= self.metrics_port <= _PORTS:
             faults.append(f"metrics_port: {self.metrics_port} must be between 0 and 65535")
         return faults
+
+    @property
+    def _gives_up_too_late(self) -> bool:
+        return self.on_key_full == "dead_letter" and self.key_records > self.chain_records
 
     def _client_faults(self) -> list[str]:
         names: Collection[object] = self.kafka
@@ -227,6 +251,13 @@ class Settings:
 
 _PARSERS: dict[str, Any] = {"int": int, "float": float, "int | None": int}
 
+_CHOICES: dict[str, Any] = {
+    "protocol": Protocol,
+    "start_at": StartAt,
+    "on_expired": OnExpired,
+    "on_key_full": OnKeyFull,
+}
+
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "text"),
     "str | None": ((str, NoneType), "text"),
@@ -249,4 +280,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "commit_every_records": (1, 10_000_000),
     "handler_timeout_s": (0.01, 86_400),
     "drain_s": (0, 3_600),
+    "chain_records": (1, 100_000_000),
+    "key_records": (1, 100_000_000),
+    "chain_history_s": (0, 31_536_000),
 }

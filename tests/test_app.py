@@ -20,8 +20,11 @@ from streams.engine.context import Context
 from streams.engine.route import Route
 from streams.errors import AppError, ConfigError, StreamsError, UsageError
 from streams.record import Record
-from streams.retry import NO_RETRY
+from streams.retry import NO_RETRY, RetryPolicy
 from tests.engine.stage import message
+
+FIVE = RetryPolicy(("1m", "2m", "3m", "4m", "5m"))
+"""More lengths of waits than there may be retry topics."""
 
 
 class Order(msgspec.Struct):
@@ -87,6 +90,25 @@ def test_what_is_not_said_has_a_default() -> None:
     shown = {topic: (one.run, one.concurrency, one.timeout_s) for topic, one in app.routes.items()}
 
     assert shown == {"a": ("threads", 16, 7.0), "b": ("async", 1_000, 7.0), "c": ("inline", 1, 7.0)}
+
+
+@pytest.mark.parametrize(
+    ("options", "tiers"),
+    [
+        ({"policy": "park"}, (60.0, 600.0)),
+        ({"policy": "park", "dead_letters": "follow"}, (60.0, 600.0)),
+        ({"policy": "unordered", "retry": NO_RETRY}, ()),
+        ({"policy": "block"}, ()),
+        ({"policy": "block", "retry": FIVE}, ()),
+    ],
+    ids=str,
+)
+def test_a_route_knows_its_tiers(options: dict[str, Any], tiers: tuple[float, ...]) -> None:
+    """Under ``block`` there are none, however long its waits; it may have any number of them."""
+    chosen = declare(plain, **options)
+
+    assert chosen.tiers == tiers
+    assert chosen.dead_letters == options.get("dead_letters", "continue")
 
 
 def test_routes_stand_in_their_order() -> None:
@@ -220,9 +242,15 @@ def test_a_topic_has_one_handler() -> None:
         (waiting, {"run": "inline"}, "it is async"),
         (plain, {"run": "async"}, "needs an async def"),
         (plain, {"run": "processes"}, "is none of"),
-        (plain, {"policy": "park"}, "policy='park' is none of block"),
-        (plain, {"policy": None}, "policy=None is none of block"),
+        (plain, {"policy": "parked"}, "policy='parked' is none of park, block, unordered"),
+        (plain, {"policy": None}, "policy=None is none of park, block, unordered"),
+        (plain, {"dead_letters": "drop"}, "dead_letters='drop' is none of continue, hold, follow"),
+        (plain, {"dead_letters": None}, "dead_letters=None is none of"),
+        (plain, {"policy": "block", "dead_letters": "hold"}, "dead_letters='hold' needs policy='park'"),
+        (plain, {"policy": "unordered", "dead_letters": "follow"}, "has no order to keep"),
         (plain, {"retry": "1s"}, "retry"),
+        (plain, {"policy": "park", "retry": FIVE}, "5 lengths of waits"),
+        (plain, {"policy": "unordered", "retry": FIVE}, "5 lengths of waits"),
         (plain, {"concurrency": 0}, "concurrency=0"),
         (plain, {"concurrency": 10_001}, "concurrency=10001"),
         (plain, {"concurrency": "many"}, "concurrency='many'"),
@@ -251,9 +279,11 @@ def test_options_that_contradict_themselves(handler: Callable[..., Any], options
 
 def test_several_contradictions_are_told_together() -> None:
     """Whoever corrects a declaration sees all that is wrong with it."""
-    told = fault(waiting, run="threads", concurrency=0, policy="park", timeout="soon")
+    told = fault(
+        waiting, run="threads", concurrency=0, policy="parked", timeout="soon", dead_letters="drop", retry=FIVE
+    )
 
-    assert len(told.splitlines()) == 4
+    assert len(told.splitlines()) == 6
 
 
 def none() -> None:

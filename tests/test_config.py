@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.config import FIXED_CLIENT_SETTINGS, OnExpired, Protocol, Settings, StartAt
+from streams.config import FIXED_CLIENT_SETTINGS, OnExpired, OnKeyFull, Protocol, Settings, StartAt
 from streams.errors import ConfigError
 
 SOUND: dict[str, Any] = {"bootstrap": "localhost:9092", "group": "billing"}
@@ -137,6 +137,15 @@ def test_a_batch_fits_what_may_be_in_flight() -> None:
     assert "max_in_flight" in fault
 
 
+def test_a_key_is_given_up_before_its_partition_is_full() -> None:
+    """A bound that is never reached could not have its effect."""
+    bounds = {"key_records": 200, "chain_records": 100}
+    (fault,) = faults(**bounds, on_key_full="dead_letter")
+
+    assert fault.startswith("key_records: ")
+    assert faults(**bounds) == ()
+
+
 @pytest.mark.parametrize("name", sorted(FIXED_CLIENT_SETTINGS))
 def test_what_the_promise_rests_on_can_not_be_set(name: str) -> None:
     """Client settings that would break order or delivery are refused by name."""
@@ -146,7 +155,8 @@ def test_what_the_promise_rests_on_can_not_be_set(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "choices"), [("protocol", Protocol), ("start_at", StartAt), ("on_expired", OnExpired)]
+    ("name", "choices"),
+    [("protocol", Protocol), ("start_at", StartAt), ("on_expired", OnExpired), ("on_key_full", OnKeyFull)],
 )
 def test_choices_are_listed(name: str, choices: Any) -> None:
     """A wrong word is answered with the right ones, and each of those is taken."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from streams.engine.context import Context
-from streams.engine.route import OrderPolicy, RunMode
+from streams.engine.policy import DeadLetterPolicy, OrderPolicy
+from streams.engine.route import RunMode
 from streams.errors import AppError, ConfigError
 from streams.retry import Duration, RetryPolicy, seconds
 
@@ -123,6 +124,7 @@ def check(  # noqa: PLR0913  # each names one option
     key: object,
     mode: object,
     policy: object,
+    dead_letters: object,
     retry: object,
     batch: int | None,
     concurrency: int | None,
@@ -135,7 +137,8 @@ def check(  # noqa: PLR0913  # each names one option
     """
     faults = [
         *_name_faults(topic, key),
-        *_policy_faults(policy, retry),
+        *_retry_faults(policy, retry),
+        *_policy_faults(policy, dead_letters),
         *_mode_faults(signature, mode, concurrency),
         *_batch_faults(signature, batch),
         *_timeout_faults(timeout),
@@ -151,11 +154,21 @@ def _name_faults(topic: object, key: object) -> Iterator[str]:
         yield f"key={key!r} is no name of a field"
 
 
-def _policy_faults(policy: object, retry: object) -> Iterator[str]:
+def _retry_faults(policy: object, retry: object) -> Iterator[str]:
     if not isinstance(retry, RetryPolicy):
         yield f"retry={retry!r} is no RetryPolicy"
+    elif policy != "block":
+        yield from retry.tier_faults()
+
+
+def _policy_faults(policy: object, dead_letters: object) -> Iterator[str]:
     if policy not in typing.get_args(OrderPolicy):
         yield f"policy={policy!r} is none of {', '.join(typing.get_args(OrderPolicy))}"
+    if dead_letters not in typing.get_args(DeadLetterPolicy):
+        yield f"dead_letters={dead_letters!r} is none of {', '.join(typing.get_args(DeadLetterPolicy))}"
+    elif dead_letters != "continue" and policy in ("block", "unordered"):
+        why = "has no order to keep" if policy == "unordered" else "has no place where a key could wait for an operator"
+        yield f"dead_letters={dead_letters!r} needs policy='park'; policy={policy!r} {why}"
 
 
 def _mode_faults(signature: Signature, mode: object, concurrency: int | None) -> Iterator[str]:

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from streams.engine.chain import text_of
 from streams.engine.context import Context, Sends
 from streams.engine.partition import Item, Run
+from streams.engine.policy import DEFAULT_POLICY, DeadLetterPolicy, OrderPolicy
 from streams.errors import DecodeError, ResultError, StreamsError
 from streams.kafka.message import VALUE, Message
 from streams.outcome import Ack, DeadLetter, Outcome, Retry, Skip, Stop
@@ -23,7 +24,6 @@ from streams.retry import RetryPolicy
 
 Handler: TypeAlias = Callable[..., Any]
 RunMode: TypeAlias = Literal["inline", "threads", "async"]
-OrderPolicy: TypeAlias = Literal["block"]
 Ended: TypeAlias = "Outcome | Sends | None"
 """What a handler run ended in; None is the common `Ack`."""
 
@@ -49,7 +49,8 @@ class Route:
     concurrency: int = 16
     batch: int | None = None
     """Records a call gets at most; None: one, not in a list."""
-    policy: OrderPolicy = "block"
+    policy: OrderPolicy = DEFAULT_POLICY
+    dead_letters: DeadLetterPolicy = "continue"
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeout_s: float = 120.0
     key_field: str | None = None
@@ -57,6 +58,11 @@ class Route:
     subject: str | None = None
     context: Callable[[Item], Context] = field(default=Context, repr=False)
     """Makes the context of a run; the app puts its own state in."""
+
+    @cached_property
+    def tiers(self) -> tuple[float, ...]:
+        """Delays of its retry topics, in seconds, ascending; policy ``block`` has none."""
+        return () if self.policy == "block" else self.retry.tiers
 
     @cached_property
     def is_bare(self) -> bool:

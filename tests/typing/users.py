@@ -65,7 +65,7 @@ def charge(order: Order, ctx: Context) -> None:
     ctx.log.info("charged", amount=order.amount)
 
 
-@app.on("payments")
+@app.on("payments", policy="park", dead_letters="follow")
 async def pay(payment: Payment, ctx: Context) -> Outcome | None:
     """Wait, and choose an outcome."""
     await ctx.send("receipts", b"raw", key=b"\x00")
@@ -86,7 +86,7 @@ def store(events: list[dict[str, Any]]) -> list[Outcome | None]:
     return [Ack() if event else None for event in events]
 
 
-@app.on("raw", codec=Upper())
+@app.on("raw", codec=Upper(), policy="unordered")
 def shout(text: str) -> None:
     """Read one's own format."""
 
