@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.executors.executor import NOT_STARTED, Interruption, batches, first_trouble
+from streams.engine.executors.executor import NOT_STARTED, Interruption, first_trouble, next_batch
 from streams.engine.partition import Run
 from streams.outcome import DeadLetter, Outcome, Retry, Skip
 from tests.engine.stage import messages, state
@@ -49,7 +51,9 @@ def test_what_a_batch_did_for_a_lane_counts_up_to_its_first_retry(outcomes: list
 def test_runs_are_put_into_batches_in_their_order(lengths: list[int], size: int) -> None:
     """No batch is larger than asked for, but for one that is a single longer run; nothing is left out."""
     runs = [run_of(length) for length in lengths]
-    parts = list(batches(runs, size))
+    ready, parts = deque(runs), list[list[Run]]()
+    while ready:
+        parts.append(next_batch(ready, size))
 
     assert [run for part in parts for run in part] == runs
     assert all(part for part in parts)

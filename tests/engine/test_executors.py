@@ -112,6 +112,28 @@ def test_a_long_run_hands_back_what_it_has_done(workshop: Any, monkeypatch: pyte
     assert orders.lanes == {}
 
 
+@pytest.mark.parametrize("size", [None, 2])
+def test_inline_runs_leave_off_after_a_moment(
+    size: int | None, workshops: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many become free to run at once, the group is heard in between; none is left, none is run twice."""
+    monkeypatch.setattr("streams.engine.executors.inline._TURN_S", 0.0)
+    shop = workshops(
+        route_for("inline", lambda _: None) if size is None else batch_route_for("inline", lambda _: None, size)
+    )
+    orders = state()
+    orders.lanes.update(dict.fromkeys([b"%d" % key for key in range(10)]))  # all are busy
+    shop.give(orders, *messages(*((offset, b"%d" % offset) for offset in range(10))))
+    shop.executor.submit([run for key in list(orders.lanes) if (run := orders.release(key))])
+    turns = []
+    while orders.outstanding:
+        shop.turn()
+        turns.append(len(shop.settled))
+
+    assert turns == list(range(size or 1, 11, size or 1))
+    assert shop.settled == list(range(10))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_each_key_runs_in_order(seed: int, workshop: Any) -> None:
     """However long handlers take, records of a key run one after the other, oldest first, and all of them run."""

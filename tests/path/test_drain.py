@@ -57,6 +57,28 @@ def test_graceful_stop_repeats_nothing(run: str, bench: Bench, topic: Topics, ap
     assert set(runs.values()) == {1}
 
 
+def test_retries_due_together_do_not_hold_up_a_stop(bench: Bench, topic: Topics, app: App) -> None:
+    """Inline handlers leave off between two records, however many became due at once; what has not begun is left."""
+    orders, failed, again = topic(partitions=3), set[tuple[int, int]](), list[int]()
+
+    @app.on(orders, run="inline", retry=RetryPolicy(delays=(1,), jitter=0))
+    def handle(record: Record) -> None:
+        if (record.partition, record.offset) not in failed:
+            failed.add((record.partition, record.offset))
+            raise ValueError("later")
+        again.append(record.offset)
+        time.sleep(1 if len(again) == 1 else 0.002)  # while the first one runs, all others become due
+
+    bench.write(orders, numbered(1_500, [None]))
+    member = bench.run(app, batch_records=50)
+    member.until(lambda: len(again) > 100)
+    report = member.stop()
+
+    assert (report.drained, report.committed) == (True, True)
+    assert len(again) < 1_000
+    assert report.left == report.read - len(again)
+
+
 def test_what_runs_sends_before_the_member_leaves(bench: Bench, topic: Topics, app: App) -> None:
     """A run that ends in the drain is settled with all that it sent."""
     orders, invoices, begun, release = topic(), topic("invoices"), Counter[bytes](), threading.Event()

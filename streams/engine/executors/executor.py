@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from itertools import chain
 from typing import Final, NamedTuple, Protocol
 
@@ -43,7 +44,7 @@ class Executor(Protocol):
     """Runs handlers of one route.
 
     The poll thread calls every method.  None blocks, but for the inline
-    executor, whose handlers run inside `take` and `submit`.
+    executor, whose handlers run inside `take` and `finished`.
     """
 
     route: Route
@@ -144,15 +145,11 @@ def first_trouble(run: Run, outcomes: list[Outcome | None]) -> Interruption:
     return Interruption([*ended, run[stop], *left], len(ended), outcomes[stop])
 
 
-def batches(runs: Sequence[Run], size: int) -> Iterator[list[Run]]:
-    """Divide *runs* so that each part holds at most *size* records; a longer run is a part of its own."""
-    part: list[Run] = []
-    records = 0
-    for run in runs:
-        if part and records + len(run) > size:
-            yield part
-            part, records = [], 0
-        part.append(run)
-        records += len(run)
-    if part:
-        yield part
+def next_batch(ready: deque[Run], size: int) -> list[Run]:
+    """Take the first runs of *ready* that hold at most *size* records together; a longer run is a batch of its own."""
+    part = [ready.popleft()]
+    records = len(part[0])
+    while ready and records + len(ready[0]) <= size:
+        part.append(ready.popleft())
+        records += len(part[-1])
+    return part

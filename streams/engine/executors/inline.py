@@ -7,14 +7,22 @@ for anything belong in threads or on the event loop.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from operator import length_hint
+from typing import Final
 
-from streams.engine.executors.executor import NOT_STARTED, Interruption, NotStarted, batches, perform, perform_batch
+from streams.engine.executors.executor import NOT_STARTED, Interruption, NotStarted, next_batch, perform, perform_batch
 from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState, Run
 from streams.engine.route import Ended, Route
 from streams.engine.slot import CURRENT, Slot
+
+_TURN_S: Final = 0.1
+"""Runs that have come to wait begin for this long in a turn of the loop; the rest goes on in the next ones.
+
+Thousands can become free to run at once: when the lease comes, when an outage ends.
+"""
 
 
 class InlineExecutor:
@@ -30,6 +38,7 @@ class InlineExecutor:
         self.route = route
         self._slot = Slot()
         self._settled = 0
+        self._ready: deque[Run] = deque()
         self._finished: list[Run] = []
         self._interrupted: list[Interruption] = []
 
@@ -80,14 +89,22 @@ class InlineExecutor:
         return count - length_hint(source) - 1, ended
 
     def submit(self, runs: Sequence[Run], *, ahead: bool = False) -> None:
-        """Run *runs* one after the other."""
+        """Have *runs* run one after the other, from the next look at what has finished."""
+        self._ready.extendleft(reversed(runs)) if ahead else self._ready.extend(runs)
+
+    def _work(self) -> None:
+        """Run what is ready, for a moment."""
         CURRENT.set(self._slot)
         started = time.monotonic()
-        if self.route.batch:
-            for part in batches(runs, self.route.batch):
-                self._sort(perform_batch(self.route, part, self._slot))
-        else:
-            self._sort(Interruption(run, *perform(self.route, run, self._slot)) for run in runs)
+        ends_at = started + _TURN_S
+        while self._ready:
+            if self.route.batch:
+                self._sort(perform_batch(self.route, next_batch(self._ready, self.route.batch), self._slot))
+            else:
+                run = self._ready.popleft()
+                self._sort((Interruption(run, *perform(self.route, run, self._slot)),))
+            if time.monotonic() >= ends_at:
+                break
         self._slot.item = None
         self._slot.spent_s += time.monotonic() - started
 
@@ -100,7 +117,9 @@ class InlineExecutor:
                 self._interrupted.append(one)
 
     def finished(self) -> list[Run]:
-        """Give the runs that ended well since the last call."""
+        """Run what is ready; give the runs that ended well since the last call."""
+        if self._ready:
+            self._work()
         finished, self._finished = self._finished, []
         return finished
 
