@@ -4,7 +4,9 @@ You write handlers; `streams run module:app` runs them as a consumer group.
 """
 
 from streams.app import App
+from streams.engine.breaker import Dependency
 from streams.engine.context import Context
+from streams.engine.guard import Guard
 from streams.errors import DecodeError, RecordError, StreamsError
 from streams.outcome import Ack, DeadLetter, Outcome, Retry, Skip, Stop
 from streams.record import Record
@@ -17,6 +19,8 @@ __all__ = [
     "Context",
     "DeadLetter",
     "DecodeError",
+    "Dependency",
+    "Guard",
     "Outcome",
     "Record",
     "RecordError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -12,7 +12,9 @@ from streams.codec import Codec, RecordCodec, codec_for, record_codec
 from streams.config import Settings
 from streams.contracts.codec import contract_codec
 from streams.contracts.registry import Registry
+from streams.engine.breaker import Dependency
 from streams.engine.declaration import Signature, check, name_of, signature_of
+from streams.engine.guard import DEFAULT_GUARD, Guard
 from streams.engine.policy import DEFAULT_POLICY, DeadLetterPolicy, OrderPolicy
 from streams.engine.route import NULL, Route, RunMode, bytes_of
 from streams.errors import AppError, ConfigError, DecodeError, StreamsError, UsageError
@@ -53,6 +55,8 @@ class App:
         """Not checked yet: the rest comes from the environment and the command line."""
         self.routes: dict[str, Route] = {}
         """Topic to handler."""
+        self.dependencies: dict[str, Dependency] = {}
+        """What handlers call, by name; declared by `dependency`."""
         self.resources: Callable[[Any], Any] | None = None
         """Opens what handlers share, once a process; set by `lifespan`."""
         self._schemas = Path(schemas)
@@ -72,6 +76,8 @@ class App:
         subject: str | None = None,
         timeout: Duration | None = None,
         tombstones: bool = False,
+        needs: Sequence[Dependency] = (),
+        guard: Guard | None = DEFAULT_GUARD,
     ) -> Callable[[_Handler], _Handler]:
         """Handle the records of *topic* with the decorated function.
 
@@ -94,6 +100,10 @@ class App:
             subject: Contract that values must meet; one that does not is a dead letter at once.
             timeout: How long one run may take; default `Settings.handler_timeout_s`.
             tombstones: Null values reach the handler as None; else they are skipped.
+            needs: What the handler calls, as `dependency` gave it: while one is down the topic stands still, and its
+                records keep their attempts.
+            guard: When dead letters are too many to be the records' own fault: then the topic stands still, and none
+                is written. Default: 50 in a row, or more than half of the last 200. None: never.
 
         Raises:
             AppError: The topic has a handler already, or the options contradict each other or the function.
@@ -119,6 +129,9 @@ class App:
                 batch=batch,
                 concurrency=concurrency,
                 timeout=timeout,
+                needs=needs,
+                dependencies=self.dependencies,
+                guard=guard,
             )
             decode, explain = self._decoder(signature, topic, codec, subject, batch=batch, tombstones=tombstones)
             self.routes[topic] = Route(
@@ -138,10 +151,54 @@ class App:
                 timeout_s=self.settings.handler_timeout_s if timeout is None else seconds(timeout),
                 key_field=key,
                 subject=subject,
+                needs=tuple(needs),
+                guard=guard,
             )
             return handler
 
         return declare
+
+    def dependency(  # noqa: PLR0913  # each names one thing
+        self,
+        name: str,
+        *,
+        errors: tuple[type[Exception], ...],
+        when: Callable[[Any], bool] | None = None,
+        failures: int = Dependency.failures,
+        share: float = Dependency.share,
+        within: Duration = Dependency.within,
+        probe_after: Duration = Dependency.probe_after,
+        probes: int = Dependency.probes,
+    ) -> Dependency:
+        """Name something that handlers call and that can be down; handlers say ``needs=[...]``.
+
+        >>> app = App("billing")
+        >>> payments = app.dependency("payments", errors=(ConnectionError, TimeoutError))
+        >>> @app.on("orders", needs=[payments])
+        ... def charge(order: dict) -> None:
+        ...     ...
+
+        Once enough runs fail by its *errors*, every topic whose handler needs it stands still: nothing starts,
+        nothing of it is dead-lettered for that, no record loses an attempt. A few records try now and then, and all
+        goes on once they end well. What each option means stands at `Dependency`.
+
+        Raises:
+            AppError: The app has one of that name.
+            ConfigError: An option can't be meant.
+        """
+        if name in self.dependencies:
+            raise AppError(f"app {self.group!r} has two dependencies named {name!r}; declare one, and use it for both")
+        declared = self.dependencies[name] = Dependency(
+            name=name,
+            errors=errors,
+            when=when,
+            failures=failures,
+            share=share,
+            within=within,
+            probe_after=probe_after,
+            probes=probes,
+        )
+        return declared
 
     def lifespan(self, resources: _Handler) -> _Handler:
         """Open what handlers share: an async function or generator that takes a state and fills it, once a process.

@@ -15,9 +15,12 @@ from streams.record import Partition
 OutcomeName: TypeAlias = Literal["done", "skipped", "retried", "dead_lettered"]
 
 PauseReason: TypeAlias = Literal[
-    "in_flight", "partition", "bytes", "ledger", "lane", "draining", "lease", "dead_letter_topic"
+    "in_flight", "partition", "bytes", "ledger", "lane", "draining", "lease", "dead_letter_topic", "breaker", "guard"
 ]
 """Why a partition's intake stands still."""
+
+CircuitState: TypeAlias = Literal["closed", "open", "half_open"]
+"""Whether work passes: all of it, none, or a few records that try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,12 @@ class Observer:
 
     def resumed(self, partition: Partition) -> None:
         """Intake of *partition* goes on."""
+
+    def breaker_turned(self, dependency: str, state: CircuitState, why: str) -> None:
+        """The breaker of *dependency* is in *state*; while it is not closed the routes that need it stand still."""
+
+    def guard_turned(self, topic: str, state: CircuitState, why: str) -> None:
+        """The guard before the dead letters of *topic* is in *state*; while it is not closed none is written."""
 
     def stuck(self, partition: Partition, offset: int, running_s: float) -> None:
         """A handler has run past its timeout on this record and keeps its lane."""

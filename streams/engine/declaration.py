@@ -6,11 +6,13 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from streams.engine.breaker import Dependency
 from streams.engine.context import Context
+from streams.engine.guard import Guard
 from streams.engine.policy import DeadLetterPolicy, OrderPolicy
 from streams.engine.route import RunMode
 from streams.errors import AppError, ConfigError
@@ -129,6 +131,9 @@ def check(  # noqa: PLR0913  # each names one option
     batch: int | None,
     concurrency: int | None,
     timeout: Duration | None,
+    needs: object,
+    dependencies: Mapping[str, Dependency],
+    guard: object,
 ) -> None:
     """See that a declaration can be meant.
 
@@ -142,6 +147,8 @@ def check(  # noqa: PLR0913  # each names one option
         *_mode_faults(signature, mode, concurrency),
         *_batch_faults(signature, batch),
         *_timeout_faults(timeout),
+        *_need_faults(needs, dependencies),
+        *_guard_faults(guard),
     ]
     if faults:
         raise AppError("\n".join(f"{signature.place(topic)}: {fault}" for fault in faults))
@@ -206,6 +213,26 @@ def _timeout_faults(timeout: Duration | None) -> Iterator[str]:
         return
     if not _SHORTEST_S <= value <= _LONGEST_S:
         yield f"timeout={timeout!r} must be between 10 ms and a day"
+
+
+def _need_faults(needs: object, dependencies: Mapping[str, Dependency]) -> Iterator[str]:
+    if not isinstance(needs, Sequence) or isinstance(needs, str | bytes):
+        yield f"needs={needs!r} is no list of dependencies, such as [payments] after payments = app.dependency(...)"
+        return
+    for one in needs:
+        if not isinstance(one, Dependency) or dependencies.get(one.name) is not one:
+            yield f"needs names {_called(one)}, which this app has not declared; take what app.dependency(...) gave"
+    if len({_called(one) for one in needs}) < len(needs):
+        yield "needs names a dependency twice"
+
+
+def _called(dependency: object) -> str:
+    return repr(dependency.name if isinstance(dependency, Dependency) else dependency)
+
+
+def _guard_faults(guard: object) -> Iterator[str]:
+    if not isinstance(guard, Guard | None):
+        yield f"guard={guard!r} is no Guard; None goes without one"
 
 
 def _is_count(number: object) -> bool:

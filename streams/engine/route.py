@@ -13,8 +13,10 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any, Final, Literal, TypeAlias, cast
 
+from streams.engine.breaker import Dependency
 from streams.engine.chain import text_of
 from streams.engine.context import Context, Sends
+from streams.engine.guard import DEFAULT_GUARD, Guard
 from streams.engine.partition import Item, Run
 from streams.engine.policy import DEFAULT_POLICY, DeadLetterPolicy, OrderPolicy
 from streams.errors import DecodeError, ResultError, StreamsError
@@ -53,6 +55,10 @@ class Route:
     dead_letters: DeadLetterPolicy = "continue"
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeout_s: float = 120.0
+    needs: tuple[Dependency, ...] = ()
+    """What its handler calls; while one of them is down nothing of the route starts."""
+    guard: Guard | None = DEFAULT_GUARD
+    """When its dead letters are too many to be written; None: never."""
     key_field: str | None = None
     """Field of the value that producers take the Kafka key from."""
     subject: str | None = None
