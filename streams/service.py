@@ -7,7 +7,7 @@ import gc
 import inspect
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,12 +22,22 @@ from streams.engine.ending import RunReport, Until
 from streams.engine.executors.eventloop import EventLoop
 from streams.engine.member import Member, stopped_by_signals
 from streams.engine.route import Route
-from streams.engine.topics import all_faults, chain_topics, missing
-from streams.errors import StreamsError, TopicError
+from streams.engine.topics import (
+    Chain,
+    ChainTopic,
+    all_faults,
+    chain_of,
+    chain_topics,
+    make_command,
+    missing,
+    name_faults,
+)
+from streams.errors import BrokerError, StreamsError, TopicError
+from streams.kafka import faults
 from streams.kafka.admin import Admin
 from streams.kafka.protocol import resolve_protocol
 from streams.kafka.session import session_of
-from streams.kafka.topics import create_topics, find_topics, require_topics
+from streams.kafka.topics import create_topics, find_topics, list_topics, require_topics
 from streams.monitor.health import Health
 from streams.monitor.measure import MetricsObserver
 from streams.monitor.server import start_server
@@ -73,7 +83,7 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
                 start_server(metrics.registry, health, host=settings.metrics_host, port=settings.metrics_port)
             )
         protocol, why = resolve_protocol(settings)
-        topic_ids = prepare_topics(settings, list(app.routes))
+        chains = prepare_topics(settings, app.routes)
         _log.info("group %s: protocol %s, as %s", settings.group, protocol, why)
         event_loop, state = stack.enter_context(_resources(app))
         member = Member(
@@ -81,7 +91,7 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
             {topic: _with_context(app, route, state) for topic, route in app.routes.items()},
             protocol,
             session_of(settings, protocol),
-            topic_ids=topic_ids,
+            topic_ids={topic: chain.topic_id for topic, chain in chains.items()},
             event_loop=event_loop,
             observer=observers,
             beat=health.beat,
@@ -94,25 +104,53 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
     return Summary(settings.group, protocol, report, tally.totals)
 
 
-def prepare_topics(settings: Settings, topics: list[str]) -> Mapping[str, str]:
-    """See that *topics* exist and the chain of the group beside each is as it must be; make what is missing of it.
+def prepare_topics(settings: Settings, routes: Mapping[str, Route]) -> dict[str, Chain]:
+    """See that the source of each route exists and its chain is as the route wants it; make what is missing of it.
 
-    Gives the ids of *topics*.
+    Gives the chain of each source.
 
     Raises:
-        TopicError: A source topic is missing, or a chain topic differs; names every difference and its remedy.
+        TopicError: A source is missing, or a topic of the chain differs or can't be made; names every difference and
+            its remedy.
     """
     with Admin(settings) as admin:
-        sources = require_topics(admin, topics, with_config=True)
-        wanted = [topic for source in sources.values() for topic in chain_topics(source, settings.group)]
-        names = [topic.name for topic in wanted]
-        absent = missing(find_topics(admin, names), wanted)
-        if absent:
-            create_topics(admin, [topic.as_new() for topic in absent], may_exist=True)
-        faults = all_faults(find_topics(admin, names, with_config=True), wanted)
-    if faults:
-        raise TopicError(names[0], "\n".join(faults))
-    return {name: source.topic_id for name, source in sources.items()}
+        sources = require_topics(admin, routes, with_config=True)
+        existing = set(list_topics(admin))
+        wanted = {
+            name: chain_topics(source, settings.group, routes[name].policy, routes[name].tiers, existing=existing)
+            for name, source in sources.items()
+        }
+        everything = [topic for chain in wanted.values() for topic in chain]
+        names = [topic.name for topic in everything]
+        _require(names, name_faults(everything))
+        _make(admin, missing(find_topics(admin, names), everything))
+        _require(names, all_faults(find_topics(admin, names, with_config=True), everything))
+    return {name: chain_of(source, settings.group, wanted[name]) for name, source in sources.items()}
+
+
+def _require(names: Sequence[str], found: Sequence[str]) -> None:
+    if found:
+        raise TopicError(names[0], "\n".join(found))
+
+
+def _make(admin: Admin, absent: Sequence[ChainTopic]) -> None:
+    """Make what is missing of the chains; where this user may not, say who could and how.
+
+    Raises:
+        TopicError: The cluster lets nobody, or not this user, make them.
+    """
+    try:
+        create_topics(admin, [topic.as_new() for topic in absent], may_exist=True)
+    except BrokerError as error:
+        if not faults.is_refusal_to_make(error):
+            raise
+        commands = dict.fromkeys(f"  {make_command(topic)} --print" for topic in absent)
+        raise TopicError(
+            absent[0].name,
+            f"{error}\nThe group needs {len(absent)} topic(s) that are not there:"
+            f" {', '.join(topic.name for topic in absent)}. Have them made by somebody who may; this prints the"
+            f" commands:\n" + "\n".join(commands),
+        ) from error
 
 
 def _with_context(app: App, route: Route, state: object) -> Route:

@@ -13,7 +13,7 @@ from typing import Final
 
 from streams.deadletter.letter import Filter, Letter, RecordName
 from streams.engine.chain import dlq_topic
-from streams.engine.topics import chain_names
+from streams.engine.topics import dlq_names
 from streams.errors import LedgerError, TopicError
 from streams.kafka.admin import Admin
 from streams.kafka.offsets import watermarks
@@ -81,7 +81,7 @@ class Listing:
 
 def letter_topics(admin: Admin, *, group: str | None = None, source: str | None = None) -> list[LetterTopic]:
     """Find dead-letter topics, of one group or source or of all."""
-    names = chain_names(list_topics(admin))
+    names = dlq_names(list_topics(admin), group)
     found = [LetterTopic(name, topic, owner) for name, (topic, owner) in sorted(names.items())]
     return [one for one in found if group in (None, one.group) and source in (None, one.source)]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from streams.engine.snapshot import decode
-from streams.engine.topics import chain_names
+from streams.engine.topics import chain_names, dlq_names
 from streams.errors import LedgerError
 from streams.kafka.admin import Admin
 from streams.kafka.groups import Group, describe_group, list_groups
@@ -129,10 +129,11 @@ def progress(place: Partition, commit: Committed | None, marks: Watermarks) -> P
 
 def _standing(admin: Admin, group: Group, existing: set[str]) -> Standing:
     commits = committed(admin, group.name)
-    dead = {source: name for name, (source, owner) in chain_names(existing).items() if owner == group.name}
+    dead = {source: name for name, (source, _) in dlq_names(existing, group.name).items()}
     assigned = {place.topic for member in group.members for place in member.partitions}
     named = {place.topic for place in commits} | assigned | set(dead)
-    topics = find_topics(admin, (named - set(dead.values())) & existing)
+    named -= chain_names(named | existing, group.name).keys()
+    topics = find_topics(admin, named & existing)
     letters = find_topics(admin, dead.values())
     marks = watermarks(admin, _readable([*topics.values(), *letters.values()]))
     return Standing(

@@ -51,6 +51,10 @@ _RIGHTS: Final = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "on the transactional id",
 }
 
+_NOT_TO_BE_MADE: Final = frozenset(
+    {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.POLICY_VIOLATION}
+)
+
 _CHECK_CREDENTIALS: Final = (
     "refuses the credentials",
     (
@@ -95,6 +99,12 @@ def client_error(error: BaseException) -> KafkaError | None:
 def is_unknown_topic(error: KafkaError) -> bool:
     """Say whether *error* means that the topic or partition does not exist, or can't exist under that name."""
     return error.code() in _UNKNOWN_TOPIC
+
+
+def is_refusal_to_make(error: BrokerError) -> bool:
+    """Say whether *error* means that the cluster lets this user make no such topic, whatever is tried again."""
+    inner = None if error.__cause__ is None else client_error(error.__cause__)
+    return inner is not None and inner.code() in _NOT_TO_BE_MADE
 
 
 def fault(error: KafkaError, *, doing: str, settings: Settings, topic: str = "") -> BrokerError:

@@ -82,7 +82,7 @@ class Running:
             app.routes,
             protocol,
             session_of(settings, protocol),
-            topic_ids=prepare_topics(settings, list(app.routes)),
+            topic_ids={topic: one.topic_id for topic, one in prepare_topics(settings, app.routes).items()},
             event_loop=self._loop,
             observer=self.ear,
         )
