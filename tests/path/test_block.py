@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -36,6 +37,16 @@ def records() -> list[Written]:
     return others
 
 
+def stored(bench: Bench, group: str, topic: str) -> tuple[int | None, list[int]]:
+    """The offset that *group* has committed of a topic's only partition, and what its ledger holds above it."""
+    with Admin(Settings(bootstrap=bench.bootstrap)) as admin:
+        found = committed(admin, group)[Partition(topic, 0)]
+    snapshot = decode(found.metadata)
+    assert snapshot is not None
+    assert snapshot.complete
+    return found.offset, [offset for settled in snapshot.settled(found.offset) for offset in settled]
+
+
 @pytest.mark.parametrize("run", ["threads", "inline", "async"])
 def test_one_key_stuck_for_ten_minutes_holds_up_nothing_else(run: str, bench: Bench, topic: Topics, app: App) -> None:
     """1,000 other keys of its partition finish, the ledger holds them, and a restart does not run them again."""
@@ -57,21 +68,49 @@ def test_one_key_stuck_for_ten_minutes_holds_up_nothing_else(run: str, bench: Be
     member.until(lambda: len(runs) == OTHERS + 1)
     member.until(lambda: member.ear.views and member.ear.views[-1].outstanding == BEHIND)
     report = member.stop()
-    with Admin(Settings(bootstrap=bench.bootstrap)) as admin:
-        stored = committed(admin, app.group)[Partition(orders, 0)]
-    snapshot = decode(stored.metadata)
 
     assert (report.left, report.retrying, report.drained, report.committed) == (BEHIND, 1, True, True)
-    assert stored.offset == 0
-    assert snapshot is not None
-    assert snapshot.complete
-    assert [offset for settled in snapshot.settled(0) for offset in settled] == others
+    assert stored(bench, app.group, orders) == (0, others)
 
     again = bench.run(app)
     again.until(lambda: runs[0] == 2)
     again.until(lambda: again.ear.views and again.ear.views[-1].outstanding == BEHIND)
 
     assert runs == Counter(dict.fromkeys(others, 1) | {0: 2})
+
+
+@pytest.mark.chaos
+def test_key_that_is_stuck_for_ten_real_minutes(bench: Bench, topic: Topics, app: App) -> None:
+    """Others come and end all the while, commits hold them while it is stuck, and a restart runs none of them again."""
+    orders, mended, runs, ended = topic(), threading.Event(), Counter[int](), list[int]()
+
+    @app.on(orders, retry=RetryPolicy(delays=("5s",), max_attempts=1_000, jitter=0))
+    def handle(record: Record) -> None:
+        runs[record.offset] += 1
+        if record.key == STUCK and not mended.is_set():
+            raise DownError
+        ended.append(record.offset)
+
+    every = records()
+    others = [offset for offset, (key, *_) in enumerate(every) if key != STUCK]
+    member = bench.run(app)
+    begun = time.monotonic()
+    for number, record in enumerate(every, 1):
+        bench.write(orders, [record])
+        pause_ends = begun + number * 600 / len(every)
+        member.until(lambda at=pause_ends: time.monotonic() > at)  # type: ignore[misc]
+    member.until(lambda: len(ended) == OTHERS)
+    member.until(lambda: stored(bench, app.group, orders) == (0, others))
+    tried = runs[0]
+    member.stop()
+    again = bench.run(app)
+    again.until(lambda: runs[0] > tried)
+    mended.set()
+    again.settled()
+
+    assert tried > 50
+    assert ended == others + [offset for offset in range(len(every)) if offset not in others]
+    assert {runs[offset] for offset in others} == {1}
 
 
 def test_key_goes_on_in_its_order_once_it_is_free(bench: Bench, topic: Topics, app: App) -> None:
