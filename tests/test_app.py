@@ -16,7 +16,9 @@ import pytest
 
 from streams.app import App, load
 from streams.codec import Codec
+from streams.engine.breaker import Dependency
 from streams.engine.context import Context
+from streams.engine.guard import Guard
 from streams.engine.route import Route
 from streams.errors import AppError, ConfigError, StreamsError, UsageError
 from streams.record import Record
@@ -25,6 +27,9 @@ from tests.engine.stage import message
 
 FIVE = RetryPolicy(("1m", "2m", "3m", "4m", "5m"))
 """More lengths of waits than there may be retry topics."""
+
+FOREIGN = Dependency(name="payments", errors=(ConnectionError,))
+"""One that no app has declared."""
 
 
 class Order(msgspec.Struct):
@@ -266,6 +271,11 @@ def test_a_topic_has_one_handler() -> None:
         (plain, {"topic": "my orders"}, "topic"),
         (plain, {"topic": "o" * 250}, "topic"),
         (plain, {"key": 7}, "key"),
+        (plain, {"needs": "payments"}, "needs='payments' is no list"),
+        (plain, {"needs": FOREIGN}, "needs=Dependency("),
+        (plain, {"needs": [FOREIGN]}, "needs names 'payments', which this app has not declared"),
+        (plain, {"needs": ["payments"]}, "needs names 'payments', which this app has not declared"),
+        (plain, {"guard": 0.5}, "guard=0.5 is no Guard"),
     ],
     ids=lambda one: str(getattr(one, "__name__", one)),
 )
@@ -275,6 +285,42 @@ def test_options_that_contradict_themselves(handler: Callable[..., Any], options
 
     assert says in told
     assert handler.__name__ in told
+
+
+def test_what_a_handler_needs_stands_in_its_route() -> None:
+    """Dependencies have a name, may be shared, and keep the order in which a handler names them."""
+    app = App("billing")
+    payments = app.dependency("payments", errors=(ConnectionError,), failures=7, within="1m")
+    mail = app.dependency("mail", errors=(TimeoutError,))
+    app.on("orders", needs=[mail, payments], guard=Guard(in_a_row=7))(plain)
+    app.on("refunds", needs=(payments,), guard=None)(plain)
+    app.on("audit")(plain)
+
+    assert {topic: one.needs for topic, one in app.routes.items()} == {
+        "orders": (mail, payments),
+        "refunds": (payments,),
+        "audit": (),
+    }
+    assert [one.guard for one in app.routes.values()] == [Guard(in_a_row=7), None, Guard()]
+    assert (payments.name, payments.failures, payments.within_s, payments.probes) == ("payments", 7, 60.0, 3)
+
+
+def test_a_dependency_is_declared_once() -> None:
+    """Two of one name would be two opinions on whether it is down."""
+    app = App("billing")
+    app.dependency("payments", errors=(ConnectionError,))
+
+    with pytest.raises(AppError, match="two dependencies named 'payments'"):
+        app.dependency("payments", errors=(TimeoutError,))
+
+
+def test_a_dependency_is_named_once() -> None:
+    """A handler that names one twice meant two."""
+    app = App("billing")
+    payments = app.dependency("payments", errors=(ConnectionError,))
+
+    with pytest.raises(AppError, match="names a dependency twice"):
+        app.on("orders", needs=[payments, payments])(plain)
 
 
 def test_several_contradictions_are_told_together() -> None:
