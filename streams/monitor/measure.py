@@ -16,7 +16,7 @@ from streams.clock import Clock, SystemClock
 from streams.monitor.lag import LagAge, lag_records
 from streams.monitor.metrics import PLACE, TABLE, TOPIC
 from streams.monitor.series import Counter, Gauge, Histogram, Labels, SeriesCollector
-from streams.observer import MemberView, Observer, OutcomeName, PartitionView, PauseReason
+from streams.observer import CircuitState, MemberView, Observer, OutcomeName, PartitionView, PauseReason
 from streams.record import Partition
 from streams.scaling.load import Load, LoadEstimator, Work
 
@@ -56,6 +56,8 @@ class MetricsObserver(Observer):
         """This member's load, as of the last view."""
         self._ended = self._retried = 0
         self._handler_s = 0.0
+        self._open_breakers: dict[Labels, float] = {}
+        self._open_guards: dict[Labels, float] = {}
         self._counters = {row.name: Counter(row) for row in TABLE if row.kind == "counter"}
         self._gauges = {row.name: Gauge(row) for row in TABLE if row.kind == "gauge"}
         self._histograms = {row.name: Histogram(row) for row in TABLE if row.kind == "histogram"}
@@ -143,6 +145,16 @@ class MetricsObserver(Observer):
     def restarted(self, partition: Partition, cause: str) -> None:
         """Count an assignment that began anew."""
         self._counters["streams_restarts_total"].add((partition.topic,))
+
+    def breaker_turned(self, dependency: str, state: CircuitState, why: str) -> None:
+        """Show whether a dependency counts as down."""
+        self._open_breakers[dependency,] = state != "closed"
+        self._gauges["streams_breaker_open"].show(self._open_breakers)
+
+    def guard_turned(self, topic: str, state: CircuitState, why: str) -> None:
+        """Show whether a topic's dead letters are too many."""
+        self._open_guards[topic,] = state != "closed"
+        self._gauges["streams_guard_open"].show(self._open_guards)
 
     def broker_error(self, text: str, *, fatal: bool) -> None:
         """Count an error of the client."""

@@ -132,6 +132,19 @@ TABLE: Final = (
         ("reason",),
         "Partitions whose intake stands still, by reason: " + ", ".join(get_args(PauseReason)) + ".",
     ),
+    Row(
+        "streams_breaker_open",
+        "gauge",
+        ("dependency",),
+        "1 while a dependency of handlers counts as down and every route that needs it stands still, probing included; "
+        "else 0.",
+    ),
+    Row(
+        "streams_guard_open",
+        "gauge",
+        TOPIC,
+        "1 while a topic stands still because too many of its records would be dead letters; else 0.",
+    ),
     Row("streams_in_flight_records", "gauge", (), "Records admitted and not yet settled."),
     Row("streams_in_flight_bytes", "gauge", (), "Bytes of the values of these records."),
     Row("streams_handler_runs", "gauge", (), "Handler runs under way."),

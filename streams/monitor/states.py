@@ -15,7 +15,7 @@ from typing import Final
 
 from streams.clock import Clock, SystemClock
 from streams.monitor.repeats import Repeats
-from streams.observer import MemberView, Observer, PauseReason
+from streams.observer import CircuitState, MemberView, Observer, PauseReason
 from streams.record import Partition
 
 _NUMBER: Final = re.compile(r"\d+")
@@ -32,7 +32,14 @@ _ADVICE: Final[dict[PauseReason, str]] = {
     "draining": "a stop or a rebalance has begun",
     "lease": "no commit was acknowledged for almost a session; nothing starts until one is; look at the broker",
     "dead_letter_topic": "its dead-letter topic can't be written; nothing is dropped; look at the topic and its rights",
+    "breaker": "a dependency that its handler needs is down; nothing starts, no attempt is counted; look at it",
+    "guard": "too many of its records would be dead letters; none is written; see what changed, then restart",
 }
+
+_TOO_MANY: Final = (
+    "too many dead letters: the topic stands still, no further one is written and its records wait; "
+    "see what changed (a deploy, a schema, a dependency), mend it, restart the members"
+)
 
 
 class LogObserver(Observer):
@@ -173,6 +180,28 @@ class LogObserver(Observer):
             (partition, code),
             {**_place(partition, offset), "code": code},
         )
+
+    # ------------------------------------------------------------------ routes that stand still
+
+    def breaker_turned(self, dependency: str, state: CircuitState, why: str) -> None:
+        """Say that a dependency is down, is tried, is back; nothing at the start."""
+        events = {
+            "open": (logging.WARNING, "dependency down: the topics that need it stand still, no attempt is counted"),
+            "half_open": (logging.INFO, "dependency tried: a few records run"),
+            "closed": (logging.INFO, "dependency back: the topics that need it go on"),
+        }
+        if why:
+            self._say(*events[state], key=(dependency, state), fields={"dependency": dependency, "cause": why})
+
+    def guard_turned(self, topic: str, state: CircuitState, why: str) -> None:
+        """Say that a topic's dead letters are too many, and when that is over; nothing at the start."""
+        events = {
+            "open": (logging.ERROR, _TOO_MANY),
+            "half_open": (logging.INFO, "guard of the dead letters: a few records try again"),
+            "closed": (logging.INFO, "guard of the dead letters: the topic goes on"),
+        }
+        if why:
+            self._say(*events[state], key=(topic, state), fields={"topic": topic, "cause": why})
 
     def stuck(self, partition: Partition, offset: int, running_s: float) -> None:
         """Say that a handler does not return."""

@@ -110,6 +110,22 @@ def test_events_are_counted(shown: Shown) -> None:
     assert shown("streams_broker_errors_total", fatal="true") == 0
 
 
+def test_what_stands_still_is_shown(shown: Shown) -> None:
+    """A dependency or a topic that stands still is 1, probing included, and 0 as soon as it goes on."""
+    seen = []
+    for state in ("closed", "open", "half_open", "closed"):
+        shown.observer.breaker_turned("payments", state, "")
+        shown.observer.guard_turned("orders", state, "")
+        seen.append((shown("streams_breaker_open", dependency="payments"), shown("streams_guard_open", topic="orders")))
+    shown.observer.breaker_turned("mail", "open", "")
+
+    assert seen == [(0, 0), (1, 1), (1, 1), (0, 0)]
+    assert (shown("streams_breaker_open", dependency="payments"), shown("streams_breaker_open", dependency="mail")) == (
+        0,
+        1,
+    )
+
+
 def test_rebalances_are_counted_by_how_partitions_went(shown: Shown) -> None:
     """Assigned, revoked and lost are three numbers."""
     shown.observer.assigned([ORDERS, OTHER])
@@ -300,5 +316,7 @@ def fill(shown: Shown) -> None:
         observers.handled("orders", 1, 0.5)
         observers.settled(ORDERS, 0.1, 1)
         observers.committed(ORDERS, 1, 0.01)
+        observers.breaker_turned("payments", "closed", "")
+        observers.guard_turned("orders", "closed", "")
         shown.clock.at_s += 1
         observers.viewed(member(place()))

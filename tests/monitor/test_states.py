@@ -108,6 +108,34 @@ def test_what_is_fatal_is_always_said(log: Log) -> None:
     assert [line.levelname for line in log.lines()] == ["ERROR", "ERROR"]
 
 
+def test_a_dependency_that_turns_is_told_once_a_window(log: Log) -> None:
+    """Down, tried and back are a line each, with the cause; tried in vain again and again is no flood."""
+    log.observer.breaker_turned("payments", "closed", "")
+    for _ in range(3):
+        log.observer.breaker_turned("payments", "open", "5 of 5 runs failed")
+        log.observer.breaker_turned("payments", "half_open", "the wait is over")
+    log.observer.breaker_turned("payments", "closed", "probes ended well: 2")
+
+    assert [(line.levelname, line.dependency, line.cause) for line in log.lines()] == [
+        ("WARNING", "payments", "5 of 5 runs failed"),
+        ("INFO", "payments", "the wait is over"),
+        ("INFO", "payments", "probes ended well: 2"),
+    ]
+
+
+def test_too_many_dead_letters_are_an_alarm(log: Log) -> None:
+    """A topic that stands still for its dead letters is an error that says what to do; its end is news."""
+    log.observer.guard_turned("orders", "closed", "")
+    log.observer.guard_turned("orders", "open", "50 dead letters in a row")
+    log.observer.guard_turned("orders", "half_open", "the wait is over")
+    log.observer.guard_turned("orders", "closed", "probes ended well: 2")
+    first, *others = log.lines()
+
+    assert (first.levelname, first.topic, first.cause) == ("ERROR", "orders", "50 dead letters in a row")
+    assert "restart" in first.getMessage()
+    assert [line.levelname for line in others] == ["INFO", "INFO"]
+
+
 def test_back_pressure_is_no_news(log: Log) -> None:
     """Intake that stops and goes on as it should is for those who look for faults."""
     for reason in ORDINARY:
