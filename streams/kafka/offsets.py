@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # its types do not mark it as public
 
 from streams.errors import CommitError
@@ -43,6 +43,15 @@ class Committed:
     metadata: str = ""
 
 
+def ends(admin: Admin, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    """Give the end of each of *partitions*: the offset that its next record will have; one request for all.
+
+    Raises:
+        TopicError: One of them does not exist.
+    """
+    return _list_offsets(admin, list(partitions), _LATEST)
+
+
 def watermarks(admin: Admin, partitions: Iterable[Partition]) -> dict[Partition, Watermarks]:
     """Give begin and end of each of *partitions*.
 
@@ -51,7 +60,7 @@ def watermarks(admin: Admin, partitions: Iterable[Partition]) -> dict[Partition,
     """
     asked = list(partitions)
     low = _list_offsets(admin, asked, _EARLIEST)
-    high = _list_offsets(admin, asked, _LATEST)
+    high = ends(admin, asked)
     return {place: Watermarks(low[place], high[place]) for place in asked}
 
 
@@ -66,7 +75,28 @@ def offsets_at(admin: Admin, partitions: Iterable[Partition], time_ms: int) -> d
     asked = list(partitions)
     found = _list_offsets(admin, asked, OffsetSpec.for_timestamp(time_ms))
     late = [place for place, offset in found.items() if offset < 0]
-    return found | _list_offsets(admin, late, _LATEST)
+    return found | ends(admin, late)
+
+
+def delete_before(admin: Admin, offsets: Mapping[Partition, int]) -> dict[Partition, KafkaError | None]:
+    """Remove the records of each partition below its offset; one request for all.
+
+    Gives for each partition None, or why it was refused: no right to delete,
+    an offset past the end, a topic that is not there.  The others are done.
+
+    Raises:
+        BrokerError: The broker could not be reached or did not answer in time.
+    """
+    if not offsets:
+        return {}
+    places = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+    answers = admin.ask_each(
+        lambda: admin.client.delete_records(places, request_timeout=admin.timeout_s), "deleting records"
+    )
+    return {
+        Partition(place.topic, place.partition): faults.client_error(answer) if isinstance(answer, Exception) else None
+        for place, answer in answers.items()
+    }
 
 
 def committed(admin: Admin, group: str) -> dict[Partition, Committed]:
