@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 from streams.engine.chain import ERROR_HEADER, HEADER, CopyHeader, ErrorHeader, unpack, unpack_error
-from streams.kafka.message import Message
-from streams.kafka.message import place_of
+from streams.kafka.message import Message, place_of
 from streams.record import Headers, Origin, Partition
 
 
