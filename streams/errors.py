@@ -6,6 +6,7 @@
     │   └── AppError          the app's handlers or routes contradict each other
     ├── BrokerError           the broker can't be reached, refuses, or lacks something
     │   ├── TopicError        a topic is missing or has the wrong shape
+    │   ├── ChainError        a topic of the chain holds what this group did not write
     │   └── CommitError       a commit's outcome is not what the ledger needs
     ├── RecordError           one record can't be processed whatever the attempt
     │   ├── DecodeError       its bytes are not what the handler declared
@@ -64,6 +65,10 @@ class TopicError(BrokerError):
         """Say *message* of *topic*."""
         self.topic = topic
         super().__init__(message)
+
+
+class ChainError(BrokerError):
+    """A topic of the chain holds what this group did not write there, or another topic's copies."""
 
 
 class CommitError(BrokerError):

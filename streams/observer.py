@@ -15,7 +15,18 @@ from streams.record import Partition
 OutcomeName: TypeAlias = Literal["done", "skipped", "retried", "dead_lettered"]
 
 PauseReason: TypeAlias = Literal[
-    "in_flight", "partition", "bytes", "ledger", "lane", "draining", "lease", "dead_letter_topic", "breaker", "guard"
+    "in_flight",
+    "partition",
+    "bytes",
+    "ledger",
+    "lane",
+    "draining",
+    "lease",
+    "dead_letter_topic",
+    "retry_topic",
+    "chain",
+    "breaker",
+    "guard",
 ]
 """Why a partition's intake stands still."""
 
@@ -101,6 +112,18 @@ class Observer:
 
     def letter_refused(self, partition: Partition, offset: int, code: str) -> None:
         """The broker refused a dead letter; its partition reads nothing further until it is taken."""
+
+    def relocated(self, partition: Partition, kind: str, records: int) -> None:
+        """*records* were moved to a topic of the chain; *kind* is ``tier``, ``parked`` or ``dlq``, acknowledged."""
+
+    def swept(self, partition: Partition, kind: str, records: int) -> None:
+        """*records* were read back from a topic of the chain of *kind*."""
+
+    def recovered(self, partition: Partition, copies: int, keys: int, fenced: int, took_s: float) -> None:
+        """The chain was scanned: *copies* are outstanding, *keys* in trouble, *fenced* were dead copies of others."""
+
+    def suspect(self, partition: Partition, keys: int) -> None:
+        """The ledger of the chain was lost: *keys* stand still, as nobody can tell what of them was finished."""
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """The group gave this member *partitions*."""

@@ -21,6 +21,7 @@ from streams.engine.context import Context
 from streams.engine.ending import RunReport, Until
 from streams.engine.executors.eventloop import EventLoop
 from streams.engine.member import Member, stopped_by_signals
+from streams.engine.plan import plan_of
 from streams.engine.route import Route
 from streams.engine.topics import (
     Chain,
@@ -91,7 +92,10 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
             {topic: _with_context(app, route, state) for topic, route in app.routes.items()},
             protocol,
             session_of(settings, protocol),
-            topic_ids={topic: chain.topic_id for topic, chain in chains.items()},
+            plans={
+                topic: plan_of(topic, settings.group, chains[topic], route.policy, route.dead_letters)
+                for topic, route in app.routes.items()
+            },
             event_loop=event_loop,
             observer=observers,
             beat=health.beat,

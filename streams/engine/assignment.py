@@ -1,7 +1,8 @@
 """The partitions this member owns: taken, given back, lost, begun anew.  Rebalance has this one room.
 
-Taken: read the committed ledger, begin a `PartitionState`, read from its
-offset, send the first commit; records start once that is acknowledged.
+Taken: read the committed ledgers, begin a `PartitionState`, scan its chain,
+read from its offset, send the first commit; records start once that is
+acknowledged.
 Asked back: let nothing start, wait for what runs, commit, drop.
 Lost: drop.
 Begun anew, after an outcome that leaves open what the broker has: drop, and
@@ -18,15 +19,19 @@ from typing import Final, TypeVar
 
 from streams.clock import Clock
 from streams.config import Settings
+from streams.engine.chainstate import ChainState
 from streams.engine.commit import Committer
 from streams.engine.executors.executor import Executor
 from streams.engine.ledger import Ledger
-from streams.engine.partition import PartitionState
+from streams.engine.partition import Item, PartitionState
+from streams.engine.plan import ChainPlan
+from streams.engine.recovery import Recovery
 from streams.engine.snapshot import Snapshot, decode
 from streams.errors import BrokerError, LedgerError, NewerLedgerError
 from streams.kafka.consumer import GroupConsumer, Stored
 from streams.observer import Observer
 from streams.record import Partition
+from streams.retry import seconds
 
 _READ_WITHIN_S: Final = 60.0
 """Time to read the committed offsets at a rebalance; past it the process ends."""
@@ -48,13 +53,15 @@ class Assignment:
     * A partition starts nothing while a run of its former stay in this process goes on.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each names one thing
         self,
         *,
         settings: Settings,
         executors: Mapping[str, Executor],
+        plans: Mapping[str, ChainPlan],
         consumer: GroupConsumer,
         committer: Committer,
+        recovery: Recovery,
         clock: Clock,
         observer: Observer,
         state_class: type[PartitionState] = PartitionState,
@@ -62,6 +69,8 @@ class Assignment:
         """Own nothing yet."""
         self._settings = settings
         self._executors = executors
+        self._plans = plans
+        self._recovery = recovery
         self._consumer = consumer
         self._committer = committer
         self._clock = clock
@@ -167,19 +176,28 @@ class Assignment:
         """Take *partitions*, at *start* or where their ledgers say, and those without one at *uncommitted*."""
         if not partitions:
             return
-        stored = self._patiently(lambda: self._consumer.committed(partitions, _ATTEMPT_S))
+        chained = [place for partition in partitions for place in self._chain_places(partition)]
+        stored = self._patiently(lambda: self._consumer.committed([*partitions, *chained], _ATTEMPT_S))
         states = []
         for partition in partitions:
             found = stored[partition]
             state = self._begin(partition, found, uncommitted if start is None and found.offset is None else start)
             if self.is_leaving:
                 state.close()
-            self.states[partition.topic][partition.number] = state
             states.append(state)
+        self._patiently(lambda: self._recovery.restore(states, stored, self._snapshot, self._fresh_chain))
+        for state in states:
+            self.states[state.partition.topic][state.partition.number] = state
         self._consumer.assign({state.partition: state.ledger.position for state in states})
         self._consumer.resume(partitions)  # a pause survives in the client from one stay to the next
         for state in states:
             self._committer.begin(self._consumer, state)
+
+    def _chain_places(self, partition: Partition) -> list[Partition]:
+        return [Partition(stage.topic, partition.number) for stage in self._plans[partition.topic].stages]
+
+    def _fresh_chain(self, state: PartitionState) -> ChainState[Item]:
+        return self._plans[state.partition.topic].begin(state.partition.number, state.assignment_id)
 
     def _go_on(self, state: PartitionState, target: int) -> None:
         """Read on at *target*; what was read before stays: it stands nowhere but in memory."""
@@ -198,9 +216,12 @@ class Assignment:
         elif snapshot is not None:
             restored, starts = list(snapshot.settled(offset)), snapshot.starts + 1
         route = self._executors[partition.topic].route
+        assignment_id = os.urandom(8)
         return self._state_class(
             partition=partition,
-            assignment_id=os.urandom(8),
+            assignment_id=assignment_id,
+            chain=self._plans[partition.topic].begin(partition.number, assignment_id),
+            park_after_s=seconds(route.retry.memory_up_to),
             ledger=Ledger(offset, restored),
             policy=route.retry,
             rng=self._rng,

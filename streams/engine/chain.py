@@ -9,11 +9,12 @@ source record these headers mean nothing; they are kept under another name.
 from __future__ import annotations
 
 import traceback
-from typing import Final
+from typing import Any, Final, cast
 
 import msgspec
 
 from streams.errors import ConfigError, LedgerError
+from streams.kafka.message import Message, make_message
 from streams.record import Headers, Origin
 from streams.retry import label, seconds
 
@@ -89,6 +90,19 @@ class CopyHeader(msgspec.Struct, array_like=True, frozen=True):
     redrives: int = 0
     """How often an operator had it tried again."""
     replay_id: str = ""
+    first_failed_ms: int = 0
+    """When its first run failed; 0 where none has."""
+
+    def after(self, hop: int, topic: str, offset: int, before: CopyHeader | None) -> CopyHeader:
+        """Give the header of the next copy: of one that stands in *topic* at *offset* and is *before*, its header."""
+        return msgspec.structs.replace(
+            self,
+            hop=hop + 1,
+            from_topic=topic,
+            from_offset=offset,
+            redrives=before.redrives if before else 0,
+            replay_id=before.replay_id if before else "",
+        )
 
     @property
     def origin(self) -> Origin:
@@ -123,7 +137,14 @@ _decode_error = msgspec.json.Decoder(ErrorHeader).decode
 
 
 def new_header(
-    origin: Origin, *, topic_id: str, group: str, assignment_id: bytes, attempts: int, history: tuple[Attempt, ...]
+    origin: Origin,
+    *,
+    topic_id: str,
+    group: str,
+    assignment_id: bytes,
+    attempts: int,
+    history: tuple[Attempt, ...],
+    first_failed_ms: int = 0,
 ) -> CopyHeader:
     """Make the header of the first copy of the source record at *origin*."""
     return CopyHeader(
@@ -140,10 +161,11 @@ def new_header(
         from_offset=origin.offset,
         attempts=attempts,
         history=history[-_HISTORY:],
+        first_failed_ms=first_failed_ms,
     )
 
 
-def unpack(headers: Headers | None) -> CopyHeader:
+def unpack(headers: Any) -> CopyHeader:
     """Read the header of a copy.
 
     Raises:
@@ -203,6 +225,21 @@ def copy_headers(source: Headers | None, header: CopyHeader, error: ErrorHeader 
         ours.append((ERROR_HEADER, error.pack()))
     reserved = (HEADER, ERROR_HEADER)
     return [(_FOREIGN + name if name in reserved else name, value) for name, value in source or ()] + ours
+
+
+def original(message: Message, header: CopyHeader) -> Message:
+    """Give the record as it stood in its source, out of a copy of it."""
+    written = cast("Headers", message.headers() or [])
+    headers = [(name, value) for name, value in written if name not in (HEADER, ERROR_HEADER)]
+    return make_message(
+        header.topic,
+        header.partition,
+        header.offset,
+        key=message.key(),
+        value=message.value(),
+        headers=headers or None,
+        timestamp_ms=header.timestamp_ms,
+    )
 
 
 def _find(headers: Headers | None, name: str) -> bytes | None:

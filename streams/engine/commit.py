@@ -24,7 +24,7 @@ from streams.engine.partition import NEVER, PartitionState
 from streams.engine.snapshot import METADATA_LIMIT
 from streams.engine.watchdog import within
 from streams.errors import BrokerError
-from streams.kafka.commits import NOT_OURS, NOT_STORED, CommitAnswer, Entry
+from streams.kafka.commits import NOT_OURS, NOT_STORED, CommitAnswer, Request
 from streams.kafka.consumer import GroupConsumer
 from streams.kafka.session import Session
 from streams.observer import Observer
@@ -54,13 +54,14 @@ class _Book:
     """What is known of one partition's commits."""
 
     state: PartitionState
-    sent: tuple[int, str] | None = None
+    sent: Request | None = None
     sent_at: float = NEVER
-    stored: tuple[int, str] | None = None
+    stored: Request | None = None
     stored_at: float = NEVER
     """When the last acknowledged commit was sent."""
     used: float = 0.0
     is_complete: bool = True
+    fits: bool = True
 
 
 class Committer:
@@ -97,7 +98,7 @@ class Committer:
         book = self._books[state.partition] = _Book(state)
         now = self._clock.monotonic()
         if now - self._begun.get(state.partition, NEVER) >= self._settings.commit_every_s:
-            self._send(consumer, book, *self._snapshot(book))
+            self._send(consumer, book, self._snapshot(book))
         self._begun[state.partition] = now
 
     def drop(self, partition: Partition) -> None:
@@ -120,10 +121,10 @@ class Committer:
             if book.sent is not None:
                 self._miss(book, now)
                 continue
-            offset, text = self._snapshot(book)
+            request = self._snapshot(book)
             is_late = now - book.stored_at >= self._refresh_s or now > book.state.lease_until
-            if is_late or (offset, text) != book.stored:
-                self._send(consumer, book, offset, text)
+            if is_late or request != book.stored:
+                self._send(consumer, book, request)
 
     def commit_now(self, consumer: GroupConsumer, states: Iterable[PartitionState]) -> None:
         """Commit *states* and wait: on revoke and at the end. Failures are told; their records run again."""
@@ -132,17 +133,17 @@ class Committer:
             book = self._books.get(state.partition)
             if book is None or book.state is not state:
                 continue
-            offset, text = self._snapshot(book)
-            if (offset, text) == book.stored and book.sent is None:
+            request = self._snapshot(book)
+            if (request == book.stored and book.sent is None) or not self._fits(book, request):
                 continue
             with within(_SYNC_BUDGET_S, f"the commit of {state.partition}"):
-                self._commit_until(give_up, consumer, book, (offset, text))
+                self._commit_until(give_up, consumer, book, request)
 
-    def _commit_until(self, give_up: float, consumer: GroupConsumer, book: _Book, snapshot: tuple[int, str]) -> None:
+    def _commit_until(self, give_up: float, consumer: GroupConsumer, book: _Book, request: Request) -> None:
         """Commit, again and again while the coordinator moves or the group is in the middle of a rebalance."""
         for wait_s in (*repeat(_AGAIN_S, _AGAIN), None):
-            book.sent, book.sent_at = snapshot, self._clock.monotonic()
-            answer = consumer.commit_now([Entry(book.state.partition, *snapshot)])
+            book.sent, book.sent_at = request, self._clock.monotonic()
+            answer = consumer.commit_now(request)
             if wait_s is None or answer.code not in NOT_STORED - NOT_OURS or self._clock.monotonic() > give_up:
                 self.answered(answer)
                 return
@@ -150,13 +151,13 @@ class Committer:
 
     def answered(self, answer: CommitAnswer) -> None:
         """Take the broker's answer to a commit."""
-        partition, offset, metadata = answer.entries[0]
+        partition, offset, _ = answer.entries[0]
         book = self._books.get(partition)
-        if book is None or book.sent != (offset, metadata):
+        if book is None or book.sent != answer.entries:
             return
         book.sent = None
         if answer.code is None:
-            book.stored, book.stored_at = (offset, metadata), book.sent_at
+            book.stored, book.stored_at = answer.entries, book.sent_at
             self._observer.committed(partition, offset, self._clock.monotonic() - book.sent_at)
             if self.may_start(book.state):
                 book.state.renew(book.sent_at + self._lease_s)
@@ -173,7 +174,7 @@ class Committer:
     def is_current(self, state: PartitionState) -> bool:
         """Say whether the broker has acknowledged what stands in the ledger of *state* now."""
         book = self._books.get(state.partition)
-        return book is not None and book.state is state and book.stored == state.snapshot()[:2]
+        return book is not None and book.state is state and book.stored == state.snapshots()[0]
 
     def failed(self) -> Mapping[Partition, str]:
         """Give the partitions, since the last call, whose commit failed so that it is open what was stored, and how."""
@@ -185,15 +186,27 @@ class Committer:
         book = self._books.get(partition)
         if book is None:
             return -1, NEVER, 0.0
-        return (book.stored[0] if book.stored else -1), book.stored_at, book.used
+        return (book.stored[0].offset if book.stored else -1), book.stored_at, book.used
 
-    def _snapshot(self, book: _Book) -> tuple[int, str]:
-        offset, text, is_complete = book.state.snapshot()
-        book.used = len(text) / METADATA_LIMIT
+    def _snapshot(self, book: _Book) -> Request:
+        request, is_complete = book.state.snapshots()
+        book.used = max(len(entry.metadata) for entry in request) / METADATA_LIMIT
         if not is_complete and book.is_complete:
             self._observer.ledger_cut(book.state.partition)
         book.is_complete = is_complete
-        return offset, text
+        return request
+
+    def _fits(self, book: _Book, request: Request) -> bool:
+        """Say whether the broker can store all of *request*: with one ledger too large nothing is sent (rule 14).
+
+        The lease then ends in time, nothing further starts, and the oldest
+        copies are moved until it fits.
+        """
+        too_large = [entry for entry in request if len(entry.metadata) > METADATA_LIMIT]
+        for entry in too_large if book.fits else ():
+            self._observer.commit_failed(book.state.partition, f"the ledger of {entry.partition} is too large")
+        book.fits = not too_large
+        return book.fits
 
     def _miss(self, book: _Book, now: float) -> None:
         """Wait for the answer of *book*; past its time begin the partition anew, under another assignment id."""
@@ -201,12 +214,11 @@ class Committer:
             book.sent_at = now
             self._failed[book.state.partition] = f"no answer to a commit within {_ANSWER_WITHIN_S:g} s"
 
-    def _send(self, consumer: GroupConsumer, book: _Book, offset: int, text: str) -> None:
-        if len(text) > METADATA_LIMIT:
-            raise BrokerError(
-                f"the commit metadata of {book.state.partition} has {len(text)} characters; nothing was sent"
-            )
+    def _send(self, consumer: GroupConsumer, book: _Book, request: Request) -> None:
+        if not self._fits(book, request):
+            return
         if book.stored is None:  # as large as one can be: it proves the right and the limit before they are needed
-            text = text.ljust(METADATA_LIMIT, _PADDING)
-        book.sent, book.sent_at = (offset, text), self._clock.monotonic()
-        consumer.commit([Entry(book.state.partition, offset, text)])
+            source = request[0]
+            request = (source._replace(metadata=source.metadata.ljust(METADATA_LIMIT, _PADDING)), *request[1:])
+        book.sent, book.sent_at = request, self._clock.monotonic()
+        consumer.commit(request)

@@ -70,6 +70,10 @@ class Intake:
         self._full_since = None
         return min(self._batch, free)
 
+    def free(self, states: Sequence[PartitionState]) -> int:
+        """Give how many records fit into memory beside those that are there; negative where it is over its bound."""
+        return self._settings.max_in_flight - sum(state.outstanding for state in states)
+
     @property
     def is_stalled(self) -> bool:
         """There has been no room for so long that partitions are to be paused."""
@@ -98,7 +102,7 @@ class Intake:
 
     def is_crowded(self, state: PartitionState) -> bool:
         """Say whether so much of *state* waits that its bounds are to be looked at now, not at the next look."""
-        return bool(state.trouble) and (
+        return bool(state.trouble or state.crowd) and (
             state.waiting > self._settings.waiting_records or _foreseen(state) > self._settings.ledger_limit
         )
 
@@ -107,14 +111,21 @@ class Intake:
             return "draining"
         if state in self.blocked:
             return self.blocked[state]
-        if self._is_ledger_full(state):
-            return "ledger"
-        if state.trouble and state.waiting > self._settings.waiting_records * self._share(state, "lane"):
-            return "lane"
-        own = self._own_reason(state, now, partitions)
+        own = self._waiting_reason(state) or self._own_reason(state, now, partitions)
         if own is None and self.is_stalled:
             return "in_flight"
         return own
+
+    def _waiting_reason(self, state: PartitionState) -> PauseReason | None:
+        """Say whether so much waits, in memory or in the chain, that nothing further may come."""
+        if self._is_ledger_full(state):
+            return "ledger"
+        if state.chain.outstanding >= self._settings.chain_records * self._share(state, "chain"):
+            return "chain"
+        is_troubled = bool(state.trouble or state.crowd)
+        if is_troubled and state.waiting > self._settings.waiting_records * self._share(state, "lane"):
+            return "lane"
+        return None
 
     def _is_ledger_full(self, state: PartitionState) -> bool:
         used = self._committer.stored(state.partition)[2] * METADATA_LIMIT
@@ -143,4 +154,4 @@ class Intake:
 
 def _foreseen(state: PartitionState) -> int:
     """Give the characters that the ledger of *state* will need for what waits, before a commit measures it."""
-    return _CHARACTERS * state.waiting if state.trouble else 0
+    return _CHARACTERS * state.waiting if state.trouble or state.crowd else 0

@@ -14,7 +14,7 @@ for each record that passes it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import ClassVar, NamedTuple
 
@@ -65,14 +65,24 @@ class Chunk:
             for index, offset in enumerate(offsets):
                 if offset in settled:
                     self.settled[index] = 1
-        self.indexes = [index for index in self.indexes if not self.settled[index]]
-        self.messages = [self.messages[index] for index in self.indexes]
-        self.size_bytes = sum(map(len, self.messages))
+        self._keep_open()
+
+    def leave_out(self, is_known: Callable[[Message], bool]) -> None:
+        """Settle the records that *is_known* says are taken care of elsewhere, and drop them from `messages`."""
+        for index, message in zip(self.indexes, self.messages, strict=True):
+            self.settled[index] = is_known(message)
+        self._keep_open()
 
     @property
     def is_settled(self) -> bool:
         """No record of it is open."""
         return self.settled.find(0, self.mark) < 0
+
+    def _keep_open(self) -> None:
+        kept = [(index, one) for index, one in zip(self.indexes, self.messages, strict=True) if not self.settled[index]]
+        self.indexes = [index for index, _ in kept]
+        self.messages = [message for _, message in kept]
+        self.size_bytes = sum(map(len, self.messages))
 
     def ranges(self) -> Iterator[range]:
         """Give the settled offsets as ascending ranges; gaps between two settled records count as settled."""
@@ -143,6 +153,10 @@ class Ledger:
         if self._restored:
             self._settle_restored(chunk)
         return chunk
+
+    def was_settled(self, offset: int) -> bool:
+        """Say, before anything is read, whether an earlier owner settled *offset*."""
+        return offset < self._committable or any(offset in settled for settled in self._restored)
 
     def reach(self, offset: int) -> None:
         """Note that the log has no record between `position` and *offset*, its end."""

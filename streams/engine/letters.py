@@ -1,29 +1,32 @@
-"""Writes dead letters: the record whole, its origin, and why it is dead."""
+"""Writes copies: the record whole, where it comes from, and of a dead letter why it is dead."""
 
 from __future__ import annotations
 
-from streams.engine.chain import copy_headers, describe_error, dlq_topic, new_header
+from streams.engine.chain import copy_headers, describe_error
 from streams.engine.context import Send
-from streams.engine.partition import Bury
+from streams.engine.partition import Bury, Move
 from streams.errors import DecodeError
 from streams.kafka.message import KEY, VALUE, Message
-from streams.record import Headers, Record, headers_of
+from streams.record import Headers, headers_of
 
 
-def dead_letter(bury: Bury, *, group: str, topic_id: str, handler: str, wall_ms: int) -> Send:
-    """Give the dead letter of the record in *bury*: key, value and headers as they were, ours added."""
-    message, _, _, _, state = bury.item
-    header = new_header(
-        Record(message).origin,
-        topic_id=topic_id,
-        group=group,
-        assignment_id=state.assignment_id,
-        attempts=bury.attempts,
-        history=bury.history,
-    )
-    error = describe_error(bury.cause, reason=bury.reason, handler=handler, time_ms=wall_ms)
-    headers = copy_headers(_headers(message), header, error)
-    return Send(dlq_topic(state.partition.topic, group), KEY(message), VALUE(message), headers)
+class FollowsError(Exception):
+    """An older record of the same key is dead, and the younger ones join it."""
+
+
+_FOLLOWS = FollowsError("an older record of its key stands in the dead-letter topic")
+
+
+def copy(move: Move | Bury, *, handler: str, wall_ms: int) -> Send:
+    """Give the copy that *move* asks for: key, value and headers as they were, ours added."""
+    message, _, _, _, state = move.item
+    error = None
+    if isinstance(move, Bury):
+        error = describe_error(move.cause, reason=move.reason, handler=handler, time_ms=wall_ms)
+    elif move.number == state.chain.dlq:
+        error = describe_error(_FOLLOWS, reason="its key is followed", handler=handler, time_ms=wall_ms)
+    headers = copy_headers(_headers(message), move.header, error)
+    return Send(state.chain.parts[move.number].stage.topic, KEY(message), VALUE(message), headers)
 
 
 def _headers(message: Message) -> Headers:

@@ -23,6 +23,7 @@ from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState, finish
 from streams.engine.relocation import Relocator
 from streams.engine.router import Router
+from streams.engine.sweep import Sweeper
 from streams.engine.watch import Watch
 from streams.errors import BrokerError
 from streams.kafka.consumer import ClientTrouble, EndReached, Event, GroupConsumer, OutOfRange
@@ -53,6 +54,7 @@ class ConsumerLoop:
     intake: Intake
     router: Router
     relocator: Relocator
+    sweeper: Sweeper
     committer: Committer
     watch: Watch
     clock: Clock
@@ -80,6 +82,7 @@ class ConsumerLoop:
         self.route_interrupted()
         self.settle_acknowledged()
         self.run_due()
+        self.sweep_chain()
 
         self.committer.commit_if_due(self.consumer)
         self.begin_anew()
@@ -121,7 +124,8 @@ class ConsumerLoop:
                     self._look_for_expired(partition, before, chunk.base)
                 self.observer.consumed(partition, len(chunk.messages), chunk.size_bytes)
                 yield state, chunk
-                if state.trouble and self.intake.is_crowded(state):
+                if (state.trouble or state.crowd) and self.intake.is_crowded(state):
+                    self.router.relieve(state, is_forced=True)
                     self.watch.regulate(self.assignment.all())
 
     def hear(self, events: list[Event]) -> None:
@@ -174,6 +178,18 @@ class ConsumerLoop:
             runs = state.due(now) if state.has_waiting else None
             if runs:
                 self.executors[state.partition.topic].submit(runs, ahead=True)
+
+    def sweep_chain(self) -> None:
+        """Move what has waited long in memory into the chain, and run what has become due or free there."""
+        states = self.assignment.all()
+        for state in states:
+            if state.crowd and not state.is_closed:
+                self.router.relieve(state)
+        for state, runs, moves in self.sweeper.sweep(states):
+            if runs:
+                self.executors[state.partition.topic].submit(runs, ahead=True)
+            for move in moves:
+                self.router.move(move)
 
     def begin_anew(self) -> None:
         """Begin the assignment of partitions anew for which it is unknown what the broker has stored."""

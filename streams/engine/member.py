@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -22,13 +23,19 @@ from streams.engine.executors.threads import ThreadExecutor
 from streams.engine.intake import Intake
 from streams.engine.loop import ConsumerLoop
 from streams.engine.partition import PartitionState
+from streams.engine.plan import ChainPlan
+from streams.engine.recovery import Recovery
 from streams.engine.relocation import Relocator
 from streams.engine.route import Route
 from streams.engine.router import Router
+from streams.engine.sweep import Sweeper
 from streams.engine.watch import Watch
 from streams.engine.watchdog import within
+from streams.kafka.admin import Admin
+from streams.kafka.chainreader import ChainReader
 from streams.kafka.commits import CommitAnswer
 from streams.kafka.consumer import GroupConsumer
+from streams.kafka.offsets import watermarks
 from streams.kafka.producer import EngineProducer
 from streams.kafka.session import Session
 from streams.observer import Observer
@@ -53,7 +60,7 @@ class Member:
         protocol: str,
         session: Session,
         *,
-        topic_ids: Mapping[str, str],
+        plans: Mapping[str, ChainPlan],
         event_loop: EventLoop | None = None,
         observer: Observer | None = None,
         clock: Clock | None = None,
@@ -75,11 +82,15 @@ class Member:
         }
         self._intake = Intake(settings, self._committer, clock, observer)
         relocator = Relocator(EngineProducer(settings))
+        reader, admin = ChainReader(settings), Admin(settings)
+        self._closing = [reader.close, admin.close]
         self._assignment = Assignment(
             settings=settings,
             executors=self._executors,
+            plans=plans,
             consumer=self._consumer,
             committer=self._committer,
+            recovery=Recovery(reader, partial(watermarks, admin), clock, observer),
             clock=clock,
             observer=observer,
             state_class=state_class,
@@ -91,15 +102,20 @@ class Member:
             assignment=self._assignment,
             intake=self._intake,
             router=Router(
-                group=settings.group,
                 routes=routes,
-                topic_ids=topic_ids,
                 relocator=relocator,
                 intake=self._intake,
                 clock=clock,
                 observer=observer,
             ),
             relocator=relocator,
+            sweeper=Sweeper(
+                reader,
+                {topic: home for plan in plans.values() for topic, home in plan.homes().items()},
+                lambda: self._intake.free(self._assignment.all()),
+                clock,
+                observer,
+            ),
             committer=self._committer,
             watch=Watch(
                 executors=self._executors,
@@ -194,10 +210,12 @@ class Member:
         for executor in self._executors.values():
             executor.close()
         self._consumer.close(_CLOSE_WITHIN_S)
+        for close in self._closing:
+            close()
 
     def _is_working(self) -> bool:
         states = self._assignment.all()
-        return self._loop.is_busy(states) or any(state.outstanding > state.retrying + state.behind for state in states)
+        return self._loop.is_busy(states) or any(state.outstanding > state.waiting for state in states)
 
     def _tell_alive(self) -> None:
         self.beat()

@@ -7,29 +7,32 @@ between executor and commit (`finish`, `fail`, `settle`, `snapshot`).
 
 Records of one key form a *lane* and run one at a time, in the order of their
 offsets.  A key stands in the lane table only while one of its records is
-running or waits for another attempt; with no key in trouble the lane table is
-all there is.
+running, waits for another attempt, or stands in the chain; with no key in
+trouble the lane table is all there is.  With the key in the chain's index
+too, `advance` decides what of it runs next: its oldest outstanding record,
+wherever that one is (protocol, rules 1 to 3).
 """
 
 from __future__ import annotations
 
 import heapq
 import random
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import repeat, takewhile
 from typing import Final, TypeAlias, cast
 
-from streams.engine.chain import Attempt
+from streams.engine.backlog import Backlog, LaneKey
+from streams.engine.chain import Attempt, CopyHeader, original
+from streams.engine.chainstate import ChainState
 from streams.engine.ledger import Chunk, Ledger
 from streams.engine.snapshot import Snapshot, encode_within, runs_of
+from streams.kafka.commits import Entry, Request
 from streams.kafka.message import KEY, Message
 from streams.outcome import Retry
-from streams.record import Partition
+from streams.record import Partition, Record
 from streams.retry import GiveUp, RetryAfter, RetryPolicy
-
-LaneKey: TypeAlias = bytes | int
-"""A Kafka key; a record without one has a lane of its own, named by its offset."""
 
 Item: TypeAlias = "tuple[Message, bytearray, int, LaneKey, PartitionState]"
 """One record on its way: the message, its byte in a chunk (array, index), its lane, its partition.
@@ -39,10 +42,11 @@ A plain tuple, made by `zip` at a third of an object's cost."""
 Run: TypeAlias = Sequence[Item]
 """Records of one lane that one executor slot runs one after the other."""
 
-WHOLE: Final[LaneKey] = -1
-"""The one lane of a partition whose records all run in order."""
-
 NEVER: Final = float("-inf")
+_FAR: Final = 1 << 62
+
+LOADED: Final = bytearray(1)
+"""In an item, instead of a chunk's bytes: the record was read from the chain, whose ledger knows it."""
 
 
 @dataclass(slots=True)
@@ -53,6 +57,7 @@ class Trouble:
     attempts: int = 0
     first_failed_s: float = 0.0
     history: tuple[Attempt, ...] = ()
+    first_failed_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +70,30 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """The record belongs in another topic of the chain; where it was it settles once that is acknowledged."""
+
+    item: Item
+    number: int
+    """Which topic."""
+    header: CopyHeader
+
+
+@dataclass(frozen=True, slots=True)
 class Bury:
     """The record belongs in the dead-letter topic; it settles once that is acknowledged."""
 
     item: Item
+    number: int
+    """Which topic of the chain that is."""
+    header: CopyHeader
     cause: BaseException
     reason: str
-    attempts: int
-    history: tuple[Attempt, ...]
+
+    @property
+    def attempts(self) -> int:
+        """Runs in all."""
+        return self.header.attempts
 
 
 @dataclass(slots=True, eq=False)
@@ -96,8 +117,10 @@ class PartitionState:
     ledger: Ledger
     policy: RetryPolicy
     rng: random.Random
-    whole: bool = False
-    """All records of the partition form one lane."""
+    chain: ChainState[Item] = field(default_factory=ChainState)
+    """What is outstanding beside the source topic."""
+    park_after_s: float = 10.0
+    """How long records wait in memory behind one that stands in the chain."""
     starts: int = 0
     """Owners, this one included, that began at the same committed offset without a graceful end."""
     lease_until: float = NEVER
@@ -117,21 +140,33 @@ class PartitionState:
     latest: Message | None = None
     """One of the records that settled last."""
     outstanding: int = 0
-    """Records admitted and not settled."""
+    """Records in memory: admitted, or read from the chain, and not settled."""
     outstanding_bytes: int = 0
+    withdrawn: int = 0
+    """Records that left memory for the chain, ever: neither settled nor outstanding here."""
     began_at: int = field(init=False)
     """The committed offset that this owner started from."""
     lanes: dict[LaneKey, list[Item] | None] = field(default_factory=dict)
     """Busy lanes: None, or what waits behind the record that holds the lane."""
     trouble: dict[LaneKey, Trouble] = field(default_factory=dict)
     """Lanes whose first record failed and has not settled."""
-    _waiting: list[tuple[float, int, LaneKey]] = field(default_factory=list, init=False)
+    crowd: dict[LaneKey, float | None] = field(default_factory=dict)
+    """Lanes in which records of the source wait behind the chain, and since when, once that was looked at."""
+    held: list[tuple[float, int, LaneKey]] = field(default_factory=list, init=False)
+    """Lanes that wait in memory for another attempt: when it is due, a number, the lane; a heap."""
     _postponed: list[Run] = field(default_factory=list, init=False)
     _sequence: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         """Note where this owner starts."""
         self.began_at = self.ledger.committable
+
+    def begin_chain(self) -> None:
+        """Take up what the scan of the chain found: its keys are busy, and their oldest records are looked for."""
+        self.chain.scanned(self.ledger.was_settled)
+        self.lanes.update(dict.fromkeys(self.chain.index))
+        for key, backlog in self.chain.index.items():
+            self.chain.want(key, backlog, self.ledger.position)
 
     # -- in: what was read ----------------------------------------------------------------
 
@@ -140,6 +175,8 @@ class PartitionState:
         chunk = self.ledger.admit(messages)
         self.has_caught_up = False
         if chunk is not None:
+            if chunk.base <= self.chain.seen_until:
+                chunk.leave_out(self._is_known)
             self.admitted += len(chunk.messages)
             self.outstanding += len(chunk.messages)
             self.outstanding_bytes += chunk.size_bytes
@@ -172,8 +209,6 @@ class PartitionState:
         messages = chunk.messages[start:] if start else chunk.messages
         indexes = chunk.indexes[start:] if start else chunk.indexes
         chunk.messages = []
-        if self.whole:
-            return self._enlane_whole(list(zip(messages, repeat(chunk.settled), indexes, repeat(WHOLE), repeat(self))))
         keys: list[LaneKey] = self._keys(chunk, messages, indexes)
         lanes = self.lanes
         runs: list[list[Item]] = []
@@ -188,20 +223,24 @@ class PartitionState:
                 lane.append(item)  # behind a busy lane's record, or further down a run of this very chunk
         for run in runs:
             lanes[run[0][3]] = None
+        if self.chain.index:
+            self.crowd.update((key, self.crowd.get(key)) for key in keys if key in self.chain.index)
         return runs
 
+    def _is_known(self, message: Message) -> bool:
+        """Say whether the chain holds the record of *message*, or it has ended there (rule 5)."""
+        offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
+        key = KEY(message) if self.chain.is_ordered else None
+        backlog = self.chain.index.get(offset if key is None else key)
+        return offset in self.chain.ended or (backlog is not None and backlog.place(offset) is not None)
+
     def _keys(self, chunk: Chunk, messages: list[Message], indexes: Sequence[int]) -> list[LaneKey]:
+        if not self.chain.is_ordered:
+            return [chunk.offset_at(index) for index in indexes]
         keys: list[bytes | None] = list(map(KEY, messages))
         if None in keys:
             return [chunk.offset_at(index) if key is None else key for key, index in zip(keys, indexes, strict=True)]
         return cast("list[LaneKey]", keys)
-
-    def _enlane_whole(self, items: list[Item]) -> list[Run]:
-        if WHOLE not in self.lanes:
-            self.lanes[WHOLE] = None
-            return [items] if items else []
-        self.lanes[WHOLE] = (self.lanes[WHOLE] or []) + items
-        return []
 
     # -- in: what became of it ------------------------------------------------------------
 
@@ -212,7 +251,9 @@ class PartitionState:
         """
         self._mark(run[:done])
         item, rest = run[done], list(run[done + 1 :])
-        if rest:
+        if rest and item[1] is LOADED:
+            self.loaded(self.chain.index[item[3]]).extendleft(reversed(rest))
+        elif rest:
             self.lanes[item[3]] = rest + (self.lanes[item[3]] or [])
         return item
 
@@ -221,8 +262,8 @@ class PartitionState:
         if not self.is_closed:
             self._postponed.append((item,))
 
-    def fail(self, item: Item, outcome: Retry, now_s: float, wall_ms: int) -> Hold | Bury:
-        """Decide what follows a run that failed: the lane holds, or the record is given up."""
+    def fail(self, item: Item, outcome: Retry, now_s: float, wall_ms: int) -> Hold | Move | Bury:
+        """Decide what follows a run that failed: the lane holds, or the record moves to a tier, or it is given up."""
         error = outcome.cause
         trouble = self._count_failure(item, error, wall_ms, now_s)
         decision = self.policy.decide(
@@ -231,29 +272,56 @@ class PartitionState:
             since_first_s=now_s - trouble.first_failed_s,
             after_s=None if outcome.after is None else outcome.after.total_seconds(),
         )
-        if isinstance(decision, RetryAfter):
-            due_s = now_s + self.policy.for_error(error).jittered(decision.delay_s, self.rng)
-            self._sequence += 1
-            heapq.heappush(self._waiting, (due_s, self._sequence, item[3]))
-            return Hold(due_s, trouble.attempts, error)
-        return Bury(item, error, decision.reason, trouble.attempts, trouble.history)
+        if not isinstance(decision, RetryAfter):
+            return self._bury(item, error, decision, trouble)
+        tier = self._tier(decision.delay_s)
+        if tier is not None:
+            return self.depart(item, tier)
+        due_s = now_s + self.policy.for_error(error).jittered(decision.delay_s, self.rng)
+        self._sequence += 1
+        heapq.heappush(self.held, (due_s, self._sequence, item[3]))
+        return Hold(due_s, trouble.attempts, error)
 
     def bury(self, item: Item, error: BaseException, why: GiveUp, wall_ms: int) -> Bury:
         """Give up *item* after a run that allows no other: say what its dead letter tells."""
-        trouble = self._count_failure(item, error, wall_ms)
-        return Bury(item, error, why.reason, trouble.attempts, trouble.history)
+        return self._bury(item, error, why, self._count_failure(item, error, wall_ms))
+
+    def _bury(self, item: Item, error: BaseException, why: GiveUp, trouble: Trouble) -> Bury:
+        assert self.chain.dlq is not None, "every chain has a dead-letter topic"  # noqa: S101  # so it is declared
+        move = self.depart(item, self.chain.dlq)
+        return Bury(item, move.number, move.header, error, why.reason)
 
     def _count_failure(self, item: Item, error: BaseException, wall_ms: int, now_s: float = 0.0) -> Trouble:
-        trouble = self.trouble.setdefault(item[3], Trouble(item, first_failed_s=now_s))
+        trouble = self.trouble.get(item[3])
+        if trouble is None:
+            trouble = self.trouble[item[3]] = Trouble(item, first_failed_s=now_s, first_failed_ms=wall_ms)
+            before = self.chain.carried.get(_offset(item)) if item[1] is LOADED else None
+            if before is not None and before.attempts:
+                trouble.attempts, trouble.history = before.attempts, before.history
+                trouble.first_failed_ms = before.first_failed_ms
+                trouble.first_failed_s = now_s - (wall_ms - before.first_failed_ms) / 1000
         trouble.attempts += 1
         trouble.history = (*trouble.history[-9:], Attempt(wall_ms, type(error).__name__))
         return trouble
+
+    def _tier(self, delay_s: float) -> int | None:
+        """Give the topic in which a wait of *delay_s* passes; None: in memory."""
+        tier_s = self.policy.tier_for(delay_s)
+        return None if tier_s is None else self.chain.number_of_tier(tier_s)
 
     def settle(self, item: Item) -> Run | None:
         """Note that *item*, which held its lane, needs no more work; give the lane's next run."""
         self.trouble.pop(item[3], None)
         self._mark((item,))
-        return self.release(item[3])
+        return self.end_run(item[3])
+
+    def end_run(self, key: LaneKey) -> Run | None:
+        """Note that nothing of *key* runs any more; give the lane's next run."""
+        backlog = self.chain.index.get(key) if self.chain.index else None
+        if backlog is None:
+            return self.release(key)
+        backlog.is_running = False
+        return self.advance(key)
 
     def release(self, key: LaneKey) -> Run | None:
         """Give what waits in the lane of *key* as its next run, or free the lane."""
@@ -265,11 +333,116 @@ class PartitionState:
         return behind
 
     def _mark(self, items: Run) -> None:
-        for message, settled, index, _, _ in items:
-            settled[index] = 1
+        for message, settled, index, key, _ in items:
+            if settled is LOADED:
+                self.chain.finish(key, message.offset() or 0)
+            else:
+                settled[index] = 1
             self.outstanding_bytes -= len(message)
             self.latest = message
         self.outstanding -= len(items)
+
+    def finish_copies(self, run: Run, key: LaneKey) -> Iterator[Run]:
+        """Note that *run*, of a key in the index, ended well; give the next one."""
+        if run[0][1] is LOADED:
+            for item in run:
+                self.chain.finish(key, _offset(item))
+        follower = self.end_run(key)
+        if follower is not None:
+            yield follower
+
+    # -- the chain: records leave memory, and come back --------------------------------------
+
+    def advance(self, key: LaneKey) -> Run | None:
+        """Give what of *key*, which is in the index, may run now: its oldest outstanding record and what follows it."""
+        backlog = self.chain.index.get(key)
+        if backlog is None or backlog.is_running or backlog.is_suspect:
+            return None
+        first, waiting = backlog.first, self.lanes[key] or []
+        if first is None:
+            del self.chain.index[key]
+            self.crowd.pop(key, None)
+            return self.release(key)
+        run: list[Item] = list(takewhile(lambda item: _offset(item) < first, waiting))  # rule 2: the smallest origin
+        if run:
+            self.lanes[key] = waiting[len(run) :] or None
+        elif backlog.loaded:
+            until = _offset(waiting[0]) if waiting else _FAR
+            while backlog.loaded and _offset(backlog.loaded[0]) < until:
+                run.append(backlog.loaded.popleft())
+        if run:
+            backlog.is_running = True
+            return run
+        if not backlog.in_memory:
+            self.chain.want(key, backlog, self.ledger.position)
+        return None
+
+    def moved(self, move: Move | Bury, offset: int, appended_ms: int) -> Run | None:
+        """Note that the broker has the copy of *move* at *offset*; give the lane's next run."""
+        message, settled, index, key, _ = move.item
+        settled[index] = 1
+        self.outstanding -= 1
+        self.outstanding_bytes -= len(message)
+        if isinstance(move, Bury):
+            self.latest = message
+        else:
+            self.withdrawn += 1
+        self.chain.arrive(key, move.header, move.number, offset, appended_ms)
+        backlog = self.chain.index[key]
+        return self.advance(key) if backlog.first in (None, _offset(move.item)) or isinstance(move, Bury) else None
+
+    def take_in(self, message: Message, header: CopyHeader, key: LaneKey) -> Item:
+        """Give the record that a copy holds as an item; it counts as being in memory."""
+        self.chain.carried[header.offset] = header
+        self.admitted += 1
+        self.outstanding += 1
+        self.outstanding_bytes += len(message)
+        return original(message, header), LOADED, 0, key, self
+
+    def depart(self, item: Item, number: int) -> Move:
+        """Let *item* leave for another topic of the chain; nothing younger of its key starts before it is there."""
+        key = item[3]
+        trouble = self.trouble.pop(key, None) if self._holds_lane(item) else None
+        left = self.chain.depart(key, _offset(item))
+        backlog = self.chain.index[key]
+        if trouble is not None:
+            backlog.is_running = False
+            backlog.in_memory = 0
+            self._unload(backlog)
+            if self.lanes.get(key):
+                self.crowd.setdefault(key, None)
+        return Move(item, number, self._header(item, left, trouble))
+
+    def _holds_lane(self, item: Item) -> bool:
+        trouble = self.trouble.get(item[3])
+        return trouble is not None and trouble.item is item
+
+    def _header(self, item: Item, left: int | None, trouble: Trouble | None) -> CopyHeader:
+        before = self.chain.carried.get(_offset(item)) if item[1] is LOADED else None
+        known = trouble or (Trouble(item) if before is None else Trouble(item, before.attempts, 0.0, before.history))
+        first_failed_ms = known.first_failed_ms or (before.first_failed_ms if before else 0)
+        return self.chain.header(
+            Record(item[0]).origin,
+            left,
+            attempts=known.attempts,
+            history=known.history,
+            first_failed_ms=first_failed_ms,
+        )
+
+    def loaded(self, backlog: Backlog[Item]) -> deque[Item]:
+        """Give what was read of a key and may run next."""
+        if backlog.loaded is None:
+            backlog.loaded = deque()
+        return backlog.loaded
+
+    def _unload(self, backlog: Backlog[Item]) -> None:
+        """Take what was read ahead out of memory: it stands in the chain and is read again."""
+        for item in backlog.loaded or ():
+            self.outstanding -= 1
+            self.outstanding_bytes -= len(item[0])
+            self.withdrawn += 1
+            self.chain.carried.pop(_offset(item), None)
+        backlog.loaded = None
 
     # -- in: time and the group -----------------------------------------------------------
 
@@ -278,19 +451,23 @@ class PartitionState:
         if now_s > self.lease_until:
             return []
         runs, self._postponed = self._postponed, []
-        while self._waiting and self._waiting[0][0] <= now_s:
-            runs.append((self.trouble[heapq.heappop(self._waiting)[2]].item,))
+        while self.held and self.held[0][0] <= now_s:
+            runs.append((self.trouble[heapq.heappop(self.held)[2]].item,))
+        if self.chain.is_held_up:
+            end = self.ledger.position if self.has_caught_up else None
+            freed = map(self.advance, self.chain.passed(self.ledger.position, end))
+            runs += [run for run in freed if run is not None]
         return runs
 
     @property
     def has_waiting(self) -> bool:
         """Something waits for its time or for the lease."""
-        return bool(self._waiting or self._postponed)
+        return bool(self.held or self._postponed or self.chain.is_held_up)
 
     @property
     def next_due_s(self) -> float:
         """Monotonic time of the next attempt; infinity with none."""
-        return self._waiting[0][0] if self._waiting else float("inf")
+        return self.held[0][0] if self.held else float("inf")
 
     def renew(self, until_s: float) -> None:
         """Allow records to start until *until_s*."""
@@ -322,20 +499,28 @@ class PartitionState:
         text, kept = encode_within(Snapshot(self.assignment_id, starts - self.is_graceful, runs))
         return committable, text, kept.complete
 
+    def snapshots(self) -> tuple[Request, bool]:
+        """Give what one commit says (rule 13): the source, then its chain; and whether all of it fitted."""
+        offset, text, is_complete = self.snapshot()
+        number = self.partition.number
+        chain = [Entry(Partition(topic, number), at, words) for topic, at, words in self.chain.snapshots()]
+        return (Entry(self.partition, offset, text), *chain), is_complete
+
     @property
     def settled(self) -> int:
         """Records that have settled here, ever."""
-        return self.admitted - self.outstanding
+        return self.admitted - self.outstanding - self.withdrawn
 
     @property
     def retrying(self) -> int:
         """Records that wait in memory for another attempt."""
-        return len(self._waiting)
+        return len(self.held)
 
     @property
     def behind(self) -> int:
-        """Records that wait behind one of their key that failed."""
-        return sum(len(self.lanes.get(key) or ()) for key in self.trouble)
+        """Records in memory that wait behind one of their key that failed."""
+        behind = sum(len(self.lanes.get(key) or ()) for key in self.trouble)
+        return behind + sum(len(self.lanes.get(key) or ()) for key in self.crowd if key not in self.trouble)
 
     @property
     def waiting(self) -> int:
@@ -346,6 +531,10 @@ class PartitionState:
         """Count the failed runs of the record that holds the lane of *key*."""
         trouble = self.trouble.get(key)
         return 0 if trouble is None else trouble.attempts
+
+
+def _offset(item: Item) -> int:
+    return item[0].offset()  # type: ignore[return-value]  # a delivered record has one
 
 
 def finish(runs: Iterable[Run]) -> Iterator[Run]:
@@ -363,6 +552,9 @@ def finish(runs: Iterable[Run]) -> Iterator[Run]:
         state.latest = message
         if state.trouble:
             state.trouble.pop(key, None)
+        if state.chain.index and key in state.chain.index:
+            yield from state.finish_copies(run, key)
+            continue
         behind = state.lanes[key]
         if behind is None:
             del state.lanes[key]

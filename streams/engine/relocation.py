@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from streams.engine.context import Send, Sends
-from streams.engine.partition import Bury, Item, PartitionState
+from streams.engine.partition import Bury, Item, Move, PartitionState
 from streams.kafka.producer import Delivery, EngineProducer, Fate
 
 MAX_UNACKNOWLEDGED: Final = 20_000
@@ -28,11 +28,14 @@ class Ticket:
     """Everything one record led to, until the last of it is acknowledged."""
 
     item: Item
-    bury: Bury | None = None
-    """The dead letter that it is; None for what a handler sent."""
+    move: Move | Bury | None = None
+    """The copy that it is; None for what a handler sent."""
     missing: int = 0
     fate: Fate = "stored"
     error: str = ""
+    offset: int = -1
+    """Where the copy stands, and since when, once it is stored."""
+    appended_ms: int = -1
 
 
 class _Errand(NamedTuple):
@@ -75,11 +78,11 @@ class Relocator:
         self._open[item[4]] += 1
         self._queue.extend(_Errand(ticket, record, None) for record in sends.records)
 
-    def bury(self, ticket: Ticket, letter: Send, partition: int) -> None:
-        """Produce *letter*, the dead letter of the ticket's record, to its own partition number; again, if need be."""
+    def relocate(self, ticket: Ticket, copy: Send, partition: int) -> None:
+        """Produce *copy*, which is the ticket's record, to its own partition number; again, if need be."""
         ticket.missing, ticket.fate, ticket.error = 1, "stored", ""
         self._open[ticket.item[4]] += 1
-        self._queue.append(_Errand(ticket, letter, partition))
+        self._queue.append(_Errand(ticket, copy, partition))
 
     def acknowledged(self) -> list[Ticket]:
         """Produce what waits, as far as there is room, and give the tickets that are complete."""
@@ -147,6 +150,7 @@ class Relocator:
     def _settle_alone(self, errand: _Errand, delivery: Delivery) -> None:
         ticket = errand.ticket
         ticket.missing -= 1
+        ticket.offset, ticket.appended_ms = delivery.offset, delivery.timestamp_ms
         if delivery.fate != "stored" and ticket.fate != "unknown":
             ticket.fate, ticket.error = delivery.fate, delivery.error
         if ticket.missing == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -10,8 +11,9 @@ from streams.clock import Clock
 from streams.engine.context import Sends
 from streams.engine.executors.executor import Interruption, NotStarted
 from streams.engine.intake import Intake
-from streams.engine.letters import dead_letter
-from streams.engine.partition import Bury, Hold, Item, PartitionState, Run
+from streams.engine.letters import copy
+from streams.engine.parking import relieve
+from streams.engine.partition import Bury, Hold, Item, Move, PartitionState, Run
 from streams.engine.relocation import Relocator, Ticket
 from streams.engine.route import Route
 from streams.errors import RecordError, SendError
@@ -21,7 +23,7 @@ from streams.record import Partition
 from streams.retry import GiveUp
 
 _TRY_AGAIN_S: Final = 5.0
-"""Wait before a dead letter that the broker refused is sent again."""
+"""Wait before a copy that the broker refused is sent again."""
 
 
 class Router:
@@ -34,9 +36,7 @@ class Router:
     def __init__(
         self,
         *,
-        group: str,
         routes: Mapping[str, Route],
-        topic_ids: Mapping[str, str],
         relocator: Relocator,
         intake: Intake,
         clock: Clock,
@@ -45,25 +45,22 @@ class Router:
         """Route the outcomes of *routes*.
 
         Args:
-            group: Whose dead letters.
             routes: By topic.
-            topic_ids: Ids of the source topics: a recreated topic is another lineage.
             relocator: Produces what outcomes lead to.
             intake: Stopped for a partition whose dead letters are refused.
             clock: Where the time comes from.
             observer: Hears what became of records.
         """
-        self._group = group
         self._routes = routes
         self._relocator = relocator
         self._intake = intake
         self._clock = clock
         self._observer = observer
-        self._topic_ids = topic_ids
-        self._refused: list[tuple[float, int, Ticket, Bury]] = []
+        self._refused: list[tuple[float, int, Ticket, Move | Bury]] = []
         self._untaken: dict[PartitionState, set[Ticket]] = {}
-        """Dead letters that the broker has refused and not taken since."""
+        """Copies that the broker has refused and not taken since."""
         self._unknown: dict[Partition, str] = {}
+        self._relocated: Counter[tuple[Partition, str]] = Counter()
         self._sequence = 0
 
     def route(self, interruption: Interruption) -> Run | None:
@@ -81,7 +78,7 @@ class Router:
             case Retry():
                 self._fail(item, outcome)
             case DeadLetter():
-                self._bury(state.bury(item, outcome.cause, _given_up(outcome.cause), self._wall_ms()))
+                self.move(state.bury(item, outcome.cause, _given_up(outcome.cause), self._wall_ms()))
             case Skip() | Ack() | None:
                 self._observer.finished(state.partition.topic, "skipped", 1)
                 return state.settle(item)
@@ -91,19 +88,25 @@ class Router:
         """Settle what the broker has acknowledged; give each record with its lane's next run."""
         self._try_again()
         for ticket in self._relocator.acknowledged():
-            state, bury = ticket.item[4], ticket.bury
-            if state.is_dropped:
+            state, move = ticket.item[4], ticket.move
+            if state.is_dropped:  # rule 10: what was sent under another assignment id is not ours
                 continue
             if ticket.fate == "stored":
                 self._tell(ticket)
-                yield ticket.item, state.settle(ticket.item)
-            elif ticket.fate == "unknown":
-                what = "what a handler sent" if bury is None else "a dead letter"
+                follower = (
+                    state.settle(ticket.item) if move is None else state.moved(move, ticket.offset, ticket.appended_ms)
+                )
+                yield ticket.item, follower
+            elif ticket.fate == "unknown":  # rule 9: nobody may guess
+                what = "what a handler sent" if move is None else "a copy"
                 self._unknown.setdefault(state.partition, f"the fate of {what} is unknown: {ticket.error}")
-            elif bury is None:
+            elif move is None:
                 self._fail(ticket.item, Retry(SendError(f"the broker refused what the handler sent: {ticket.error}")))
             else:
-                self._hold_letter(ticket, bury)
+                self._hold_copy(ticket, move)
+        for (partition, kind), records in self._relocated.items():
+            self._observer.relocated(partition, kind, records)
+        self._relocated.clear()
 
     def unknown(self) -> Mapping[Partition, str]:
         """Give the partitions, since the last call, for which it is unknown what the broker has, and of what."""
@@ -117,48 +120,56 @@ class Router:
             case Hold(due_s, attempt, cause):
                 self._observer.finished(state.partition.topic, "retried", 1)
                 self._observer.retrying(state.partition, _offset(item), attempt, due_s - now, cause)
+            case Move() as move:
+                delay_s = state.chain.parts[move.number].stage.delay_s
+                self._observer.finished(state.partition.topic, "retried", 1)
+                self._observer.retrying(state.partition, _offset(item), move.header.attempts, delay_s, outcome.cause)
+                self.move(move)
             case Bury() as bury:
-                self._bury(bury)
+                self.move(bury)
 
-    def _bury(self, bury: Bury) -> None:
-        self._send_letter(Ticket(bury.item, bury), bury)
+    def relieve(self, state: PartitionState, *, is_forced: bool = False) -> None:
+        """Move what waits in memory behind keys in trouble into the chain: what has waited long, or everything."""
+        for move in relieve(state, self._clock.monotonic(), is_forced=is_forced):
+            self.move(move)
 
-    def _send_letter(self, ticket: Ticket, bury: Bury) -> None:
-        partition = bury.item[4].partition
-        letter = dead_letter(
-            bury,
-            group=self._group,
-            topic_id=self._topic_ids.get(partition.topic, ""),
-            handler=self._routes[partition.topic].name,
-            wall_ms=self._wall_ms(),
-        )
-        self._relocator.bury(ticket, letter, partition.number)
+    def move(self, move: Move | Bury) -> None:
+        """Have the copy of *move* produced."""
+        self._send_copy(Ticket(move.item, move), move)
 
-    def _hold_letter(self, ticket: Ticket, bury: Bury) -> None:
-        """The broker refused a dead letter: its partition reads nothing further until it is taken."""
+    def _send_copy(self, ticket: Ticket, move: Move | Bury) -> None:
+        partition = move.item[4].partition
+        made = copy(move, handler=self._routes[partition.topic].name, wall_ms=self._wall_ms())
+        self._relocator.relocate(ticket, made, partition.number)
+
+    def _hold_copy(self, ticket: Ticket, move: Move | Bury) -> None:
+        """The broker refused a copy: its partition reads nothing further until it is taken."""
         state = ticket.item[4]
-        self._intake.blocked[state] = "dead_letter_topic"
+        self._intake.blocked[state] = "dead_letter_topic" if move.number == state.chain.dlq else "retry_topic"
         self._untaken.setdefault(state, set()).add(ticket)
         self._observer.letter_refused(state.partition, _offset(ticket.item), ticket.error)
         self._sequence += 1
-        heapq.heappush(self._refused, (self._clock.monotonic() + _TRY_AGAIN_S, self._sequence, ticket, bury))
+        heapq.heappush(self._refused, (self._clock.monotonic() + _TRY_AGAIN_S, self._sequence, ticket, move))
 
     def _try_again(self) -> None:
         for gone in [state for state in self._untaken if state.is_dropped]:
             del self._untaken[gone]
         while self._refused and self._refused[0][0] <= self._clock.monotonic():
-            _, _, ticket, bury = heapq.heappop(self._refused)
-            if not bury.item[4].is_dropped:
-                self._send_letter(ticket, bury)
+            _, _, ticket, move = heapq.heappop(self._refused)
+            if not move.item[4].is_dropped:
+                self._send_copy(ticket, move)
 
     def _tell(self, ticket: Ticket) -> None:
-        state, bury = ticket.item[4], ticket.bury
-        if bury is None:
+        state, move = ticket.item[4], ticket.move
+        if move is None:
             self._observer.finished(state.partition.topic, "done", 1)
             return
         self._unblock(state, ticket)
-        self._observer.finished(state.partition.topic, "dead_lettered", 1)
-        self._observer.dead_lettered(state.partition, _offset(ticket.item), bury.attempts, bury.cause)
+        if isinstance(move, Bury):
+            self._observer.finished(state.partition.topic, "dead_lettered", 1)
+            self._observer.dead_lettered(state.partition, _offset(ticket.item), move.attempts, move.cause)
+        else:
+            self._relocated[state.partition, state.chain.parts[move.number].stage.kind] += 1
 
     def _unblock(self, state: PartitionState, taken: Ticket) -> None:
         """Let the partition go on once none of its dead letters is refused any more."""

@@ -43,6 +43,14 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True):
     """Lengths in offsets, from the committed one up: outstanding, settled, outstanding, settled, ..."""
     complete: bool = True
     """False where settled offsets were left out because they did not fit."""
+    scan_end: int = -1
+    """Of a topic of the chain: its end when this assignment scanned it. What others appended above it is dead."""
+    scanned: int = -1
+    """Of a dead-letter topic: what stands below has ended its records; the next owner scans from here."""
+
+    def scanned_to(self, end: int) -> Snapshot:
+        """Give a copy that says how far a dead-letter topic was scanned."""
+        return msgspec.structs.replace(self, scanned=end)
 
     def settled(self, committed: int) -> Iterator[range]:
         """Give the settled ranges of offsets above *committed*."""

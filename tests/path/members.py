@@ -17,6 +17,7 @@ from streams.engine.context import Context
 from streams.engine.ending import RunReport, Until
 from streams.engine.executors.eventloop import EventLoop
 from streams.engine.member import Member
+from streams.engine.plan import plan_of
 from streams.kafka.protocol import resolve_protocol
 from streams.kafka.session import session_of
 from streams.observer import MemberView, Observer
@@ -82,7 +83,10 @@ class Running:
             app.routes,
             protocol,
             session_of(settings, protocol),
-            topic_ids={topic: one.topic_id for topic, one in prepare_topics(settings, app.routes).items()},
+            plans={
+                topic: plan_of(topic, settings.group, chain, app.routes[topic].policy, app.routes[topic].dead_letters)
+                for topic, chain in prepare_topics(settings, app.routes).items()
+            },
             event_loop=self._loop,
             observer=self.ear,
         )

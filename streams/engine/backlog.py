@@ -1,0 +1,128 @@
+"""The outstanding records of one key that stand in the chain: their origins, and where each one's live copy is.
+
+A key has one only while it is in trouble.  It is kept as two arrays of
+numbers, so that a million records that wait cost memory by the byte, not by
+the object.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterator
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+LaneKey: TypeAlias = bytes | int
+"""A Kafka key; a record without one has a lane of its own, named by its offset."""
+
+MOVING: Final = -1
+"""Instead of a place: a copy is on its way to the broker."""
+
+_HOP_BITS: Final = 16
+_OFFSET_BITS: Final = 42
+_TRIM_AT: Final = 1_024
+
+
+class Place(NamedTuple):
+    """Where a copy stands: the number of its topic in the chain, its hop, its offset."""
+
+    number: int
+    hop: int
+    offset: int
+
+    def pack(self) -> int:
+        """Give it as one number, which fits into eight bytes."""
+        if self.hop >> _HOP_BITS or self.offset >> _OFFSET_BITS:
+            raise OverflowError(f"hop {self.hop} or offset {self.offset} is beyond what the index can hold")
+        return (self.number << _HOP_BITS | self.hop) << _OFFSET_BITS | self.offset
+
+
+def unpack(packed: int) -> Place:
+    """Read what `Place.pack` gave."""
+    rest = packed >> _OFFSET_BITS
+    return Place(rest >> _HOP_BITS, rest & (1 << _HOP_BITS) - 1, packed & (1 << _OFFSET_BITS) - 1)
+
+
+class Backlog(Generic[T]):
+    """What one key has outstanding in the chain.
+
+    Always true:
+
+    * Origins ascend; the first is the key's oldest record in the chain.
+    * The first `in_memory` of them were read from the chain and are running,
+      waiting for another attempt, or stand in `loaded`.
+    """
+
+    __slots__ = ("_first", "_origins", "_places", "in_memory", "is_running", "is_suspect", "loaded", "since_s")
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self._origins = array("q")
+        self._places = array("q")
+        self._first = 0
+        self.in_memory = 0
+        self.loaded: deque[T] | None = None
+        """Copies that were read and may run next."""
+        self.is_running = False
+        """A record of the key, of the source or the chain, is running or waits in memory for another attempt."""
+        self.is_suspect = False
+        """Nobody can tell whether its records were finished: an operator decides."""
+        self.since_s = 0.0
+        """Monotonic time since which records of the source wait in memory."""
+
+    def __len__(self) -> int:
+        """Count the outstanding records."""
+        return len(self._origins) - self._first
+
+    @property
+    def first(self) -> int | None:
+        """The oldest origin; None with none."""
+        return self._origins[self._first] if len(self) else None
+
+    @property
+    def first_place(self) -> int:
+        """Where its copy is, packed, or `MOVING`."""
+        return self._places[self._first]
+
+    def rank(self, origin: int) -> int:
+        """Count the outstanding records that are older than *origin*."""
+        return bisect_left(self._origins, origin, self._first) - self._first
+
+    def place(self, origin: int) -> int | None:
+        """Give the packed place of *origin*'s copy, or `MOVING`; None where it has none."""
+        at = bisect_left(self._origins, origin, self._first)
+        return self._places[at] if at < len(self._origins) and self._origins[at] == origin else None
+
+    def put(self, origin: int, place: int) -> None:
+        """Note that the live copy of *origin* is at *place*."""
+        at = bisect_left(self._origins, origin, self._first)
+        if at < len(self._origins) and self._origins[at] == origin:
+            self._places[at] = place
+        else:
+            self._origins.insert(at, origin)
+            self._places.insert(at, place)
+
+    def remove(self, origin: int) -> int | None:
+        """Forget *origin*; give where its copy was."""
+        at = bisect_left(self._origins, origin, self._first)
+        if at >= len(self._origins) or self._origins[at] != origin:
+            return None
+        place = self._places[at]
+        if at == self._first:
+            self._first += 1
+            self._trim()
+        else:
+            del self._origins[at], self._places[at]
+        return place
+
+    def entries(self) -> Iterator[tuple[int, int]]:
+        """Give each origin with its packed place, oldest first."""
+        return zip(self._origins[self._first :], self._places[self._first :], strict=True)
+
+    def _trim(self) -> None:
+        if self._first == len(self._origins) or self._first > _TRIM_AT + len(self):
+            del self._origins[: self._first], self._places[: self._first]
+            self._first = 0

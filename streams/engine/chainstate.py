@@ -1,0 +1,365 @@
+"""The chain of one partition as its owner knows it: the ledgers of its topics, and the index of the keys in trouble.
+
+Sans I/O, a part of `PartitionState`.  What earlier owners left comes in
+through `restore` and `scan`; what this owner moves through `depart` and
+`arrive`.  Nothing here runs a record; it says where the next one of a key is,
+and which stretch of which topic is worth reading.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from streams.engine.backlog import MOVING, Backlog, LaneKey, Place, unpack
+from streams.engine.chain import Attempt, CopyHeader, new_header
+from streams.engine.chain import unpack as read_header
+from streams.engine.copies import Copies, Stage
+from streams.engine.policy import DeadLetterPolicy
+from streams.engine.snapshot import METADATA_LIMIT, Snapshot, encode
+from streams.errors import ChainError, LedgerError
+from streams.kafka.message import KEY, Message
+from streams.record import Origin, Partition
+
+T = TypeVar("T")
+
+_RELIEVE_AT: Final = 0.6
+"""Share of the commit metadata's limit at which the oldest copies are moved."""
+_RELIEVE_RUNS: Final = 512
+"""Settled ranges that one relief does away with, about."""
+
+
+class Lineage(NamedTuple):
+    """What every copy of a chain carries: whose it is."""
+
+    source: Partition
+    topic_id: str = ""
+    group: str = ""
+
+
+class ChainState(Generic[T]):
+    """What is outstanding in the chain of one partition.
+
+    Owned by the poll thread.
+
+    Always true:
+
+    * A key is in `index` exactly while a record of it stands in the chain or is moving there.
+    * Each origin has one live copy; every other one is settled (protocol, rule 4).
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage] = (),
+        lineage: Lineage = Lineage(Partition("", 0)),  # noqa: B008  # a tuple
+        *,
+        assignment_id: bytes = b"",
+        after_death: DeadLetterPolicy = "continue",
+        is_ordered: bool = True,
+    ) -> None:
+        """Know of nothing yet.
+
+        Args:
+            stages: The topics of the chain.
+            lineage: Whose chain it is.
+            assignment_id: What is sent under another one is not ours.
+            after_death: What becomes of a key after a dead letter.
+            is_ordered: Records of a key wait for each other; otherwise each has a lane of its own.
+        """
+        self.lineage = lineage
+        self.assignment_id = assignment_id
+        self.after_death: DeadLetterPolicy = after_death
+        self.is_ordered = is_ordered
+        self.parts = [Copies(stage) for stage in stages]
+        self.index: dict[LaneKey, Backlog[T]] = {}
+        self.carried: dict[int, CopyHeader] = {}
+        """By origin: what the copies say that are in memory."""
+        self.seen_until = -1
+        """The highest origin that the scan found: records of the source up to it may come again."""
+        self.fenced = 0
+        """Dead copies met so far."""
+        self.ended: set[int] = set()
+        """Origins that ended in a dead letter before the source could be told."""
+        self.moving = 0
+        """Records on their way to another topic of the chain."""
+        self._ahead: list[tuple[int, int, LaneKey]] = []
+        self._sequence = 0
+        self._numbers = {stage.topic: number for number, stage in enumerate(stages)}
+        self._fences: list[tuple[int, bytes] | None] = [None] * len(self.parts)
+        self._unsure: set[int] = set()
+        self._dead: set[LaneKey] = set()
+        self.parked = self._number("parked")
+        self.dlq = self._number("dlq")
+
+    # -- what earlier owners left -------------------------------------------------------------
+
+    def restore(self, number: int, committed: int | None, snapshot: Snapshot | None, marks: range) -> range:
+        """Begin the ledger of one topic from its commit; give the stretch that has to be scanned.
+
+        Args:
+            number: Which topic.
+            committed: The committed offset; None where there is none: the log is scanned from its start (rule 17).
+            snapshot: What stood beside it; None where that is missing or unreadable.
+            marks: The offsets that the log holds, read after the commit was (rule 16).
+        """
+        part = self.parts[number]
+        base = marks.start if committed is None else committed
+        end = max(marks.stop, base)
+        if snapshot is None:
+            self._unsure.add(number)
+            part.begin(base, end, ())
+            return range(max(base, marks.start), end)
+        self._fences[number] = (snapshot.scan_end, snapshot.assignment_id)
+        settled = list(snapshot.settled(base))
+        part.begin(base, end, settled)
+        start = max(base, marks.start)
+        if part.stage.kind == "dlq" and self.after_death == "continue" and snapshot.scanned > start:
+            part.trust(min(snapshot.scanned, end))  # what is below ended its records in the snapshot that says so
+            start = min(snapshot.scanned, end)
+        return range(start, end)
+
+    def scan(self, number: int, messages: Iterable[Message]) -> None:
+        """Take in copies of one topic, in their order.
+
+        Raises:
+            ChainError: A record is none of this group's copies of this topic.
+        """
+        part, fence = self.parts[number], self._fences[number]
+        for message in messages:
+            offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
+            if offset >= part.scan_end or part.was_settled(offset):
+                continue
+            header = self._ours(part, message)
+            if header is None:
+                continue
+            if fence is not None and offset >= fence[0] and header.assignment_id != fence[1]:  # rule 12
+                self.fenced += 1
+                continue
+            self._find(number, offset, header, message)
+
+    def scanned(self, is_settled: Callable[[int], bool]) -> None:
+        """End the scan: mark what is suspect, and what a dead letter ended.
+
+        Args:
+            is_settled: Says whether the source's committed ledger has settled an origin.
+        """
+        for part in self.parts:
+            part.scanned()
+        if self._unsure:
+            self._suspect(is_settled)
+        if self.after_death == "continue":
+            for lane in self._dead:
+                self._end(lane, is_settled)
+        self._dead = set()
+
+    def _ours(self, part: Copies, message: Message) -> CopyHeader | None:
+        where = f"{part.stage.topic}/{self.lineage.source.number}/{message.offset()}"
+        try:
+            header = read_header(message.headers())
+        except LedgerError as error:
+            if part.stage.kind == "dlq":  # a person may have put a record there
+                return None
+            raise ChainError(f"{where}: {error}. {_CLEAR}") from None
+        lineage = self.lineage
+        if header.topic_id == lineage.topic_id and header.group == lineage.group:
+            return header
+        if part.stage.kind == "dlq":  # letters of a topic that was deleted since end nothing here
+            return None
+        whose = "an earlier topic of the same name" if header.group == lineage.group else f"group {header.group!r}"
+        raise ChainError(f"{where}: a copy that belongs to {whose}. {_CLEAR}")
+
+    def _find(self, number: int, offset: int, header: CopyHeader, message: Message) -> None:
+        origin, lane = header.offset, self.lane_of(message, header)
+        backlog = self.index.get(lane)
+        if backlog is None:
+            backlog = self.index[lane] = Backlog()
+        self.parts[number].found(offset, message.timestamp()[1])
+        known, place = backlog.place(origin), Place(number, header.hop, offset)
+        if known is not None:  # rule 4: the highest hop wins, and the others are settled at once
+            loser = min(place, unpack(known), key=_rank)
+            self.parts[loser.number].settle(loser.offset)
+            place = max(place, unpack(known), key=_rank)
+        backlog.put(origin, place.pack())
+        before = self._numbers.get(header.from_topic)
+        if before is not None:
+            self.parts[before].settle(header.from_offset)
+        if number == self.dlq:
+            self._dead.add(lane)
+        self.seen_until = max(self.seen_until, origin)
+
+    def _suspect(self, is_settled: Callable[[int], bool]) -> None:
+        """Hold the keys of copies whose origin the source has settled, while nobody knows what became of them."""
+        for backlog in self.index.values():
+            backlog.is_suspect = any(
+                unpack(place).number in self._unsure and is_settled(origin) for origin, place in backlog.entries()
+            )
+
+    def _end(self, lane: LaneKey, is_settled: Callable[[int], bool]) -> None:
+        """End the records of *lane* whose live copy is a dead letter (rule 16)."""
+        backlog = self.index[lane]
+        for origin, place in list(backlog.entries()):
+            if unpack(place).number == self.dlq:
+                backlog.remove(origin)
+                if not is_settled(origin):
+                    self.ended.add(origin)
+        if not len(backlog):
+            del self.index[lane]
+
+    # -- what this owner moves ------------------------------------------------------------------
+
+    def depart(self, lane: LaneKey, origin: int) -> int | None:
+        """Note that a copy of *origin* is on its way; give the place in the chain that it leaves, None: the source."""
+        backlog = self.index.get(lane)
+        if backlog is None:
+            backlog = self.index[lane] = Backlog()
+        left = backlog.place(origin)
+        backlog.put(origin, MOVING)
+        self.moving += 1
+        return left
+
+    def arrive(self, lane: LaneKey, header: CopyHeader, number: int, offset: int, appended_ms: int) -> None:
+        """Note that the broker has the copy: it is the live one, and what it left is settled (rules 4 and 8)."""
+        self.moving -= 1
+        self.parts[number].sent(offset, appended_ms)
+        before = self._numbers.get(header.from_topic)
+        if before is not None:
+            self.parts[before].settle(header.from_offset)
+        self.carried.pop(header.offset, None)
+        backlog = self.index[lane]
+        if number == self.dlq and self.after_death == "continue":
+            backlog.remove(header.offset)
+        else:
+            backlog.put(header.offset, Place(number, header.hop, offset).pack())
+
+    def finish(self, lane: LaneKey, origin: int) -> None:
+        """Note that the copy of *origin*, which was in memory, needs no more work."""
+        backlog = self.index[lane]
+        packed = backlog.remove(origin)
+        backlog.in_memory -= 1
+        self.carried.pop(origin, None)
+        if packed is not None and packed != MOVING:
+            place = unpack(packed)
+            self.parts[place.number].settle(place.offset)
+
+    def header(
+        self, origin: Origin, left: int | None, *, attempts: int, history: tuple[Attempt, ...], first_failed_ms: int
+    ) -> CopyHeader:
+        """Make the header of the next copy of *origin*, which leaves the place *left*."""
+        first = new_header(
+            origin,
+            topic_id=self.lineage.topic_id,
+            group=self.lineage.group,
+            assignment_id=self.assignment_id,
+            attempts=attempts,
+            history=history,
+            first_failed_ms=first_failed_ms,
+        )
+        if left is None:
+            return first
+        place = unpack(left)
+        before = self.carried.get(origin.offset)
+        return first.after(place.hop, self.parts[place.number].stage.topic, place.offset, before)
+
+    # -- where to go on -------------------------------------------------------------------------
+
+    def want(self, lane: LaneKey, backlog: Backlog[T], position: int) -> None:
+        """Note that the oldest copy of *lane* may run, once the source was read past it and its delay is over."""
+        origin = backlog.first
+        if origin is None or backlog.is_suspect or backlog.first_place == MOVING:
+            return
+        if origin >= position:  # rule 1: nothing runs before the source is read past it
+            self._sequence += 1
+            heapq.heappush(self._ahead, (origin, self._sequence, lane))
+            return
+        place = unpack(backlog.first_place)
+        part = self.parts[place.number]
+        if place.number == self.dlq:
+            if self.after_death == "follow":
+                self._want_followers(backlog)
+        elif not part.is_tier or place.offset < part.cursor:  # else it is met when it is due
+            part.want(place.offset)
+
+    def passed(self, position: int, end: int | None = None) -> Iterator[LaneKey]:
+        """Give the keys whose oldest copy was waiting for the source to be read up to *position*.
+
+        Args:
+            position: The offset that the source is read at next.
+            end: The end of the source's log, where it was reached: copies of what lies beyond it never meet it.
+        """
+        while self._ahead and (self._ahead[0][0] < position or (end is not None and self._ahead[0][0] >= end)):
+            yield heapq.heappop(self._ahead)[2]
+
+    @property
+    def is_held_up(self) -> bool:
+        """Some copies wait for the source to be read past them."""
+        return bool(self._ahead)
+
+    def is_followed(self, backlog: Backlog[T]) -> bool:
+        """Say whether younger records of this key join its dead one."""
+        return (
+            self.after_death == "follow"
+            and len(backlog) > 0
+            and backlog.first_place != MOVING
+            and unpack(backlog.first_place).number == self.dlq
+        )
+
+    def lane_of(self, message: Message, header: CopyHeader) -> LaneKey:
+        """Give the lane that the copy in *message* belongs to."""
+        key: bytes | None = KEY(message) if self.is_ordered else None
+        return header.offset if key is None else key
+
+    def number_of_tier(self, delay_s: float) -> int | None:
+        """Give the topic in which copies wait for *delay_s*; None where the chain has none."""
+        for number, part in enumerate(self.parts):
+            if part.is_tier and not part.stage.is_old and part.stage.delay_s == delay_s:
+                return number
+        return None
+
+    @property
+    def outstanding(self) -> int:
+        """Copies that need work; dead letters that block no key do not count."""
+        return sum(part.outstanding for part in self.parts if part.stage.kind != "dlq")
+
+    @property
+    def blocked(self) -> int:
+        """Keys that stand still until an operator decides."""
+        return sum(
+            backlog.is_suspect
+            or (backlog.first_place != MOVING and len(backlog) > 0 and unpack(backlog.first_place).number == self.dlq)
+            for backlog in self.index.values()
+        )
+
+    # -- what is committed -----------------------------------------------------------------------
+
+    def snapshots(self) -> list[tuple[str, int, str]]:
+        """Give topic, offset and metadata for each topic of the chain; each may be beyond the limit (rule 14)."""
+        entries = []
+        for part in self.parts:
+            offset, snapshot = part.snapshot(self.assignment_id)
+            if part.stage.kind == "dlq":
+                snapshot = snapshot.scanned_to(part.end)
+            text = encode(snapshot)
+            if len(text) > METADATA_LIMIT * _RELIEVE_AT and not part.relief and part.stage.kind != "dlq":
+                part.relief = range(offset, part.end_of_runs(_RELIEVE_RUNS))
+            entries.append((part.stage.topic, offset, text))
+        return entries
+
+    def _want_followers(self, backlog: Backlog[T]) -> None:
+        """Have the parked records of a followed key read: they join the dead one."""
+        for _, packed in backlog.entries():
+            if packed != MOVING and (place := unpack(packed)).number != self.dlq:
+                self.parts[place.number].want(place.offset)
+
+    def _number(self, kind: str) -> int | None:
+        return next((n for n, part in enumerate(self.parts) if part.stage.kind == kind and not part.stage.is_old), None)
+
+
+_CLEAR: Final = (
+    "Nothing was started. Choose another group name, or delete the chain topics of this one once nothing in them is"
+    " needed, and make them anew with 'streams topics create'."
+)
+
+
+def _rank(place: Place) -> tuple[int, int, int]:
+    return place.hop, place.number, place.offset

@@ -1,0 +1,225 @@
+"""The ledger of one topic of the chain: which copies in it are outstanding, and which are worth reading now.
+
+Copies come in two ways only: from the scan at the start of an assignment, and
+as acknowledgements of what this owner sent.  Whatever else stands between
+them in the log was appended by somebody who no longer owned the partition: it
+counts as settled, read or unread (protocol, rule 11).
+"""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from streams.engine.snapshot import Snapshot, runs_of
+
+StageKind: TypeAlias = Literal["tier", "parked", "dlq"]
+
+_MOST_RUNS: Final = 4_000
+"""More settled ranges than fit into a commit in any case."""
+_TRIM_AT: Final = 65_536
+
+SETTLED: Final = 1
+OUTSTANDING: Final = 0
+
+
+class Stage(NamedTuple):
+    """One topic of a chain."""
+
+    topic: str
+    kind: StageKind
+    delay_s: float = 0.0
+    """How long a copy waits in it; tiers only."""
+    is_old: bool = False
+    """The policy does not name it any more: it is drained and never written."""
+
+
+class Copies:
+    """What is outstanding in one topic of the chain, for one partition.
+
+    Owned by the poll thread.
+
+    Always true:
+
+    * Every copy below `committable` needs no more work.
+    * `cursor` of a tier: every copy below it was due and was read once.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        """Know of no copy."""
+        self.stage = stage
+        self.delay_ms = round(stage.delay_s * 1000)
+        self.is_tier = stage.kind == "tier"
+        self.outstanding = 0
+        self.cursor = 0
+        self.scan_end = 0
+        """End of the log when this owner scanned it: what others appended above it is dead."""
+        self.relief = range(0)
+        """Outstanding copies at these offsets are to be moved, so that the ledger can move on."""
+        self._base = 0
+        self._flags = bytearray()
+        self._mark = 0
+        self._stamps = array("q")
+        self._ready: list[int] = []
+
+    # -- in -------------------------------------------------------------------------------
+
+    def begin(self, base: int, end: int, settled: Iterable[range]) -> None:
+        """Begin at *base*; *settled* was settled by earlier owners, of the rest below *end* the scan tells."""
+        self._base = self.cursor = base
+        self.scan_end = end
+        self._flags = bytearray((SETTLED,)) * max(0, end - base)
+        self._stamps = array("q", bytes(8 * len(self._flags))) if self.is_tier else array("q")
+        self._earlier = bytearray(len(self._flags))
+        for done in settled:
+            first, last = max(done.start, base) - base, min(done.stop, end) - base
+            if first < last:
+                self._earlier[first:last] = bytes((SETTLED,)) * (last - first)
+
+    def was_settled(self, offset: int) -> bool:
+        """Say, during the scan, whether an earlier owner settled *offset*."""
+        return bool(self._earlier[offset - self._base])
+
+    def found(self, offset: int, appended_ms: int) -> None:
+        """Note an outstanding copy that the scan found."""
+        at = offset - self._base
+        if self._flags[at] == SETTLED:
+            self._flags[at] = OUTSTANDING
+            self.outstanding += 1
+        if self.is_tier:
+            self._stamps[at] = appended_ms
+
+    def trust(self, end: int) -> None:
+        """Take what an earlier owner had not settled below *end* for outstanding; it is not scanned."""
+        count = end - self._base
+        self._flags[:count] = self._earlier[:count]
+        self.outstanding = self._flags.count(OUTSTANDING, 0, count)
+
+    def scanned(self) -> None:
+        """Note that the scan is over."""
+        self._earlier = bytearray()
+
+    def sent(self, offset: int, appended_ms: int) -> None:
+        """Note that a copy of ours stands at *offset*."""
+        gap = offset - self.end
+        if gap > 0:
+            self._flags += bytes((SETTLED,)) * gap
+            if self.is_tier:
+                self._stamps.frombytes(bytes(8 * gap))
+        self._flags.append(OUTSTANDING)
+        if self.is_tier:
+            self._stamps.append(appended_ms)
+        self.outstanding += 1
+
+    def settle(self, offset: int) -> None:
+        """Note that the copy at *offset* needs no more work."""
+        at = offset - self._base
+        if at >= 0 and self._flags[at] == OUTSTANDING:
+            self._flags[at] = SETTLED
+            self.outstanding -= 1
+            if self._mark > _TRIM_AT and self._mark * 2 > len(self._flags):
+                self._trim()
+
+    def want(self, offset: int) -> None:
+        """Note that the copy at *offset* may run as soon as it is read."""
+        heapq.heappush(self._ready, offset)
+
+    def passed(self, offset: int) -> None:
+        """Note that the log was read up to *offset*, which is included."""
+        self.cursor = max(self.cursor, offset + 1)
+        if offset in self.relief:
+            self.relief = range(offset + 1, self.relief.stop)
+        while self._ready and self._ready[0] <= offset:
+            heapq.heappop(self._ready)
+
+    # -- out ------------------------------------------------------------------------------
+
+    @property
+    def end(self) -> int:
+        """The offset after the last one that is known."""
+        return self._base + len(self._flags)
+
+    @property
+    def committable(self) -> int:
+        """The lowest offset that is outstanding; with none the end."""
+        at = self._flags.find(OUTSTANDING, self._mark)
+        self._mark = at if at >= 0 else len(self._flags)
+        return self._base + self._mark
+
+    def is_outstanding(self, offset: int) -> bool:
+        """Say whether *offset* holds a copy that needs work."""
+        at = offset - self._base
+        return 0 <= at < len(self._flags) and self._flags[at] == OUTSTANDING
+
+    def due_ms(self, offset: int) -> int:
+        """Give when the copy at *offset* may run, ms since 1970."""
+        return self._stamps[offset - self._base] + self.delay_ms
+
+    def next_due_ms(self) -> int | None:
+        """Give when the next copy that was not read yet is due; None with none, and for topics that have no delay."""
+        if not self.is_tier:
+            return None
+        at = self._flags.find(OUTSTANDING, max(0, self.cursor - self._base))
+        if at < 0:
+            self.cursor = max(self.cursor, self.end)
+            return None
+        self.cursor = max(self.cursor, self._base + at)
+        return self._stamps[at] + self.delay_ms
+
+    def wanted(self, now_ms: int, position: int | None = None) -> int | None:
+        """Give the offset to read from now; None where nothing is worth reading.
+
+        Args:
+            now_ms: ms since 1970.
+            position: Where the log is being read: what lies further on is read first, in one pass.
+        """
+        ready = self._ready
+        while ready and not self.is_outstanding(ready[0]):
+            heapq.heappop(ready)
+        offers = [offset for offset in ready[:1] if position is None or offset >= position]
+        if ready and not offers:
+            offers = [ahead] if (ahead := self._ready_from(position or 0)) is not None else []
+        due = self.next_due_ms()
+        if due is not None and due <= now_ms:
+            offers.append(self.cursor)
+        if self.relief and (oldest := self._next_relief()) is not None:
+            offers.append(oldest)
+        if offers:
+            return min(offers)
+        return ready[0] if ready else None
+
+    def ranges(self) -> Iterator[range]:
+        """Give the settled offsets above `committable` as ascending ranges."""
+        flags, base, at = self._flags, self._base, self._mark
+        while (start := flags.find(SETTLED, at)) >= 0:
+            stop = flags.find(OUTSTANDING, start)
+            at = len(flags) if stop < 0 else stop
+            yield range(base + start, base + at)
+
+    def end_of_runs(self, count: int) -> int:
+        """Give the offset at which the first *count* settled ranges above `committable` end."""
+        return max((done.stop for done in islice(self.ranges(), count)), default=self._base)
+
+    def snapshot(self, assignment_id: bytes) -> tuple[int, Snapshot]:
+        """Give the offset to commit and what stands beside it."""
+        committable = self.committable
+        runs = runs_of(islice(self.ranges(), _MOST_RUNS), committable)
+        return committable, Snapshot(assignment_id, runs=runs, scan_end=self.scan_end)
+
+    def _next_relief(self) -> int | None:
+        at = self._flags.find(OUTSTANDING, max(0, self.relief.start - self._base))
+        self.relief = range(self._base + at, self.relief.stop) if at >= 0 else range(0)
+        return self.relief.start if self.relief else None
+
+    def _ready_from(self, position: int) -> int | None:
+        return min((offset for offset in self._ready if offset >= position), default=None)
+
+    def _trim(self) -> None:
+        del self._flags[: self._mark]
+        if self.is_tier:
+            del self._stamps[: self._mark]
+        self._base += self._mark
+        self._mark = 0

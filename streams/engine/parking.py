@@ -1,0 +1,116 @@
+"""The traffic between memory and the chain: what waits moves out, what may run is read in again.
+
+Functions on a `PartitionState`, sans I/O as it is.  `relieve` says what has to
+leave memory; `load` takes in what was read from a topic of the chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streams.engine.backlog import MOVING, Backlog, LaneKey, Place
+from streams.engine.chain import unpack as read_header
+from streams.engine.partition import Item, Move, PartitionState, Run
+from streams.kafka.message import Message
+
+
+def relieve(state: PartitionState, now_s: float, *, is_forced: bool = False) -> list[Move]:
+    """Move records that wait in memory into the chain: those that have waited long, or with *is_forced* all."""
+    if state.chain.parked is None:
+        return []
+    moves = _move_held(state) if is_forced else []
+    for key, since_s in list(state.crowd.items()):
+        if not state.lanes.get(key):
+            del state.crowd[key]
+        elif is_forced or state.chain.is_followed(state.chain.index[key]):
+            moves += _park(state, key)
+        elif since_s is None:
+            state.crowd[key] = now_s
+        elif now_s - since_s >= state.park_after_s:
+            moves += _park(state, key)
+    return moves
+
+
+def load(state: PartitionState, number: int, messages: Sequence[Message], wall_ms: int) -> tuple[list[Run], list[Move]]:
+    """Take in copies that were read from one topic of the chain; give what may run, and what is to move on.
+
+    What is not due ends the reading; what may not run yet is passed over
+    and read again when it may.
+    """
+    part = state.chain.parts[number]
+    touched: dict[LaneKey, None] = {}
+    moves: list[Move] = []
+    for message in messages:
+        offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
+        is_relief = offset in part.relief
+        if part.is_outstanding(offset):  # else it is settled, or nobody's (rule 11)
+            if part.is_tier and part.due_ms(offset) > wall_ms and not is_relief:
+                break
+            header = read_header(message.headers())
+            key = state.chain.lane_of(message, header)
+            backlog = state.chain.index.get(key)
+            place = None if backlog is None else backlog.place(header.offset)
+            if backlog is None or place is None or place not in (MOVING, Place(number, header.hop, offset).pack()):
+                _forget_copy(state, number, offset)
+            elif place != MOVING:
+                is_followed = state.chain.is_followed(backlog) and number != state.chain.dlq
+                if (is_relief or is_followed) and backlog.rank(header.offset) >= backlog.in_memory:
+                    moves.append(state.depart(state.take_in(message, header, key), _next_home(state, is_followed)))
+                elif _may_load(state, number, backlog, header.offset):
+                    state.loaded(backlog).append(state.take_in(message, header, key))
+                    backlog.in_memory += 1
+                    touched[key] = None
+        part.passed(offset)
+    return [run for key in touched if (run := state.advance(key)) is not None], moves
+
+
+def _may_load(state: PartitionState, number: int, backlog: Backlog[Item], origin: int) -> bool:
+    """Say whether the record of *origin* is the next of its key: rules 1 to 4."""
+    return (
+        number != state.chain.dlq
+        and not backlog.is_suspect
+        and origin < state.ledger.position
+        and backlog.rank(origin) == backlog.in_memory
+    )
+
+
+def _forget_copy(state: PartitionState, number: int, offset: int) -> None:
+    """Settle a copy that is not the live one of its record (rule 4); dead letters stay for their operator."""
+    if number != state.chain.dlq:
+        state.chain.parts[number].settle(offset)
+        state.chain.fenced += 1
+
+
+def _park(state: PartitionState, key: LaneKey) -> list[Move]:
+    """Move what waits in the lane of *key*, oldest first."""
+    waiting, state.lanes[key] = state.lanes[key] or [], None
+    state.crowd.pop(key, None)
+    backlog = state.chain.index.get(key)
+    home = _next_home(state, backlog is not None and state.chain.is_followed(backlog))
+    return [state.depart(item, home) for item in waiting]
+
+
+def _move_held(state: PartitionState) -> list[Move]:
+    """Move what waits behind records that wait in memory for another attempt, and these too if there is a tier."""
+    moves: list[Move] = []
+    tiers = [number for number, part in enumerate(state.chain.parts) if part.is_tier and not part.stage.is_old]
+    held = {key for _, _, key in state.held}
+    for key in held:
+        item = state.trouble[key].item
+        if tiers:
+            moves.append(state.depart(item, tiers[0]))
+        if state.lanes.get(key):
+            moves += _park(state, key)
+            state.chain.index[key].is_running = not tiers
+    if tiers:
+        state.held = []
+    return moves
+
+
+def _next_home(state: PartitionState, is_followed: bool) -> int:  # noqa: FBT001  # it is the question
+    """Give the topic that records of a key in trouble move to: dead letters for those of a followed key."""
+    if is_followed and state.chain.dlq is not None:
+        return state.chain.dlq
+    if state.chain.parked is not None:
+        return state.chain.parked
+    return next(number for number, part in enumerate(state.chain.parts) if part.is_tier)

@@ -1,0 +1,92 @@
+"""Finds what earlier owners left in the chain: the ledgers that they committed, then the ends, then the copies.
+
+In this order and before anything runs (protocol, rule 16).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from streams.clock import Clock
+from streams.engine.chainstate import ChainState
+from streams.engine.partition import Item, PartitionState
+from streams.engine.snapshot import Snapshot
+from streams.kafka.chainreader import ChainReader
+from streams.kafka.consumer import Stored
+from streams.kafka.offsets import Watermarks
+from streams.kafka.reader import Stretch
+from streams.observer import Observer
+from streams.record import Partition
+
+Marks: TypeAlias = Callable[[Sequence[Partition]], Mapping[Partition, Watermarks]]
+"""Gives where logs begin and end."""
+Decode: TypeAlias = Callable[[Partition, Stored], Snapshot | None]
+"""Reads what a commit says; None where it says nothing readable, which was told."""
+
+
+class Recovery:
+    """Restores the chains of partitions that were just taken.
+
+    Owned by the poll thread.
+    """
+
+    def __init__(self, reader: ChainReader, marks: Marks, clock: Clock, observer: Observer) -> None:
+        """Scan with *reader* up to what *marks* gives."""
+        self._reader = reader
+        self._marks = marks
+        self._clock = clock
+        self._observer = observer
+
+    def restore(
+        self,
+        states: Sequence[PartitionState],
+        stored: Mapping[Partition, Stored],
+        decode: Decode,
+        fresh: Callable[[PartitionState], ChainState[Item]],
+    ) -> None:
+        """Restore the chains of *states*, which have read and run nothing yet.
+
+        Args:
+            states: Partitions that were just taken.
+            stored: What the group had committed for them and for their chains, read before this call.
+            decode: Reads the metadata.
+            fresh: Makes an empty chain; a second call begins all over.
+
+        Raises:
+            BrokerError: The broker does not answer; the call can be repeated.
+            ChainError: A topic of the chain holds what this group did not write.
+        """
+        places = {place: (state, number) for state in states for number, place in enumerate(places_of(state))}
+        if not places:
+            return
+        began_s = self._clock.monotonic()
+        marks = self._marks(list(places))
+        for state in states:
+            state.chain = fresh(state)
+        ranges: dict[Partition, Stretch] = {}
+        for place, (state, number) in places.items():
+            mark, found = marks[place], stored[place]
+            stretch = state.chain.restore(number, found.offset, decode(place, found), range(mark.low, mark.high))
+            if stretch:
+                ranges[place] = Stretch(stretch.start, stretch.stop)
+        for place, messages in self._reader.scan(ranges) if ranges else ():
+            state, number = places[place]
+            state.chain.scan(number, messages)
+        for state in states:
+            self._begin(state, began_s)
+
+    def _begin(self, state: PartitionState, began_s: float) -> None:
+        state.begin_chain()
+        chain = state.chain
+        if chain.index or chain.fenced:
+            took_s = self._clock.monotonic() - began_s
+            self._observer.recovered(state.partition, chain.outstanding, len(chain.index), chain.fenced, took_s)
+        suspects = sum(backlog.is_suspect for backlog in chain.index.values())
+        if suspects:
+            self._observer.suspect(state.partition, suspects)
+
+
+def places_of(state: PartitionState) -> list[Partition]:
+    """Give the partitions of the chain of *state*, in its order."""
+    return [Partition(part.stage.topic, state.partition.number) for part in state.chain.parts]
