@@ -2,55 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from streams.cli.connect import is_app, load_app
-from streams.engine.topics import ChainTopic, all_faults, chain_topics, config_differences, missing
-from streams.errors import TopicError, UsageError
+from streams.cli.scope import Scope
+from streams.engine.topics import ChainTopic, all_faults, config_differences, missing, name_faults
+from streams.errors import TopicError
 from streams.kafka.admin import Admin
 from streams.kafka.shape import NewTopic, Topic
-from streams.kafka.topics import add_partitions, create_topics, find_topics, require_topics, set_config
-
-_TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
-_GROUP_NAME = re.compile(r"[A-Za-z0-9._-]{1,120}")
-
-
-@dataclass(frozen=True)
-class Scope:
-    """Which source topics a command is about, and which groups read them."""
-
-    sources: Sequence[str]
-    groups: Sequence[str]
-
-    @classmethod
-    def of(cls, name: str | None, groups: Sequence[str], app: str | None) -> Scope:
-        """Read the command line: a topic, its groups, or an app that names both.
-
-        Raises:
-            UsageError: A name can't be one, or nothing is named.
-        """
-        sources = [] if name is None else [name]
-        named = list(groups)
-        if app is not None:
-            loaded = load_app(app)
-            sources += [topic for topic in loaded.routes if topic not in sources]
-            named += [loaded.group] if loaded.group not in named else []
-        if not sources:
-            raise UsageError("name a topic, or an app with --app module:app")
-        _check_names("topic", sources, _TOPIC_NAME)
-        _check_names("group", named, _GROUP_NAME)
-        return cls(sources, named)
-
-    @classmethod
-    def named(cls, name: str, groups: Sequence[str]) -> Scope:
-        """Read one argument that is either ``module:app`` or a topic."""
-        return cls.of(None, groups, name) if is_app(name) else cls.of(name, groups, None)
-
-    def chain(self, sources: Mapping[str, Topic]) -> list[ChainTopic]:
-        """Give every topic of the chain that the groups need beside *sources*."""
-        return [topic for name in self.sources for group in self.groups for topic in chain_topics(sources[name], group)]
+from streams.kafka.topics import add_partitions, create_topics, find_topics, list_topics, require_topics, set_config
 
 
 def provision(admin: Admin, scope: Scope, shape: NewTopic | None) -> list[tuple[Topic, str]]:
@@ -65,7 +24,8 @@ def provision(admin: Admin, scope: Scope, shape: NewTopic | None) -> list[tuple[
         TopicError: One exists in another shape, or the broker refuses; those before it are made.
     """
     results = _make_sources(admin, scope.sources, shape)
-    wanted = scope.chain(require_topics(admin, scope.sources, with_config=True)) if scope.groups else []
+    wanted = chains(admin, scope) if scope.groups else []
+    _require_nameable(wanted)
     there = find_topics(admin, [topic.name for topic in wanted], with_config=True)
     faults = all_faults(there, [topic for topic in wanted if topic.name in there])
     if faults:
@@ -86,13 +46,25 @@ def planned(admin: Admin, scope: Scope, shape: NewTopic | None) -> list[NewTopic
     there = find_topics(admin, scope.sources, with_config=True)
     new = [_source(name, shape) for name in scope.sources if name not in there]
     sources = there | {topic.name: _as_if_made(topic) for topic in new}
-    wanted = scope.chain(sources)
-    existing = find_topics(admin, [topic.name for topic in wanted])
-    return [*new, *(topic.as_new() for topic in missing(existing, wanted))]
+    existing = set(list_topics(admin))
+    wanted = scope.chain(sources, existing)
+    _require_nameable(wanted)
+    return [*new, *(topic.as_new() for topic in wanted if topic.name not in existing)]
+
+
+def chains(admin: Admin, scope: Scope) -> list[ChainTopic]:
+    """Give every topic of the chains of *scope*, whose sources must exist.
+
+    Raises:
+        TopicError: A source does not exist.
+    """
+    sources = require_topics(admin, scope.sources, with_config=True)
+    return scope.chain(sources, set(list_topics(admin)))
 
 
 def mend(admin: Admin, wanted: Sequence[ChainTopic]) -> list[str]:
     """Make, widen and set what differs from *wanted*, and say what was done."""
+    _require_nameable(wanted)
     there = find_topics(admin, [topic.name for topic in wanted], with_config=True)
     absent = missing(there, wanted)
     create_topics(admin, [topic.as_new() for topic in absent], may_exist=True)
@@ -157,7 +129,7 @@ def _differences(topic: Topic, shape: NewTopic) -> list[str]:
     ]
 
 
-def _check_names(kind: str, names: Iterable[str], pattern: re.Pattern[str]) -> None:
-    for name in names:
-        if not pattern.fullmatch(name):
-            raise UsageError(f"{kind} {name!r}: a name has letters, digits, dots, dashes and underscores, nothing else")
+def _require_nameable(wanted: Sequence[ChainTopic]) -> None:
+    found = name_faults(wanted)
+    if found:
+        raise TopicError(wanted[0].name, "\n".join(found))

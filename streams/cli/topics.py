@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar, get_args
 
 import click
 
 from streams.cli.connect import bootstrap_option, json_option, settings_for
 from streams.cli.output import Failure, print_json, print_table
-from streams.cli.provision import Scope, mend, planned, provision
-from streams.engine.topics import all_faults, chain_names
+from streams.cli.provision import chains, mend, planned, provision
+from streams.cli.scope import Scope
+from streams.engine.policy import DEFAULT_POLICY, OrderPolicy
+from streams.engine.topics import ChainTopic, all_faults, chain_names
 from streams.errors import UsageError
 from streams.kafka.admin import Admin
 from streams.kafka.offsets import Watermarks, watermarks
@@ -28,16 +31,36 @@ _SHOWN_SETTINGS: Final = (
 )
 
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _chain_options(command: _Command) -> _Command:
+    """Add what a chain has, where no app says it."""
+    policy = click.option(
+        "--policy",
+        type=click.Choice(get_args(OrderPolicy)),
+        help=f"What the group does with failures; it decides which topics it needs. Default: {DEFAULT_POLICY}.",
+    )
+    retry = click.option(
+        "--retry",
+        multiple=True,
+        metavar="WAIT|none",
+        help="A wait that needs a retry topic, such as 10m; repeatable. Default: those of RetryPolicy().",
+    )
+    return policy(retry(command))
+
+
 @click.group()
 def topics() -> None:
     """Make, list and check topics."""
 
 
-@topics.command(epilog="Example:  streams topics create orders --partitions 6 --group billing")
+@topics.command(epilog="Example:  streams topics create orders --group billing --policy park --retry 1m --retry 10m")
 @click.argument("name", required=False)
 @click.option("--partitions", type=click.IntRange(1, 100_000), help="Partitions of a topic that does not exist yet.")
 @click.option("--group", "groups", multiple=True, help="Make the topics of this group's chain too; repeatable.")
-@click.option("--app", metavar="MODULE:APP", help="Make what this app needs: its sources, and its group's chain.")
+@_chain_options
+@click.option("--app", metavar="MODULE:APP", help="Make what this app needs: its sources, and its group's chains.")
 @click.option("--replication", type=click.IntRange(1, 100), help="Copies of each record. Default: the cluster's own.")
 @click.option("--config", "configs", multiple=True, metavar="KEY=VALUE", help="A setting of the topic; repeatable.")
 @click.option(
@@ -50,6 +73,8 @@ def create(  # noqa: PLR0913  # one parameter an option
     *,
     partitions: int | None,
     groups: tuple[str, ...],
+    policy: OrderPolicy | None,
+    retry: tuple[str, ...],
     app: str | None,
     replication: int | None,
     configs: tuple[str, ...],
@@ -61,7 +86,7 @@ def create(  # noqa: PLR0913  # one parameter an option
 
     What exists as wanted is left alone; what exists in another shape is an error.
     """
-    scope = Scope.of(name, groups, app)
+    scope = Scope.of(name, groups, app, policy, retry)
     shape = None if partitions is None else NewTopic("", partitions, replication or -1, _settings(configs))
     if shape is None and (replication or configs):
         raise UsageError("--replication and --config shape a new topic: give --partitions with them")
@@ -104,7 +129,7 @@ def describe(name: str, *, bootstrap: str | None, as_json: bool) -> None:
     with Admin(settings_for(bootstrap)) as admin:
         topic = require_topics(admin, [name], with_config=True)[name]
         marks = watermarks(admin, [place for place in topic.all_partitions if place.number not in topic.offline])
-        chain = [other for other, (source, _) in chain_names(list_topics(admin)).items() if source == name]
+        chain = sorted(other for other, (source, _) in chain_names(list_topics(admin)).items() if source == name)
     if as_json:
         print_json(_described(topic, marks, chain))
         return
@@ -124,31 +149,55 @@ def describe(name: str, *, bootstrap: str | None, as_json: bool) -> None:
 @click.option(
     "--group", "groups", multiple=True, help="The group whose chain is checked; repeatable. An app names its own."
 )
+@_chain_options
 @click.option("--fix", is_flag=True, help="Make, widen and set what is wrong, where that is possible.")
 @bootstrap_option
 @json_option
-def check(name: str, *, groups: tuple[str, ...], fix: bool, bootstrap: str | None, as_json: bool) -> None:
+def check(
+    name: str,
+    *,
+    groups: tuple[str, ...],
+    policy: OrderPolicy | None,
+    retry: tuple[str, ...],
+    fix: bool,
+    bootstrap: str | None,
+    as_json: bool,
+) -> None:
     """Compare the topics of a group's chain with what they have to be.
 
     Ends with 1 where something is wrong, and names the command that mends it.
+    Topics that an earlier policy left are looked at too.
     """
-    scope = Scope.named(name, groups)
+    scope = Scope.named(name, groups, policy, retry)
     if not scope.groups:
         raise UsageError("name the group whose chain is checked with --group, or give module:app")
     with Admin(settings_for(bootstrap)) as admin:
-        wanted = scope.chain(require_topics(admin, scope.sources, with_config=True))
+        wanted = chains(admin, scope)
         done = mend(admin, wanted) if fix else []
         faults = all_faults(find_topics(admin, [topic.name for topic in wanted], with_config=True), wanted)
     checked = [*scope.sources, *(topic.name for topic in wanted)]
     if as_json:
-        print_json({"checked": checked, "done": done, "faults": faults})
+        old = [topic.name for topic in wanted if topic.is_old]
+        print_json({"checked": checked, "old": old, "done": done, "faults": faults})
     else:
-        for line in done:
-            click.echo(line)
-        if not faults:
-            click.echo(f"{len(checked)} topic(s), as they have to be: {', '.join(checked)}")
+        _print_checked(checked, wanted, done, faults)
     if faults:
         raise Failure("\n".join(faults))
+
+
+def _print_checked(
+    checked: Sequence[str], wanted: Iterable[ChainTopic], done: Iterable[str], faults: Sequence[str]
+) -> None:
+    for line in done:
+        click.echo(line)
+    if not faults:
+        click.echo(f"{len(checked)} topic(s), as they have to be: {', '.join(checked)}")
+    for topic in wanted:
+        if topic.is_old:
+            click.echo(
+                f"{topic.name}: '{topic.options}' does not name it. Left by an earlier policy, it is emptied"
+                f" by the group and written no more; keep it while anything waits in it"
+            )
 
 
 def _settings(pairs: Iterable[str]) -> dict[str, str]:
@@ -181,7 +230,7 @@ def _command(topic: NewTopic, bootstrap: str) -> str:
     parts = [
         f"kafka-topics.sh --bootstrap-server {bootstrap} --create --topic {topic.name} --partitions {topic.partitions}",
         *([f"--replication-factor {topic.replication}"] if topic.replication > 0 else []),
-        *(f"--config {name}={value}" for name, value in topic.config.items()),
+        *(f"--config {shlex.quote(f'{name}={value}')}" for name, value in topic.config.items()),
     ]
     return " ".join(parts)
 

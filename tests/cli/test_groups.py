@@ -14,6 +14,7 @@ from confluent_kafka import Consumer
 from streams.engine.snapshot import Snapshot, encode
 from streams.kafka.admin import Admin
 from streams.kafka.offsets import Committed, commit_for_stopped
+from streams.kafka.topics import delete_topics
 from streams.record import Origin, Partition
 from tests.brokers import Kafka, Topics
 from tests.cli.shell import Shell
@@ -95,6 +96,20 @@ def test_status_shows_groups_of_streams(streams: Shell, kafka: Kafka, stood: tup
     ]
     assert streams(f"status {team} --json").json["groups"] == [ours]
     assert team in streams("status").out
+
+
+def test_status_takes_no_topic_of_a_chain_for_a_source(streams: Shell, admin: Admin, stood: tuple[str, str]) -> None:
+    """The group commits in its tiers too, and in tiers that are gone; neither is a topic of its backlog."""
+    name, team = stood
+    streams(f"topics create {name} --group {team} --policy park --retry 1m")
+    places = [Partition(f"{name}.{team}.{end}", 0) for end in ("retry.1m", "parked", "dlq")]
+    commit_for_stopped(admin, team, dict.fromkeys(places, Committed(0)))
+    delete_topics(admin, [places[0].topic])
+    (ours,) = streams(f"status {team} --json").json["groups"]
+
+    assert [one["topic"] for one in ours["topics"]] == [name]
+    assert (ours["outstanding"], ours["dead_letters"]) == (3, 0)
+    assert {one["topic"] for one in streams(f"lag {team} --json").json["partitions"]} == {name}
 
 
 def test_status_leaves_out_what_is_none_of_ours(

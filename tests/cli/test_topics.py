@@ -19,13 +19,20 @@ app = App("{group}")
 @app.on("{topic}")
 def take(order: dict) -> None: ...
 """
+PARKING = """
+from streams import App, RetryPolicy
+app = App("{group}")
+
+@app.on("{topic}", policy="park", retry=RetryPolicy(("1s", "2m", "1h")))
+def take(order: dict) -> None: ...
+"""
 
 
 @pytest.fixture
-def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, str]:
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> tuple[str, str, str]:
     """An app in the working directory: its path for commands, its topic, its group."""
     module, topic, group = unique("app").replace("-", "_"), unique("orders"), unique("billing")
-    (tmp_path / f"{module}.py").write_text(APP.format(group=group, topic=topic))
+    (tmp_path / f"{module}.py").write_text(getattr(request, "param", APP).format(group=group, topic=topic))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     return f"{module}:app", topic, group
@@ -42,6 +49,35 @@ def test_a_topic_is_made_with_its_chain(streams: Shell, admin: Admin) -> None:
     wanted = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": "2065536"}
     assert {key: found[dlq].config[key] for key in wanted} == wanted
     assert said.out.count("made") == 2
+
+
+def chain(name: str, *ends: str) -> list[str]:
+    """Names of the topics of billing beside *name*."""
+    return [f"{name}.billing.{end}" for end in ends]
+
+
+@pytest.mark.parametrize(
+    ("options", "ends"),
+    [
+        ("--policy park --retry 10m --retry 60s", ("retry.1m", "retry.10m", "parked", "dlq")),
+        ("--policy unordered --retry 500ms", ("retry.500ms", "dlq")),
+        ("--policy park", ("retry.1m", "retry.10m", "parked", "dlq")),
+        ("--policy park --retry none", ("parked", "dlq")),
+        ("--policy block", ("dlq",)),
+    ],
+)
+def test_a_policy_has_its_topics_made(streams: Shell, admin: Admin, options: str, ends: tuple[str, ...]) -> None:
+    """Tiers in the form of their names, whatever the form they were asked for in; check finds nothing wrong."""
+    name = unique("orders")
+    made = streams(f"topics create {name} --partitions 2 --group billing {options} --json").json["topics"]
+    found = find_topics(admin, chain(name, *ends), with_config=True)
+
+    assert [one["name"] for one in made] == [name, *chain(name, *ends)]
+    assert {topic.partitions for topic in found.values()} == {2}
+    assert {at for at, topic in found.items() if topic.config["message.timestamp.type"] == "LogAppendTime"} == {
+        at for at in found if ".retry." in at
+    }
+    assert streams(f"topics check {name} --group billing {options} --json").json["faults"] == []
 
 
 def test_what_exists_as_wanted_is_fine(streams: Shell) -> None:
@@ -90,9 +126,64 @@ def test_a_plan_is_printed_and_nothing_made(streams: Shell, admin: Admin) -> Non
     assert find_topics(admin, [name]) == {}
 
 
+def test_a_chain_is_printed_for_people_who_make_topics_elsewhere(streams: Shell, admin: Admin, topic: Topics) -> None:
+    """What is there already is left out; settings are told in full, as commands and as data."""
+    name = topic(partitions=3, config={"min.insync.replicas": "1", "max.message.bytes": "2000000"})
+    streams(f"topics create {name} --group billing --policy block")
+    line = f"topics create {name} --group billing --policy park --retry 90s --print"
+    tier, parked = streams(line).out.splitlines()
+    document = streams(f"{line} --json").json["topics"]
+
+    assert tier == (
+        f"kafka-topics.sh --bootstrap-server {admin.settings.bootstrap} --create --topic {name}.billing.retry.90s"
+        f" --partitions 3 --replication-factor 1 --config cleanup.policy=delete --config retention.ms=-1"
+        f" --config retention.bytes=-1 --config max.message.bytes=2065536 --config min.insync.replicas=1"
+        f" --config message.timestamp.type=LogAppendTime"
+    )
+    assert f"--topic {name}.billing.parked " in parked
+    assert [(one["name"], one["partitions"]) for one in document] == [
+        (at, 3) for at in chain(name, "retry.90s", "parked")
+    ]
+    assert document[0]["config"]["message.timestamp.type"] == "LogAppendTime"
+    assert find_topics(admin, chain(name, "retry.90s", "parked")) == {}
+
+
+@pytest.mark.parametrize("app", [PARKING], indirect=True)
+def test_an_app_names_its_tiers(streams: Shell, admin: Admin, app: tuple[str, str, str]) -> None:
+    """Its routes say policy and waits; what an earlier policy left is told, looked at, and kept."""
+    path, topic, group = app
+    streams(f"topics create --app {path} --partitions 2")
+    names = [f"{topic}.{group}.{end}" for end in ("retry.2m", "retry.1h", "parked", "dlq")]
+    assert set(find_topics(admin, names)) == set(names)
+
+    old = f"{topic}.{group}.retry.30s"
+    streams(f"topics create {old} --partitions 1 --config retention.ms=-1")
+    said = streams(f"topics check {path} --json", code=1).json
+    assert said["old"] == [old]
+    assert f"topic {old} has 1 partition(s), its source {topic} has 2." in said["faults"][0]
+
+    out = streams(f"topics check {path} --fix").out
+    assert f"widened {old} to 2 partitions" in out
+    assert f"set message.timestamp.type=LogAppendTime on {old}" in out
+    assert "Left by an earlier policy" in out
+    assert streams(f"topics check {path} --json").json["faults"] == []
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
+        ("topics create orders --policy park", "name the group with --group"),
+        ("topics create orders --retry 1m", "name the group with --group"),
+        ("topics create orders --group b --policy parked", "'parked' is not one of"),
+        ("topics create orders --group b --policy block --retry 1m", "policy block has none"),
+        ("topics create orders --group b --policy park --retry soon", "'soon' is not of the form"),
+        ("topics create orders --group b --policy park --retry 0s", "no wait that needs a topic"),
+        ("topics create orders --group b --policy park --retry none --retry 1m", "--retry none means"),
+        (
+            "topics create orders --group b --policy park --retry 1m --retry 2m --retry 3m --retry 4m --retry 5m",
+            "5 retry topics are more than the 4",
+        ),
+        ("topics check examples.orders:app --policy park", "the app says its policy"),
         ("topics create", "name a topic"),
         ("topics create a/b --partitions 1", "a name has letters"),
         ("topics create orders --partitions 1 --group a/b", "a name has letters"),
