@@ -134,6 +134,11 @@ def offsets(runs: Sequence[Run]) -> list[int | None]:
     return [item[0].offset() for run in runs for item in run]
 
 
+def named(outcome: object) -> str:
+    """What a test is called by."""
+    return type(outcome).__name__ + type(getattr(outcome, "cause", None)).__name__
+
+
 # -- a dependency is down -------------------------------------------------------------------------------
 
 
@@ -177,7 +182,9 @@ def test_a_dead_letter_by_its_error_counts_too(still: Standstill) -> None:
     assert still.end(*[given_up] * 6) == [False] * 4 + [True] * 2
 
 
-@pytest.mark.parametrize("outcome", [BAD, DeadLetter(ValueError("bad")), LATE, Skip(), SENT, NOT_STARTED, None])
+@pytest.mark.parametrize(
+    "outcome", [BAD, DeadLetter(ValueError("bad")), LATE, Skip(), SENT, NOT_STARTED, None], ids=named
+)
 def test_nothing_else_is_held(still: Standstill, outcome: Ended | NotStarted) -> None:
     """Other errors and other ends take their way, closed or open."""
     before = still.end(*[outcome] * 100)
@@ -301,7 +308,7 @@ def test_a_run_that_began_before_neither_closes_nor_opens_it(still: Standstill) 
     assert still.told("breaker_turned")[-1] == ("payments", "half_open")
 
 
-@pytest.mark.parametrize("outcome", [BAD, DeadLetter(ValueError("bad")), Skip(), NOT_STARTED], ids=repr)
+@pytest.mark.parametrize("outcome", [BAD, DeadLetter(ValueError("bad")), Skip(), NOT_STARTED], ids=named)
 def test_a_probe_that_says_nothing_is_replaced(still: Standstill, outcome: Ended | NotStarted) -> None:
     """An error of its own, a skip, a start that did not happen: the next record tries in its place."""
     still.break_down()
@@ -385,7 +392,7 @@ def test_too_many_dead_letters_stop_their_topic() -> None:
     assert still.room.why("orders") == "the guard before its dead letters is open: 3 dead letters in a row"
 
 
-@pytest.mark.parametrize("outcome", [Skip(), SENT, None], ids=repr)
+@pytest.mark.parametrize("outcome", [Skip(), SENT, None], ids=named)
 def test_every_other_end_interrupts_the_run(outcome: Ended) -> None:
     """Done, sent or skipped: it was no dead letter."""
     still = Standstill(Guard(in_a_row=3))
