@@ -56,12 +56,14 @@ def _print_route(route: dict[str, Any]) -> None:
     _item("order", f"{route['policy']}: {route['guarantee']}")
     _item("retry", "; ".join(retry["schedule"]))
     if retry["jitter"]:
-        _item("", f"each wait up to {retry['jitter']:.0%} longer, at random")
+        _item("", f"each wait in memory up to {retry['jitter']:.0%} longer, at random")
     if retry["deadline"]:
         _item("", f"no attempt starts later than {retry['deadline']} after the first one ended")
     _item("", f"never retried: {', '.join(retry['never_retried'])}")
     for error, lines in retry["overrides"].items():
         _item("", f"on {error}: {'; '.join(lines)}")
+    _item("dead", f"{route['dead_letter_policy']}: {route['after_dead_letter']}")
+    _item("topics", ", ".join(route["chain"]))
     _item("contract", f"{route['subject'] or 'none'}; null values are {route['tombstones']}")
 
 

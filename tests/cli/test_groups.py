@@ -178,10 +178,10 @@ patient = RetryPolicy(
     overrides={CardError: RetryPolicy(("1s",))},
 )
 
-@app.on("orders", key="order_id", concurrency=4, timeout="30s", tombstones=True, retry=patient)
+@app.on("orders", key="order_id", concurrency=4, timeout="30s", tombstones=True, retry=patient, policy="block")
 def charge(order: dict) -> None: ...
 
-@app.on("refunds", batch=50, run="inline")
+@app.on("refunds", batch=50, run="inline", policy="block")
 def refund(orders: list[dict]) -> None: ...
 """
 
@@ -232,6 +232,85 @@ def test_describe_reads_well(described: Shell) -> None:
         "max_in_flight 1,234",
     ):
         assert part in out
+
+
+PARKING = """
+from streams import App, RetryPolicy
+app = App("billing", key_records=77, on_key_full="{full}")
+patient = RetryPolicy(("1s", "2m"), max_attempts=4, overrides={{OSError: RetryPolicy(("1h",))}})
+
+@app.on("orders", policy="{policy}", dead_letters="{dead}", retry=patient)
+def charge(order: dict) -> None: ...
+"""
+
+
+@pytest.fixture
+def parking(described: Shell, tmp_path: Path) -> Callable[..., Document]:
+    """Describe an app whose records leave memory."""
+
+    def describe(policy: str, dead: str = "continue", full: str = "stop") -> Document:
+        name = f"app_of_{policy}_{dead}_{full}"
+        (tmp_path / f"{name}.py").write_text(PARKING.format(policy=policy, dead=dead, full=full))
+        document: Document = described(f"describe {name}:app --json").json
+        return document | {"out": " ".join(described(f"describe {name}:app").out.split())}
+
+    return describe
+
+
+@pytest.mark.parametrize(
+    ("policy", "ends", "words"),
+    [
+        ("park", ["retry.2m", "retry.1h", "parked", "dlq"], "wait behind it, in memory or in orders.billing.parked"),
+        ("unordered", ["retry.2m", "retry.1h", "dlq"], "the later records of its key overtake it"),
+    ],
+)
+def test_describe_tells_where_records_wait(
+    parking: Callable[..., Document], policy: str, ends: list[str], words: str
+) -> None:
+    """Which waits are spent in which topic, who waits behind whom, and all topics of the chain."""
+    document = parking(policy)
+    (charge,) = document["routes"]
+
+    assert charge["chain"] == [f"orders.billing.{end}" for end in ends]
+    assert charge["retry"]["schedule"][1:4] == [
+        "attempt 2 after 1s",
+        "attempt 3 after 2m in retry.2m",
+        "attempt 4 after 2m in retry.2m",
+    ]
+    assert charge["retry"]["overrides"]["OSError"][1] == "attempt 2 after 1h in retry.1h"
+    for part in (words, "in memory up to 10s, longer in orders.billing.retry.2m", ", ".join(charge["chain"])):
+        assert part in document["out"]
+
+
+@pytest.mark.parametrize(
+    ("dead", "words"),
+    [
+        ("continue", "its key goes on with the next record"),
+        ("hold", "stands still until an operator retries or forgets it"),
+        ("follow", "become dead letters behind it"),
+    ],
+)
+def test_describe_tells_what_a_dead_letter_means(parking: Callable[..., Document], dead: str, words: str) -> None:
+    """For the later records of its key."""
+    document = parking("park", dead)
+
+    assert document["routes"][0]["dead_letter_policy"] == dead
+    assert words in document["routes"][0]["after_dead_letter"]
+    assert f"{dead}: after a dead letter" in document["out"]
+
+
+@pytest.mark.parametrize(
+    ("full", "words"),
+    [("stop", "intake stops until some settle"), ("dead_letter", "go to the dead-letter topic unrun")],
+)
+def test_describe_tells_what_a_full_key_leads_to(parking: Callable[..., Document], full: str, words: str) -> None:
+    """Each bound of the chain with its effect; without retry topics there are none."""
+    bounds = {one["setting"]: one for one in parking("park", full=full)["bounds"]}
+
+    assert bounds["key_records"]["value"] == 77
+    assert words in bounds["key_records"]["effect"]
+    assert {"chain_records", "chain_history_s", "waiting_records"} <= set(bounds)
+    assert "chain_records" not in {one["setting"] for one in parking("block")["bounds"]}
 
 
 def test_describe_masks_secrets(described: Shell) -> None:
