@@ -129,13 +129,18 @@ class Copies:
 
     def passed(self, offset: int) -> None:
         """Note that the log was read up to *offset*, which is included."""
-        self.cursor = max(self.cursor, offset + 1)
+        if not self.skips(offset):
+            self.cursor = max(self.cursor, offset + 1)
         if offset in self.relief:
             self.relief = range(offset + 1, self.relief.stop)
         while self._ready and self._ready[0] <= offset:
             heapq.heappop(self._ready)
 
     # -- out ------------------------------------------------------------------------------
+
+    def skips(self, offset: int) -> bool:
+        """Say whether outstanding copies before *offset* have not been met yet: they were not due when they came."""
+        return 0 <= self._flags.find(OUTSTANDING, max(0, self.cursor - self._base), max(0, offset - self._base))
 
     @property
     def end(self) -> int:

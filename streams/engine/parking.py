@@ -44,7 +44,7 @@ def load(state: PartitionState, number: int, messages: Sequence[Message], wall_m
         offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
         is_relief = offset in part.relief
         if part.is_outstanding(offset):  # else it is settled, or nobody's (rule 11)
-            if part.is_tier and part.due_ms(offset) > wall_ms and not is_relief:
+            if part.is_tier and not is_relief and (part.due_ms(offset) > wall_ms or part.skips(offset)):
                 break
             header = read_header(message.headers())
             key = state.chain.lane_of(message, header)
