@@ -34,6 +34,12 @@ _OUT_OF_RANGE: Final = frozenset(
         KafkaError._LOG_TRUNCATION,  # noqa: SLF001  # the client's own codes begin with an underscore
     }
 )
+_NO_NEWS: Final = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001  # it follows the error that says why
+        KafkaError.GROUP_AUTHORIZATION_FAILED,  # the client asks for a coordinator that reading does not need
+    }
+)
 
 
 class Cursor:
@@ -114,9 +120,10 @@ class Cursor:
         if not messages and timeout_s:  # `consume(N, t)` would wait for N
             messages = self._consumer.consume(1, timeout_s)
             messages += self._consumer.consume(limit, 0) if messages else []
-        if self.trouble is not None and _is_final(self.trouble):
+        moves = list(self._sort_out(messages) if any(map(ERROR, messages)) else self._advance(messages))
+        if self._is_over:
             raise self.fault()
-        return list(self._sort_out(messages) if any(map(ERROR, messages)) else self._advance(messages))
+        return moves
 
     def fault(self, heard: str = "") -> BrokerError:
         """Put into words that nothing more can be read; *heard* is the reason where the client gave none."""
@@ -134,8 +141,12 @@ class Cursor:
         if consumer is not None:
             consumer.close()
 
+    @property
+    def _is_over(self) -> bool:
+        return self._heard is not None and _is_final(self._heard[0])
+
     def _advance(self, records: list[Message]) -> Iterator[Move]:
-        if records:
+        if records and not self._is_over:
             self._heard = None
         for place, part in by_partition(records):
             if place in self._positions:
@@ -165,7 +176,7 @@ class Cursor:
             self._hear(error, place)
 
     def _hear(self, error: KafkaError, place: Partition | None = None) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # it follows the error that says why
+        if error.code() in _NO_NEWS:
             return
         self._heard = error, "" if place is None else place.topic
         if place in self._positions and not faults.is_unknown_topic(error):

@@ -9,10 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types do not mark them as public
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)
+from confluent_kafka.cimpl import NewTopic
+
 from streams.config import Settings
 from streams.dev import Runtime
 from streams.dev.ports import HOST, free_ports
 from streams.kafka.probe import await_broker
+from tests.brokers import Kafka, unique
 
 # Ends the program when standard input ends, however whoever holds its other side ended.
 _LEASH = '"$@" & echo $! > "$0"; cat; kill $! 2>/dev/null; wait'
@@ -63,6 +73,16 @@ class OddBroker:
             "sasl.password": password,
         }
         return Settings(bootstrap=self.guarded, group=group, kafka=kafka)
+
+    def topic_that_alice_sees(self) -> str:
+        """Make a topic of one record that she may describe, and neither read nor change."""
+        kafka, name = Kafka(self.bootstrap), unique("orders.billing.parked")
+        kafka.admin.create_topics([NewTopic(name, 1)])[name].result(30)
+        kafka.write(name)
+        to_all = (ResourcePatternType.LITERAL, "User:alice", "*", AclOperation.DESCRIBE, AclPermissionType.ALLOW)
+        for granted in kafka.admin.create_acls([AclBinding(ResourceType.TOPIC, name, *to_all)]).values():
+            granted.result(30)
+        return name
 
     @contextmanager
     def suspended(self) -> Iterator[None]:

@@ -6,14 +6,24 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaError
 
-from streams.errors import BrokerError, CommitError
+from streams.errors import BrokerError, CommitError, TopicError
 from streams.kafka.admin import Admin
-from streams.kafka.offsets import Committed, Watermarks, commit_for_stopped, committed, offsets_at, watermarks
+from streams.kafka.offsets import (
+    Committed,
+    Watermarks,
+    commit_for_stopped,
+    committed,
+    delete_before,
+    ends,
+    offsets_at,
+    watermarks,
+)
 from streams.record import Partition
 from tests.brokers import Kafka, Topics
-from tests.kafka.logs import write, write_at
+from tests.kafka.logs import write, write_at, write_in_transaction
+from tests.kafka.oddity import OddBroker
 from tests.waiting import eventually
 
 
@@ -82,3 +92,58 @@ def test_metadata_past_the_limit_is_refused(admin: Admin, topic: Topics, group: 
     """Too long a ledger is an error that names the partition."""
     with pytest.raises(CommitError, match="OFFSET_METADATA_TOO_LARGE"):
         commit_for_stopped(admin, group(), {Partition(topic(), 0): Committed(1, "x" * 5_000)})
+
+
+def test_ends_are_told_for_many_at_once(admin: Admin, kafka: Kafka, topic: Topics) -> None:
+    """Of several topics; an end counts what no reader sees too."""
+    name, other = topic(partitions=300), topic("parked")
+    write(kafka, name, [b"a", b"b"], partition=299)
+    write_in_transaction(kafka, other, [b"x"], commits=False)
+    places = [Partition(name, number) for number in range(300)]
+
+    assert ends(admin, [*places, Partition(other, 0)]) == dict.fromkeys(places, 0) | {
+        places[299]: 2,
+        Partition(other, 0): 2,
+    }
+
+
+def test_ends_of_what_is_not_there_are_an_error(admin: Admin, topic: Topics) -> None:
+    """It names the topic."""
+    with pytest.raises(TopicError, match="absent-topic"):
+        ends(admin, [Partition(topic(), 0), Partition("absent-topic", 0)])
+
+
+def test_records_below_an_offset_are_removed(admin: Admin, kafka: Kafka, topic: Topics) -> None:
+    """Several partitions at once; what stands at the offset stays."""
+    name = topic(partitions=2)
+    first, second = Partition(name, 0), Partition(name, 1)
+    for number in range(2):
+        write(kafka, name, [b"x"] * 5, partition=number)
+
+    assert delete_before(admin, {first: 3, second: 5}) == {first: None, second: None}
+    assert watermarks(admin, [first, second]) == {first: Watermarks(3, 5), second: Watermarks(5, 5)}
+    assert delete_before(admin, {first: 1, second: 5}) == {first: None, second: None}
+    assert delete_before(admin, {}) == {}
+
+
+def test_what_can_not_be_removed_is_told_and_the_rest_is_gone(admin: Admin, kafka: Kafka, topic: Topics) -> None:
+    """An offset past the end and a topic that is not there are answers, not exceptions."""
+    name = topic(partitions=2)
+    write(kafka, name, [b"x"] * 5)
+    good, far, absent = Partition(name, 0), Partition(name, 1), Partition("absent-topic", 0)
+    answers = delete_before(admin, {good: 2, far: 9, absent: 1})
+    codes = {place: error.code() for place, error in answers.items() if error is not None}
+
+    assert codes == {far: KafkaError.OFFSET_OUT_OF_RANGE, absent: KafkaError.UNKNOWN_TOPIC_OR_PART}
+    assert watermarks(admin, [good])[good].low == 2
+
+
+@pytest.mark.xdist_group("odd_broker")
+def test_no_right_to_remove_is_an_answer(odd: OddBroker) -> None:
+    """Who may not delete keeps records for a declared time instead: nothing has failed."""
+    place = Partition(odd.topic_that_alice_sees(), 0)
+    with Admin(odd.settings_of_alice()) as alice:
+        (error,) = delete_before(alice, {place: 1}).values()
+
+    assert error is not None
+    assert error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
