@@ -74,9 +74,9 @@ def read(folder: Path, bootstrap: str) -> History:
 
 
 def lines(file: Path) -> Iterator[Any]:
-    """Give each line of *file* as JSON."""
+    """Give each line of *file* as JSON; one that a kill cut short was never written."""
     with file.open("rb") as text:
-        yield from map(json.loads, text)
+        yield from (json.loads(line) for line in text if line.endswith(b"\n"))
 
 
 def runs_of(steps: Iterable[list[Any]]) -> Iterator[Run]:

@@ -58,10 +58,15 @@ def in_flight(journal: Path) -> set[Place]:
 
 
 def steps_of(journal: Path) -> Iterator[tuple[str, int, Place, int, str]]:
-    """Read the lines of *journal*: step, time, place, attempt, key."""
+    """Read the lines of *journal*: step, time, place, attempt, key.
+
+    One that is being written, or that a kill cut short, is none yet: a write is
+    one call, yet a reader can see it half done where it crosses a memory page.
+    """
     if not journal.exists():
         return
-    for line in journal.read_text().splitlines():
+    whole, _, _ = journal.read_text().rpartition("\n")
+    for line in whole.splitlines():
         step, time_ns, partition, offset, attempt, _seq, key = line.split(" ", 6)
         yield step, int(time_ns), Place(int(partition), int(offset)), int(attempt), key
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import evidence, history
-from tests.chaos.evidence import runs_of, settled_above
+from tests.chaos.evidence import runs_of, settled_above, steps_of
 from tests.chaos.history import Committed, Dead, Ending, Fault, History, Pause, Place, Reading, Run, Sent, judge
 
 A, B, C, D = (Place(0, offset) for offset in range(4))
@@ -228,6 +228,15 @@ def test_journals_are_read_with_what_was_cut_off(tmp_path: Path) -> None:
         Run(Place(0, 5), "a", 77, 1, 100, 150, "done"),
         Run(Place(0, 6), "a", 77, 2, 200, 900, "cut"),
     ]
+
+
+def test_line_that_is_half_written_is_none_yet(tmp_path: Path) -> None:
+    """A journal is read while its process writes it, and after a kill in mid-line."""
+    journal = tmp_path / "77.journal"
+    whole = "START 100 0 5 1 1 a\nEND 150 0 5 1 1 a\n"
+    for length in range(len(whole)):
+        journal.write_text(whole[:length])
+        assert len(list(steps_of(journal))) == whole[:length].count("\n")
 
 
 def test_checker_imports_nothing_of_streams() -> None:

@@ -14,7 +14,7 @@ import pytest
 from examples.demo import count as count_module
 from examples.demo import history as history_module
 from examples.demo.count import Count, count
-from examples.demo.history import Accepted, History, Run, runs_of
+from examples.demo.history import Accepted, History, Run, lines, runs_of
 
 AIRCRAFT = ("N14228", "N24211")
 EVENTS = 4
@@ -54,6 +54,14 @@ def test_clean_history_adds_up() -> None:
     assert result.adds_up
     assert (result.accepted, result.done, result.keys, result.repeated) == (8, 8, 2, 0)
     assert result.examples == {}
+
+
+def test_line_that_a_kill_cut_short_counts_for_nothing(tmp_path: Path) -> None:
+    """What was not wholly written has not happened."""
+    file = tmp_path / "worker-7-1.jsonl"
+    file.write_text('["start", 100, "a/1", 0]\n["done", 150, "a/1"]\n["start", 160, "a/2"')
+
+    assert list(runs_of(lines(file))) == [Run("a/1", 100, 150, "done")]
 
 
 def test_empty_history_does_not_add_up() -> None:
