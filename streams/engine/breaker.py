@@ -80,8 +80,9 @@ class Dependency:
             yield f"failures={self.failures!r} is no number of runs, at least 1"
         if not _is_count(self.probes, _MOST_PROBES):
             yield f"probes={self.probes!r} is no number of records, 1 to {_MOST_PROBES}"
-        if not isinstance(self.share, int | float) or not 0 <= self.share <= 1:
-            yield f"share={self.share!r} is no share between 0 and 1"
+        share: object = self.share
+        if not isinstance(share, int | float) or not 0 <= share <= 1:
+            yield f"share={share!r} is no share between 0 and 1"
         for name in ("within", "probe_after"):
             yield from duration_faults(name, getattr(self, name))
 

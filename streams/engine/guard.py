@@ -49,8 +49,9 @@ class Guard:
             raise ConfigError([f"guard: {fault}" for fault in faults])
 
     def _faults(self) -> Iterator[str]:
-        if not isinstance(self.share, int | float) or not 0 < self.share <= 1:
-            yield f"share={self.share!r} is no share above 0 and up to 1"
+        share: object = self.share
+        if not isinstance(share, int | float) or not 0 < share <= 1:
+            yield f"share={share!r} is no share above 0 and up to 1"
         for name in ("of", "in_a_row"):
             number: object = getattr(self, name)
             if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= _MOST:
