@@ -140,7 +140,7 @@ class Copies:
 
     def skips(self, offset: int) -> bool:
         """Say whether outstanding copies before *offset* have not been met yet: they were not due when they came."""
-        return 0 <= self._flags.find(OUTSTANDING, max(0, self.cursor - self._base), max(0, offset - self._base))
+        return self._flags.find(OUTSTANDING, max(0, self.cursor - self._base), max(0, offset - self._base)) >= 0
 
     @property
     def end(self) -> int:
