@@ -69,6 +69,17 @@ def test_answer_to_an_asynchronous_commit_repeats_offset_and_metadata(members: M
     assert (place.topic, place.partition, place.offset, place.metadata) == (orders, 0, 5, "s1abc  ")
 
 
+def test_answer_to_an_asynchronous_commit_is_sorted_by_topic(members: Members, topic: Topics) -> None:
+    """So the order in which entries were sent has to be remembered."""
+    later, sooner, member = topic("z-orders"), topic("a-orders"), members()
+    member.join(later)
+    member.consumer.commit(offsets=[at(later, 0, 5), at(sooner, 0, 7)])
+    member.until(lambda: member.answers)
+    _, places = member.answers[0]
+
+    assert [(place.topic, place.offset) for place in places] == [(sooner, 7), (later, 5)]
+
+
 def test_commit_of_a_partition_that_another_member_owns_is_accepted(members: Members, topic: Topics) -> None:
     """The broker is no fence: a late commit must be impossible in our own code."""
     orders, one, two = topic(partitions=2), members(), members()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from tests.broker.conftest import Members
 from tests.brokers import Kafka, Topics, unique
@@ -37,6 +37,24 @@ def test_headers_survive_as_they_are(members: Members, topic: Topics, kafka: Kaf
 
     assert message.headers() == headers
     assert len(message) == len(b"value")
+
+
+@pytest.mark.parametrize("timed_by", ["LogAppendTime", "CreateTime"])
+def test_delivery_tells_the_time_that_readers_see(timed_by: str, members: Members, topic: Topics, kafka: Kafka) -> None:
+    """A record of a tier is due at its append time plus the tier's delay: its writer knows when, without reading it."""
+    tier, member = topic(config={"message.timestamp.type": timed_by}), members()
+    times: list[tuple[int, int]] = []
+    producer = Producer(kafka.client(enable_idempotence=True, linger_ms=0))
+    for number in range(5):
+        producer.produce(
+            tier, b"%d" % number, timestamp=1_000 + number, on_delivery=lambda _, told: times.append(told.timestamp())
+        )
+        producer.flush(30)
+    member.consumer.assign([TopicPartition(tier, 0, 0)])
+    read = [message.timestamp() for message in member.read(5)]
+
+    assert times == read
+    assert all((time >= 1_000_000) is (timed_by == "LogAppendTime") for _, time in times)
 
 
 def test_broker_measures_the_batch_and_not_the_record(topic: Topics, kafka: Kafka) -> None:

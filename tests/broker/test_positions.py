@@ -134,6 +134,33 @@ def test_assigning_what_is_assigned_refuses_the_whole_list(members: Members, top
     assert [place.partition for place in member.consumer.assignment()] == [0]
 
 
+def test_what_was_fetched_ahead_goes_with_the_assignment(members: Members, topic: Topics, kafka: Kafka) -> None:
+    """The client hands out nothing that it fetched before a partition was unassigned, further down nor further up."""
+    orders, member = topic(), members()
+    fill(kafka, orders, 5_000)
+    member.consumer.incremental_assign([TopicPartition(orders, 0, 0)])
+    member.read(1)
+    for start in (4_000, 10, 2_500, 11):
+        member.consumer.incremental_unassign([TopicPartition(orders, 0)])
+        member.consumer.incremental_assign([TopicPartition(orders, 0, start)])
+
+        assert [message.offset() for message in member.read(100)] == list(range(start, start + 100))
+
+
+def test_end_is_told_anew_when_the_log_has_grown(members: Members, topic: Topics, kafka: Kafka) -> None:
+    """It is where the log ends for now: whoever knows of a later end can wait for it."""
+    orders, member = topic(), members(enable_partition_eof=True)
+    fill(kafka, orders, 3)
+    member.consumer.incremental_assign([TopicPartition(orders, 0, 3)])
+    (first,) = member.read(1)
+    fill(kafka, orders, 1)
+    record, second = member.read(2)
+    codes = [error.code() for error in (first.error(), second.error()) if error is not None]
+
+    assert codes == [KafkaError._PARTITION_EOF] * 2  # noqa: SLF001
+    assert (first.offset(), record.offset(), second.offset()) == (3, 3, 4)
+
+
 def test_cached_low_watermark_follows_a_fetch(members: Members, topic: Topics, kafka: Kafka) -> None:
     """What retention removes while a reader stands in the log is seen at no cost of a request."""
     orders, member = topic(), members()
