@@ -63,7 +63,9 @@ class Copies:
         self._flags = bytearray()
         self._mark = 0
         self._stamps = array("q")
-        self._ready: list[int] = []
+        self._ready: set[int] = set()
+        self._order: list[int] = []
+        """What is or was in `_ready`, as a heap."""
 
     # -- in -------------------------------------------------------------------------------
 
@@ -125,16 +127,17 @@ class Copies:
 
     def want(self, offset: int) -> None:
         """Note that the copy at *offset* may run as soon as it is read."""
-        heapq.heappush(self._ready, offset)
+        if offset not in self._ready:
+            self._ready.add(offset)
+            heapq.heappush(self._order, offset)
 
     def passed(self, offset: int) -> None:
-        """Note that the log was read up to *offset*, which is included."""
+        """Note that the copy at *offset*, or what stands there, was read."""
         if not self.skips(offset):
             self.cursor = max(self.cursor, offset + 1)
         if offset in self.relief:
             self.relief = range(offset + 1, self.relief.stop)
-        while self._ready and self._ready[0] <= offset:
-            heapq.heappop(self._ready)
+        self._ready.discard(offset)
 
     # -- out ------------------------------------------------------------------------------
 
@@ -181,20 +184,16 @@ class Copies:
             now_ms: ms since 1970.
             position: Where the log is being read: what lies further on is read first, in one pass.
         """
-        ready = self._ready
-        while ready and not self.is_outstanding(ready[0]):
-            heapq.heappop(ready)
-        offers = [offset for offset in ready[:1] if position is None or offset >= position]
-        if ready and not offers:
-            offers = [ahead] if (ahead := self._ready_from(position or 0)) is not None else []
+        first = self._first_ready()
+        offers = [] if first is None or (position is not None and first < position) else [first]
+        if first is not None and position is not None and not offers:
+            offers = [ahead] if (ahead := self._ready_from(position)) is not None else []
         due = self.next_due_ms()
         if due is not None and due <= now_ms:
             offers.append(self.cursor)
         if self.relief and (oldest := self._next_relief()) is not None:
             offers.append(oldest)
-        if offers:
-            return min(offers)
-        return ready[0] if ready else None
+        return min(offers) if offers else first
 
     def ranges(self) -> Iterator[range]:
         """Give the settled offsets above `committable` as ascending ranges."""
@@ -218,6 +217,12 @@ class Copies:
         at = self._flags.find(OUTSTANDING, max(0, self.relief.start - self._base))
         self.relief = range(self._base + at, self.relief.stop) if at >= 0 else range(0)
         return self.relief.start if self.relief else None
+
+    def _first_ready(self) -> int | None:
+        order = self._order
+        while order and not (order[0] in self._ready and self.is_outstanding(order[0])):
+            self._ready.discard(heapq.heappop(order))
+        return order[0] if order else None
 
     def _ready_from(self, position: int) -> int | None:
         return min((offset for offset in self._ready if offset >= position), default=None)
