@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from streams.clock import Clock
 from streams.errors import BrokerError
+from streams.kafka.chainreader import ChainReader
 from streams.kafka.commits import CommitAnswer, Entry
 from streams.kafka.consumer import Event, GroupConsumer, Rebalances, Stored
-from streams.kafka.message import Message
+from streams.kafka.message import Message, make_message
+from streams.kafka.offsets import Watermarks
 from streams.kafka.producer import Delivery, EngineProducer, Fate
+from streams.kafka.reader import Stretch
 from streams.record import Headers, Partition
+from streams.testing.clock import ManualClock
 
 
 @dataclass(eq=False)
@@ -25,10 +30,108 @@ class Produced:
     done: Callable[[Delivery], None] = field(repr=False)
 
 
-class ScriptedProducer(EngineProducer):
-    """Keeps what is produced until the test says what became of it."""
+class ChainLog:
+    """What the broker holds of the topics of chains; each record stamped with the time at which it came."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or ManualClock()
+        self.records: dict[Partition, list[Message]] = {}
+        self.gaps: dict[Partition, int] = {}
+        """Offsets that hold no record, such as markers, at the end of a log."""
+
+    def append(
+        self, place: Partition, key: bytes | None = b"a", value: bytes | None = b"{}", headers: Headers | None = None
+    ) -> Message:
+        """Take one record; it comes behind what is there."""
+        record = make_message(
+            place.topic,
+            place.number,
+            self.end(place),
+            key=key,
+            value=value,
+            headers=headers,
+            timestamp_ms=int(self.clock.now() * 1000),
+        )
+        self.records.setdefault(place, []).append(record)
+        self.gaps.pop(place, None)
+        return record
+
+    def end(self, place: Partition) -> int:
+        """The offset that the next record gets."""
+        records = self.records.get(place)
+        return self.gaps.get(place, 0) + ((records[-1].offset() or 0) + 1 if records else 0)
+
+    def since(self, place: Partition, offset: int) -> list[Message]:
+        """Everything from *offset* on."""
+        return [record for record in self.records.get(place, ()) if (record.offset() or 0) >= offset]
+
+    def marks(self, places: Sequence[Partition]) -> dict[Partition, Watermarks]:
+        """Where logs begin and end; a topic that holds nothing has both at 0."""
+        return {place: Watermarks(0, self.end(place)) for place in places}
+
+
+class ScriptedReader(ChainReader):
+    """Reads the chain out of a log that the test holds."""
+
+    def __init__(self, log: ChainLog) -> None:
+        self.log = log
+        self.at: dict[Partition, int] = {}
+        self.scanned: list[tuple[Partition, int, int]] = []
+        """Stretches that were scanned: where, from, to."""
+        self.placed: list[tuple[Partition, int]] = []
+        """Where it was put, in order."""
+        self.failures: list[BrokerError] = []
+        """What the next scans end in."""
+        self.is_closed = False
+
+    @property
+    def positions(self) -> Mapping[Partition, int]:
+        return self.at
+
+    @property
+    def trouble(self) -> str:
+        return ""
+
+    def read_from(self, partition: Partition, offset: int) -> None:
+        self.placed.append((partition, offset))
+        self.at[partition] = offset
+
+    def leave(self, partition: Partition) -> None:
+        self.at.pop(partition, None)
+
+    def poll(self, limit: int) -> list[Message]:
+        found: list[Message] = []
+        for place, offset in list(self.at.items()):
+            part = self.log.since(place, offset)[: limit - len(found)]
+            if part:
+                self.at[place] = (part[-1].offset() or 0) + 1
+            found += part
+        return found
+
+    def out_of_range(self) -> dict[Partition, int]:
+        return {}
+
+    def scan(
+        self, ranges: Mapping[Partition, Stretch], *, silence_s: float = 0
+    ) -> Iterator[tuple[Partition, list[Message]]]:
+        if self.failures:
+            raise self.failures.pop(0)
+        for place, stretch in ranges.items():
+            self.scanned.append((place, stretch.start, stretch.stop))
+            records = [record for record in self.log.since(place, stretch.start) if (record.offset() or 0) < stretch.stop]
+            for start in range(0, len(records), 3):
+                yield place, records[start : start + 3]
+
+    def close(self) -> None:
+        self.at.clear()
+        self.is_closed = True
+
+
+class ScriptedProducer(EngineProducer):
+    """Keeps what is produced until the test says what became of it; what goes to a chain can be read back."""
+
+    def __init__(self, log: ChainLog | None = None) -> None:
+        self.log = log or ChainLog()
         self.flying: list[Produced] = []
         self.landed: list[Produced] = []
         """What the broker has."""
@@ -69,10 +172,17 @@ class ScriptedProducer(EngineProducer):
     def answer(self, fate: Fate = "stored", error: str = "", *, which: int = 0) -> Produced:
         """Let the next `acknowledge` tell that the *which*-th record on its way met *fate*."""
         one = self.flying.pop(which)
-        if fate == "stored":
-            self.landed.append(one)
-        self._answers.append(lambda: one.done(Delivery(fate, len(self.landed), error)))
+        delivery = self.land(one) if fate == "stored" else Delivery(fate, -1, error)
+        self._answers.append(lambda: one.done(delivery))
         return one
+
+    def land(self, one: Produced) -> Delivery:
+        """The broker takes *one*, whoever hears of it."""
+        self.landed.append(one)
+        if one.partition is None:
+            return Delivery("stored", len(self.landed), "")
+        record = self.log.append(Partition(one.topic, one.partition), one.key, one.value, one.headers)
+        return Delivery("stored", record.offset() or 0, "", record.timestamp()[1])
 
     def answer_all(self, fate: Fate = "stored", error: str = "") -> None:
         """The same for everything that is on its way."""

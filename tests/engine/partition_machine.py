@@ -14,7 +14,8 @@ from typing import ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from streams.engine.partition import NEVER, Bury, Hold, Item, LaneKey, PartitionState, Run, finish
+from streams.engine.backlog import LaneKey
+from streams.engine.partition import NEVER, Bury, Hold, Item, PartitionState, Run, finish
 from streams.engine.snapshot import decode
 from streams.errors import DecodeError
 from streams.outcome import Retry
@@ -267,7 +268,7 @@ class PartitionAgainstModel(RuleBasedStateMachine):
         self.send(item)
 
         assert bury.item is item
-        assert bury.attempts == len(bury.history) == self.tries[item[3]]
+        assert bury.attempts == len(bury.header.history) == self.tries[item[3]]
 
     def send(self, item: Item) -> None:
         """*item* led to something that the broker has not acknowledged."""

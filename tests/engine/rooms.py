@@ -14,16 +14,18 @@ from streams.engine.intake import Intake
 from streams.engine.loop import ConsumerLoop
 from streams.engine.member import executor_for
 from streams.engine.partition import PartitionState
+from streams.engine.recovery import Recovery
 from streams.engine.relocation import Relocator
 from streams.engine.router import Router
+from streams.engine.sweep import Sweeper
 from streams.engine.watch import Watch
 from streams.kafka.consumer import Event
 from streams.kafka.message import Message
 from streams.kafka.session import Session
 from streams.record import Partition
 from streams.testing.clock import ManualClock
-from tests.engine.edges import ScriptedConsumer, ScriptedProducer
-from tests.engine.stage import ORDERS, Heard
+from tests.engine.edges import ChainLog, ScriptedConsumer, ScriptedProducer, ScriptedReader
+from tests.engine.stage import ORDERS, Heard, plan
 
 
 class Member:
@@ -47,10 +49,12 @@ class Member:
         self.clock = clock or ManualClock(monotonic_s=time.monotonic() + 1_000_000)
         self.heard = Heard()
         self.consumer = consumer or ScriptedConsumer()
-        self.producer = producer or ScriptedProducer()
+        self.producer = producer or ScriptedProducer(ChainLog(self.clock))
+        self.reader = ScriptedReader(self.producer.log)
         self._answered = 0
         chosen = Settings(bootstrap="localhost:9092", group=app.group, **settings)
         routes = app.routes
+        plans = {topic: plan(route, app.group) for topic, route in routes.items()}
         executors = {topic: executor_for(route, event_loop) for topic, route in routes.items()}
         committer = Committer(chosen, Session(45, 3), self.clock, self.heard)
         self.consumer.answered = committer.answered
@@ -59,8 +63,10 @@ class Member:
         self.assignment = Assignment(
             settings=chosen,
             executors=executors,
+            plans=plans,
             consumer=self.consumer,
             committer=committer,
+            recovery=Recovery(self.reader, self.producer.log.marks, self.clock, self.heard),
             clock=self.clock,
             observer=self.heard,
             state_class=state_class,
@@ -72,15 +78,20 @@ class Member:
             assignment=self.assignment,
             intake=intake,
             router=Router(
-                group=app.group,
                 routes=routes,
-                topic_ids={},
                 relocator=relocator,
                 intake=intake,
                 clock=self.clock,
                 observer=self.heard,
             ),
             relocator=relocator,
+            sweeper=Sweeper(
+                self.reader,
+                {topic: home for one in plans.values() for topic, home in one.homes().items()},
+                lambda: intake.free(self.assignment.all()),
+                self.clock,
+                self.heard,
+            ),
             committer=committer,
             watch=Watch(
                 executors=executors,

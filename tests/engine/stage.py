@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from streams.app import App
+from streams.engine.chainstate import ChainState, Lineage
+from streams.engine.copies import Stage
 from streams.engine.ledger import Ledger
-from streams.engine.partition import PartitionState
+from streams.engine.partition import Item, PartitionState
+from streams.engine.plan import ChainPlan, plan_of
+from streams.engine.policy import DeadLetterPolicy
 from streams.engine.route import Route
+from streams.engine.topics import Chain
 from streams.kafka.message import Message, make_message
 from streams.observer import Observer
 from streams.record import Headers, Partition
@@ -22,6 +27,18 @@ FOREVER = float("inf")
 
 QUICK = RetryPolicy(delays=(1, 10), jitter=0)
 """Three runs, one second and ten seconds apart."""
+
+TIERED = RetryPolicy(delays=(1, 60, 600), jitter=0)
+"""Four runs; the first wait passes in memory, the others in tiers of one and of ten minutes."""
+
+TOPIC_ID: Final = "id-of-orders"
+DLQ = Stage("orders.billing.dlq", "dlq")
+PARKED = Stage("orders.billing.parked", "parked")
+MINUTE = Stage("orders.billing.retry.1m", "tier", 60.0)
+TEN_MINUTES = Stage("orders.billing.retry.10m", "tier", 600.0)
+PARK = (MINUTE, TEN_MINUTES, PARKED, DLQ)
+"""The whole chain of a route that parks; the places below are its numbers."""
+AT_MINUTE, AT_TEN_MINUTES, AT_PARKED, AT_DLQ = range(4)
 
 
 def message(
@@ -51,6 +68,7 @@ def state(
     restored: Iterable[range] = (),
     policy: RetryPolicy = QUICK,
     lease_until: float = FOREVER,
+    chain: ChainState[Item] | None = None,
     cls: type[PartitionState] = PartitionState,
 ) -> PartitionState:
     """A partition in the hands of its owner, who holds the lease."""
@@ -60,9 +78,34 @@ def state(
         ledger=Ledger(committed, restored),
         policy=policy,
         rng=random.Random(7),
+        chain=chain_state(partition) if chain is None else chain,
         starts=1,
         lease_until=lease_until,
     )
+
+
+def chain_state(
+    partition: Partition = ORDERS,
+    stages: Sequence[Stage] = (DLQ,),
+    *,
+    assignment_id: bytes = b"assigned",
+    after_death: DeadLetterPolicy = "continue",
+    is_ordered: bool = True,
+) -> ChainState[Item]:
+    """The chain of *partition*, which nothing is known of yet: dead letters alone, unless *stages* say more."""
+    return ChainState(
+        stages,
+        Lineage(partition, TOPIC_ID, "billing"),
+        assignment_id=assignment_id,
+        after_death=after_death,
+        is_ordered=is_ordered,
+    )
+
+
+def plan(chosen: Route, group: str = "billing") -> ChainPlan:
+    """The chain of *chosen* where all of its topics exist and no others."""
+    chain = Chain(TOPIC_ID, chosen.tiers, (), has_parked=chosen.policy == "park")
+    return plan_of("orders", group, chain, chosen.policy, chosen.dead_letters)
 
 
 def route(handler: Callable[..., Any], **options: Any) -> Route:

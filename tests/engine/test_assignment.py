@@ -15,6 +15,7 @@ from streams.engine.commit import Committer
 from streams.engine.executors.executor import Interruption
 from streams.engine.ledger import Chunk
 from streams.engine.partition import NEVER, Item, PartitionState, Run, finish
+from streams.engine.recovery import Recovery
 from streams.engine.slot import Slot
 from streams.engine.snapshot import Snapshot, decode, encode
 from streams.errors import BrokerError, NewerLedgerError
@@ -23,8 +24,8 @@ from streams.kafka.consumer import Stored
 from streams.kafka.session import Session
 from streams.record import Partition
 from streams.testing.clock import ManualClock
-from tests.engine.edges import Commit, ScriptedConsumer
-from tests.engine.stage import ORDERS, OTHER, Heard, messages, route
+from tests.engine.edges import ChainLog, Commit, ScriptedConsumer, ScriptedReader
+from tests.engine.stage import ORDERS, OTHER, Heard, messages, plan, route
 
 
 def charge(order: bytes) -> None:
@@ -69,6 +70,8 @@ class Seat:
         self.clock = ManualClock()
         self.heard = Heard()
         self.consumer = ScriptedConsumer()
+        self.log = ChainLog(self.clock)
+        self.reader = ScriptedReader(self.log)
         self.executor = IdleExecutor()
         chosen = Settings(bootstrap="localhost:9092", group="billing", **settings)
         self.committer = Committer(chosen, Session(45, 3), self.clock, self.heard)
@@ -76,8 +79,10 @@ class Seat:
         self.assignment = Assignment(
             settings=chosen,
             executors={"orders": self.executor},
+            plans={"orders": plan(self.executor.route)},
             consumer=self.consumer,
             committer=self.committer,
+            recovery=Recovery(self.reader, self.log.marks, self.clock, self.heard),
             clock=self.clock,
             observer=self.heard,
         )

@@ -19,7 +19,7 @@ from streams.engine.executors.inline import InlineExecutor
 from streams.engine.executors.threads import ThreadExecutor
 from streams.engine.member import Member, executor_for, stopped_by_signals
 from streams.kafka.session import Session
-from tests.engine.stage import Heard, route
+from tests.engine.stage import Heard, plan, route
 
 
 def charge(order: bytes) -> None:
@@ -40,7 +40,7 @@ def heard() -> Heard:
 def member(heard: Heard) -> Member:
     """A member whose broker is away."""
     settings = Settings(bootstrap=f"127.0.0.1:{free_ports(1)[0]}", group="billing", drain_s=1)
-    return Member(settings, {"orders": route(charge)}, "classic", Session(45, 3), topic_ids={}, observer=heard)
+    return Member(settings, {"orders": route(charge)}, "classic", Session(45, 3), plans={"orders": plan(route(charge))}, observer=heard)
 
 
 def test_a_member_runs_for_its_time(member: Member, heard: Heard) -> None:

@@ -160,7 +160,7 @@ def test_a_record_runs_again_when_it_is_due() -> None:
     assert early == []
     assert isinstance(third, Bury)
     assert (third.attempts, third.reason) == (3, "attempt 3 of 3 failed")
-    assert [attempt.time_ms for attempt in third.history] == [1, 2, 3]
+    assert [attempt.time_ms for attempt in third.header.history] == [1, 2, 3]
 
 
 def test_the_handler_may_choose_the_wait() -> None:
@@ -194,7 +194,7 @@ def test_each_failure_counts_whatever_it_ends_in() -> None:
     bury = partition.bury(partition.interrupt(again, 0), DecodeError("bad"), GiveUp("its own word"), 9)
 
     assert bury.attempts == 2
-    assert [(attempt.time_ms, attempt.error) for attempt in bury.history] == [(5, "OSError"), (9, "DecodeError")]
+    assert [(attempt.time_ms, attempt.error) for attempt in bury.header.history] == [(5, "OSError"), (9, "DecodeError")]
 
 
 def test_a_dead_letter_tells_of_the_last_ten_attempts() -> None:
@@ -208,7 +208,7 @@ def test_a_dead_letter_tells_of_the_last_ten_attempts() -> None:
 
     assert isinstance(bury, Bury)
     assert bury.attempts == 13
-    assert [attempt.time_ms for attempt in bury.history] == list(range(3, 13))
+    assert [attempt.time_ms for attempt in bury.header.history] == list(range(3, 13))
 
 
 def test_a_record_starts_from_the_beginning_after_one_that_ended() -> None:

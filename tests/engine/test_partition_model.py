@@ -8,9 +8,10 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from streams.engine.backlog import LaneKey
 from streams.engine.broken import ReverseOrder, SettleBeforeAck
 from streams.engine.ledger import Chunk
-from streams.engine.partition import Item, LaneKey, PartitionState, Run, finish
+from streams.engine.partition import Item, PartitionState, Run, finish
 from streams.kafka.message import Message
 from tests.engine.partition_machine import PartitionAgainstModel
 

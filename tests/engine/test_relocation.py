@@ -84,7 +84,7 @@ def test_the_worst_fate_counts(
 
 def test_a_dead_letter_keeps_its_partition_number(relocator: Relocator, producer: ScriptedProducer) -> None:
     """A dead letter goes to the partition it is told to; a send goes where the producer puts it."""
-    relocator.bury(Ticket(item()), letter(), 7)
+    relocator.relocate(Ticket(item()), letter(), 7)
     relocator.send(item(), sends(1))
     relocator.acknowledged()
 
@@ -94,11 +94,11 @@ def test_a_dead_letter_keeps_its_partition_number(relocator: Relocator, producer
 def test_a_refused_letter_may_be_sent_again(relocator: Relocator, producer: ScriptedProducer) -> None:
     """The same ticket goes its way again and forgets what was."""
     ticket = Ticket(item())
-    relocator.bury(ticket, letter(), 0)
+    relocator.relocate(ticket, letter(), 0)
     relocator.acknowledged()
     producer.answer("refused", "POLICY_VIOLATION")
     first = [(one, one.fate) for one in relocator.acknowledged()]
-    relocator.bury(ticket, letter(), 0)
+    relocator.relocate(ticket, letter(), 0)
     relocator.acknowledged()
     producer.answer()
     second = [(one, one.fate) for one in relocator.acknowledged()]

@@ -47,9 +47,7 @@ class Desk:
             settings, Committer(settings, Session(45, 3), self.clock, self.heard), self.clock, self.heard
         )
         self.router = Router(
-            group="billing",
             routes={"orders": route(charge)},
-            topic_ids={"orders": "id-of-orders"},
             relocator=self.relocator,
             intake=self.intake,
             clock=self.clock,
