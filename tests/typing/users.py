@@ -10,7 +10,7 @@ from typing import Any, TypedDict, assert_type
 
 import msgspec
 
-from streams import Ack, App, Context, DeadLetter, Outcome, Record, Retry, RetryPolicy, Skip, Stop
+from streams import Ack, App, Context, DeadLetter, Guard, Outcome, Record, Retry, RetryPolicy, Skip, Stop
 
 app = App("billing", commit_every_s=2.0)
 
@@ -65,7 +65,12 @@ def charge(order: Order, ctx: Context) -> None:
     ctx.log.info("charged", amount=order.amount)
 
 
-@app.on("payments", policy="park", dead_letters="follow")
+bank = app.dependency(
+    "bank", errors=(ConnectionError, TimeoutError), when=lambda error: error.errno != 2, within="1m", probes=5
+)
+
+
+@app.on("payments", policy="park", dead_letters="follow", needs=[bank], guard=Guard(in_a_row=10, probe_after="5m"))
 async def pay(payment: Payment, ctx: Context) -> Outcome | None:
     """Wait, and choose an outcome."""
     await ctx.send("receipts", b"raw", key=b"\x00")
