@@ -19,6 +19,7 @@ from streams.codec import Codec
 from streams.engine.breaker import Dependency
 from streams.engine.context import Context
 from streams.engine.guard import Guard
+from streams.engine.policy import DEFAULT_POLICY
 from streams.engine.route import Route
 from streams.errors import AppError, ConfigError, StreamsError, UsageError
 from streams.record import Record
@@ -82,7 +83,7 @@ def test_a_handler_is_a_route() -> None:
 
     assert decorated is plain
     assert (chosen.topic, chosen.name, chosen.key_field, chosen.retry) == ("orders", "plain", "id", NO_RETRY)
-    assert (chosen.run, chosen.concurrency, chosen.timeout_s, chosen.policy) == ("threads", 4, 30.0, "block")
+    assert (chosen.run, chosen.concurrency, chosen.timeout_s, chosen.policy) == ("threads", 4, 30.0, DEFAULT_POLICY)
     assert (chosen.wants_context, chosen.wants_tombstones, chosen.batch) == (False, False, None)
 
 

@@ -41,7 +41,9 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
 def test_a_topic_is_made_with_its_chain(streams: Shell, admin: Admin) -> None:
     """The dead-letter topic has the source's partitions, keeps for ever, and takes larger records."""
     name = unique("orders")
-    said = streams(f"topics create {name} --partitions 3 --group billing --config max.message.bytes=2000000")
+    said = streams(
+        f"topics create {name} --partitions 3 --group billing --policy block --config max.message.bytes=2000000"
+    )
 
     dlq = f"{name}.billing.dlq"
     found = find_topics(admin, [name, dlq], with_config=True)
@@ -83,8 +85,8 @@ def test_a_policy_has_its_topics_made(streams: Shell, admin: Admin, options: str
 def test_what_exists_as_wanted_is_fine(streams: Shell) -> None:
     """Making the same again changes nothing and ends with 0."""
     name = unique("orders")
-    streams(f"topics create {name} --partitions 2 --group billing")
-    said = streams(f"topics create {name} --partitions 2 --group billing --json")
+    streams(f"topics create {name} --partitions 2 --group billing --policy block")
+    said = streams(f"topics create {name} --partitions 2 --group billing --policy block --json")
 
     assert [one["result"] for one in said.json["topics"]] == ["exists, as wanted"] * 2
 
@@ -117,7 +119,7 @@ def test_an_app_names_its_topics(streams: Shell, admin: Admin, app: tuple[str, s
 def test_a_plan_is_printed_and_nothing_made(streams: Shell, admin: Admin) -> None:
     """--print gives commands for the cluster's own tools."""
     name = unique("orders")
-    said = streams(f"topics create {name} --partitions 2 --group billing --print")
+    said = streams(f"topics create {name} --partitions 2 --group billing --policy block --print")
 
     first, second = said.out.splitlines()
     assert f"--create --topic {name} --partitions 2" in first
@@ -203,7 +205,7 @@ def test_the_list_puts_a_chain_below_its_source(streams: Shell, kafka: Kafka, to
     """Records are counted, and chain topics name source and group."""
     name = topic(partitions=2)
     write(kafka, name, [b"x"] * 5)
-    streams(f"topics create {name} --group billing")
+    streams(f"topics create {name} --group billing --policy block")
     ours = [one for one in streams("topics list --json").json["topics"] if one["name"].startswith(name)]
 
     assert [(one["name"], one["records"], one["source"], one["group"]) for one in ours] == [
@@ -234,18 +236,21 @@ def test_check_names_the_remedy_and_fix_applies_it(streams: Shell, admin: Admin,
     """Each difference is told with the command that mends it; that command mends it."""
     name = topic(partitions=3)
     dlq = f"{name}.billing.dlq"
-    said = streams(f"topics check {name} --group billing", code=1)
-    assert f"topic {dlq} is missing. Make it: streams topics create {name} --group billing" in said.err
+    said = streams(f"topics check {name} --group billing --policy block", code=1)
+    assert f"topic {dlq} is missing. Make it: streams topics create {name} --group billing --policy block" in said.err
 
     streams(f"topics create {dlq} --partitions 1")
-    said = streams(f"topics check {name} --group billing --json", code=1)
+    said = streams(f"topics check {name} --group billing --policy block --json", code=1)
     assert {fault.split("It")[0].split("Set")[0].split("Widen")[0].strip() for fault in said.json["faults"]} == {
         f"topic {dlq} has 1 partition(s), its source {name} has 3.",
         f"topic {dlq}: retention.ms is 604800000, it must be -1.",
         f"topic {dlq}: max.message.bytes is 1048588, it must be at least 1114124.",
     }
 
-    streams(f"topics check {name} --group billing --fix")
-    assert streams(f"topics check {name} --group billing --json").json["faults"] == []
+    streams(f"topics check {name} --group billing --policy block --fix")
+    assert streams(f"topics check {name} --group billing --policy block --json").json["faults"] == []
     set_config(admin, dlq, {"cleanup.policy": "compact"})
-    assert "cleanup.policy is compact, it must be delete" in streams(f"topics check {name} --group billing", code=1).err
+    assert (
+        "cleanup.policy is compact, it must be delete"
+        in streams(f"topics check {name} --group billing --policy block", code=1).err
+    )
