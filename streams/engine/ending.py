@@ -74,7 +74,7 @@ class Emptiness:
         for state in assignment.all():
             if state.ledger.position < self._ends.get(state.partition, 0):
                 return False
-            if state.outstanding > (0 if settled else state.waiting):
+            if state.outstanding > (0 if settled else state.retrying + state.behind):
                 return False
             if settled and state.chain.index:
                 return False
