@@ -79,6 +79,8 @@ class ChainState(Generic[T]):
         """The highest origin that the scan found: records of the source up to it may come again."""
         self.fenced = 0
         """Dead copies met so far."""
+        self.expired = [0] * len(stages)
+        """By topic: offsets that were removed from its log before what stood there was settled."""
         self.ended: set[int] = set()
         """Origins that ended in a dead letter before the source could be told."""
         self.moving = 0
@@ -106,12 +108,14 @@ class ChainState(Generic[T]):
         part = self.parts[number]
         base = marks.start if committed is None else committed
         end = max(marks.stop, base)
+        self.expired[number] = max(0, marks.start - base)
         if snapshot is None:
             self._unsure.add(number)
             part.begin(base, end, ())
             return range(max(base, marks.start), end)
         self._fences[number] = (snapshot.scan_end, snapshot.assignment_id)
         settled = list(snapshot.settled(base))
+        self.expired[number] -= sum(len(range(done.start, min(done.stop, marks.start))) for done in settled)
         part.begin(base, end, settled)
         start = max(base, marks.start)
         if part.stage.kind == "dlq" and self.after_death == "continue" and snapshot.scanned > start:
@@ -189,10 +193,14 @@ class ChainState(Generic[T]):
         self.seen_until = max(self.seen_until, origin)
 
     def _suspect(self, is_settled: Callable[[int], bool]) -> None:
-        """Hold the keys of copies whose origin the source has settled, while nobody knows what became of them."""
+        """Hold the keys of copies whose origin the source has settled, while nobody knows what became of them.
+
+        Dead letters make none suspect: that the source has settled them is what they are.
+        """
+        unsure = self._unsure - {self.dlq}
         for backlog in self.index.values():
             backlog.is_suspect = any(
-                unpack(place).number in self._unsure and is_settled(origin) for origin, place in backlog.entries()
+                unpack(place).number in unsure and is_settled(origin) for origin, place in backlog.entries()
             )
 
     def _end(self, lane: LaneKey, is_settled: Callable[[int], bool]) -> None:
@@ -280,14 +288,13 @@ class ChainState(Generic[T]):
         elif not part.is_tier or place.offset < part.cursor:  # else it is met when it is due
             part.want(place.offset)
 
-    def passed(self, position: int, end: int | None = None) -> Iterator[LaneKey]:
+    def passed(self, position: int) -> Iterator[LaneKey]:
         """Give the keys whose oldest copy was waiting for the source to be read up to *position*.
 
-        Args:
-            position: The offset that the source is read at next.
-            end: The end of the source's log, where it was reached: copies of what lies beyond it never meet it.
+        That the end of the source was reached frees none: a new leader may not
+        show all of it yet.
         """
-        while self._ahead and (self._ahead[0][0] < position or (end is not None and self._ahead[0][0] >= end)):
+        while self._ahead and self._ahead[0][0] < position:
             yield heapq.heappop(self._ahead)[2]
 
     @property

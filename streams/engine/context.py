@@ -78,7 +78,7 @@ class Context:
     @property
     def attempt(self) -> int:
         """Which run of this record this is, from 1."""
-        return self._item[4].attempts_of(self._item[3]) + 1
+        return self._item[4].attempts_of(self._item) + 1
 
     @property
     def envelope(self) -> Envelope:

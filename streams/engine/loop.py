@@ -193,7 +193,7 @@ class ConsumerLoop:
 
     def begin_anew(self) -> None:
         """Begin the assignment of partitions anew for which it is unknown what the broker has stored."""
-        for partition, cause in {**self.committer.failed(), **self.router.unknown()}.items():
+        for partition, cause in {**self.committer.failed(), **self.router.unknown(), **self.sweeper.failed()}.items():
             self.assignment.restart(partition, cause)
 
     def drain(self, states: Sequence[PartitionState], budget_s: float) -> None:

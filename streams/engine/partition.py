@@ -454,8 +454,7 @@ class PartitionState:
         while self.held and self.held[0][0] <= now_s:
             runs.append((self.trouble[heapq.heappop(self.held)[2]].item,))
         if self.chain.is_held_up:
-            end = self.ledger.position if self.has_caught_up else None
-            freed = map(self.advance, self.chain.passed(self.ledger.position, end))
+            freed = map(self.advance, self.chain.passed(self.ledger.position))
             runs += [run for run in freed if run is not None]
         return runs
 
@@ -527,10 +526,13 @@ class PartitionState:
         """Records that can't run before another attempt: the failed ones and what waits behind them."""
         return len(self.trouble) + self.behind
 
-    def attempts_of(self, key: LaneKey) -> int:
-        """Count the failed runs of the record that holds the lane of *key*."""
-        trouble = self.trouble.get(key)
-        return 0 if trouble is None else trouble.attempts
+    def attempts_of(self, item: Item) -> int:
+        """Count the failed runs of the record in *item*, in whichever process they were."""
+        trouble = self.trouble.get(item[3])
+        if trouble is not None and trouble.item is item:
+            return trouble.attempts
+        before = self.chain.carried.get(_offset(item)) if item[1] is LOADED else None
+        return 0 if before is None else before.attempts
 
 
 def _offset(item: Item) -> int:

@@ -82,6 +82,9 @@ class Recovery:
         if chain.index or chain.fenced:
             took_s = self._clock.monotonic() - began_s
             self._observer.recovered(state.partition, chain.outstanding, len(chain.index), chain.fenced, took_s)
+        for place, count in zip(places_of(state), chain.expired, strict=True):
+            if count > 0:
+                self._observer.expired(place, count)
         suspects = sum(backlog.is_suspect for backlog in chain.index.values())
         if suspects:
             self._observer.suspect(state.partition, suspects)

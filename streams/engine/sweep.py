@@ -74,6 +74,7 @@ class Sweeper:
         self._observer = observer
         self._look_at = float("-inf")
         self._idle_since: dict[Partition, float] = {}
+        self._failed: dict[Partition, str] = {}
 
     def sweep(self, states: Sequence[PartitionState]) -> Iterator[Swept]:
         """Read on where something is wanted; give what may run and what is to move on."""
@@ -82,6 +83,7 @@ class Sweeper:
             self._look_at = now_s + _LOOK_EVERY_S
             self._place(states, now_s)
         if self._reader.positions:
+            self._note_gone()
             yield from self._read({state.partition: state for state in states})
 
     def _read(self, states: Mapping[Partition, PartitionState]) -> Iterator[Swept]:
@@ -122,6 +124,17 @@ class Sweeper:
     def _is_owned(self, place: Partition, states: Sequence[PartitionState]) -> bool:
         source = Partition(self._homes[place.topic].source, place.number)
         return any(state.partition == source for state in states)
+
+    def failed(self) -> Mapping[Partition, str]:
+        """Give the source partitions, since the last call, whose chain has lost copies, and which."""
+        failed, self._failed = self._failed, {}
+        return failed
+
+    def _note_gone(self) -> None:
+        for place, offset in self._reader.out_of_range().items():
+            self._reader.leave(place)
+            source = Partition(self._homes[place.topic].source, place.number)
+            self._failed[source] = f"{place}/{offset}: the copy is gone; somebody else removed it from the log"
 
     def close(self) -> None:
         """Let go of the connection."""

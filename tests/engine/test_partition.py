@@ -221,9 +221,9 @@ def test_a_record_starts_from_the_beginning_after_one_that_ended() -> None:
     assert follower is not None
 
     assert offsets(follower) == [[1]]
-    assert partition.attempts_of(b"a") == 0
+    assert partition.attempts_of(follower[0]) == 0
     assert isinstance(partition.fail(partition.interrupt(follower, 0), DOWN, 2.0, 1), Hold)
-    assert partition.attempts_of(b"a") == 1
+    assert partition.attempts_of(follower[0]) == 1
 
 
 # -- the lease and the end ----------------------------------------------------------------------

@@ -130,7 +130,7 @@ def test_what_was_not_started_counts_as_nothing(desk: Desk) -> None:
     desk.end(run, NOT_STARTED)
 
     assert partition.has_waiting
-    assert partition.attempts_of(b"a") == 0
+    assert partition.attempts_of(run[0]) == 0
     assert desk.heard.events == []
 
 
@@ -374,7 +374,7 @@ def test_a_dead_letter_of_unknown_fate_begins_the_partition_anew(desk: Desk) -> 
     desk.answer("unknown", "_TIMED_OUT")
     desk.turn()
 
-    assert desk.router.unknown() == {ORDERS: "the fate of a dead letter is unknown: _TIMED_OUT"}
+    assert desk.router.unknown() == {ORDERS: "the fate of a copy is unknown: _TIMED_OUT"}
     assert partition.ledger.committable == 0
 
 
