@@ -67,7 +67,8 @@ class PartitionAgainstModel(RuleBasedStateMachine):
         self.place: dict[int, str] = {}  # lane, run, postponed, held, way
         self.runs: list[Run] = []
         self.due_at: dict[int, float] = {}
-        self.way: list[Item] = []
+        self.way: list[tuple[Item, Bury | None]] = []
+        self.letters = 0
         self.items: dict[int, Item] = {}
         self.tries: dict[LaneKey, int] = {}
 
@@ -223,12 +224,16 @@ class PartitionAgainstModel(RuleBasedStateMachine):
     @rule(pick=PICK, is_refused=st.booleans())
     def acknowledge(self, pick: int, *, is_refused: bool) -> None:
         """The broker has what a record led to, or refuses what its handler sent."""
-        item = self.way.pop(pick % len(self.way))
-        if is_refused and item[3] not in self.tries:
+        item, bury = self.way.pop(pick % len(self.way))
+        if bury is not None:
+            self.settle(item)
+            self.letters += 1
+            self.hand_out_one(self.state.moved(bury, self.letters, 0))
+        elif is_refused:
             self.fail(item, "retry")
-            return
-        self.settle(item)
-        self.hand_out_one(self.state.settle(item))
+        else:
+            self.settle(item)
+            self.hand_out_one(self.state.settle(item))
 
     @precondition(lambda self: self.ghosts)
     @rule(pick=PICK, ends_well=st.booleans())
@@ -265,15 +270,16 @@ class PartitionAgainstModel(RuleBasedStateMachine):
 
     def buried(self, item: Item, bury: Bury) -> None:
         """*item* is on its way to the dead-letter topic."""
-        self.send(item)
+        self.send(item, bury)
+        tries = self.tries.pop(item[3])
 
         assert bury.item is item
-        assert bury.attempts == len(bury.header.history) == self.tries[item[3]]
+        assert bury.attempts == len(bury.header.history) == tries
 
-    def send(self, item: Item) -> None:
+    def send(self, item: Item, bury: Bury | None = None) -> None:
         """*item* led to something that the broker has not acknowledged."""
         self.place[offset_of(item)] = "way"
-        self.way.append(item)
+        self.way.append((item, bury))
 
     def settle(self, item: Item) -> None:
         """*item* ends, once."""
@@ -321,7 +327,8 @@ class PartitionAgainstModel(RuleBasedStateMachine):
     @invariant()
     def the_counts_are_exact(self) -> None:
         """Each counter tells what counting tells."""
-        behind = [one for one, place in self.place.items() if place == "lane" and self.lane_of(one) in self.tries]
+        stopped = {*self.tries, *(item[3] for item, bury in self.way if bury is not None)}
+        behind = [one for one, place in self.place.items() if place == "lane" and self.lane_of(one) in stopped]
 
         assert self.state.outstanding == len(self.place)
         assert self.state.outstanding_bytes == sum(self.sizes[one] for one in self.place)
@@ -330,7 +337,7 @@ class PartitionAgainstModel(RuleBasedStateMachine):
         assert self.state.waiting == len(self.tries) + len(behind)
         assert self.state.next_due_s == min(self.due_at.values(), default=float("inf"))
         assert self.state.has_waiting == bool(set(self.place.values()) & {"held", "postponed"})
-        assert {key: self.state.attempts_of(key) for key in self.tries} == self.tries
+        assert {key: one.attempts for key, one in self.state.trouble.items() if key in self.tries} == self.tries
 
     @invariant()
     def a_lane_is_busy_exactly_while_it_holds_a_record(self) -> None:

@@ -101,7 +101,7 @@ def test_each_topic_has_its_own_handler(member: Member, notes: Notes) -> None:
     member.producer.answer_all()
     member.turn()
     member.commit()
-    stored = {str(partition): commit.offset for partition, commit in member.consumer.stored.items()}
+    stored = {str(one): commit.offset for one, commit in member.consumer.stored.items() if "dlq" not in one.topic}
 
     assert sorted(notes.seen) == [("orders", 0, 0), ("orders", 0, 1), ("orders", 1, 0), ("payments", 0, 0)]
     assert stored == {"orders/0": 2, "orders/1": 1, "payments/0": 1}
