@@ -8,12 +8,13 @@ from typing import Any
 from streams.app import App
 from streams.config import Settings
 from streams.engine.assignment import Assignment
+from streams.engine.chainstate import ChainState
 from streams.engine.commit import Committer
 from streams.engine.executors.eventloop import EventLoop
 from streams.engine.intake import Intake
 from streams.engine.loop import ConsumerLoop
 from streams.engine.member import executor_for
-from streams.engine.partition import PartitionState
+from streams.engine.partition import Item, PartitionState
 from streams.engine.recovery import Recovery
 from streams.engine.relocation import Relocator
 from streams.engine.router import Router
@@ -42,19 +43,21 @@ class Member:
         *,
         consumer: ScriptedConsumer | None = None,
         producer: ScriptedProducer | None = None,
+        reader: ScriptedReader | None = None,
         clock: ManualClock | None = None,
         state_class: type[PartitionState] = PartitionState,
+        chain_class: type[ChainState[Item]] = ChainState,
         **settings: Any,
     ) -> None:
         self.clock = clock or ManualClock(monotonic_s=time.monotonic() + 1_000_000)
         self.heard = Heard()
         self.consumer = consumer or ScriptedConsumer()
         self.producer = producer or ScriptedProducer(ChainLog(self.clock))
-        self.reader = ScriptedReader(self.producer.log)
+        self.reader = reader or ScriptedReader(self.producer.log)
         self._answered = 0
         chosen = Settings(bootstrap="localhost:9092", group=app.group, **settings)
         routes = app.routes
-        plans = {topic: plan(route, app.group) for topic, route in routes.items()}
+        plans = {topic: plan(route, app.group, chain_class) for topic, route in routes.items()}
         executors = {topic: executor_for(route, event_loop) for topic, route in routes.items()}
         committer = Committer(chosen, Session(45, 3), self.clock, self.heard)
         self.consumer.answered = committer.answered

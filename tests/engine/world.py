@@ -2,9 +2,8 @@
 
 Everything that may go wrong goes wrong at random, out of one seed: partitions
 are lost, asked back and granted, commits are answered late, refused, stored
-without an answer, produced records are refused or of unknown fate, the process
-dies.  A history is kept of what handlers did and what the broker has, and held
-against the promise: nothing lost, keys in order, commits that are true.
+without an answer, produced records are refused, of unknown fate, or arrive
+long after their sender died, the process dies.  A `History` is kept of it.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from typing import Any
 from confluent_kafka import KafkaError
 
 from streams.app import App
-from streams.engine.chain import unpack
+from streams.engine.chainstate import ChainState
 from streams.engine.context import Context
-from streams.engine.partition import PartitionState
-from streams.engine.snapshot import decode
+from streams.engine.partition import Item, PartitionState
+from streams.engine.policy import DeadLetterPolicy, OrderPolicy
 from streams.kafka.commits import CommitAnswer, Entry
 from streams.kafka.consumer import EndReached, Event, Stored
 from streams.kafka.message import Message
@@ -29,55 +28,15 @@ from streams.outcome import DeadLetter, Skip
 from streams.record import Partition, Record
 from streams.retry import RetryPolicy
 from streams.testing.clock import ManualClock
-from tests.engine.edges import Produced, ScriptedConsumer, ScriptedProducer
+from tests.engine.edges import ChainLog, Produced, ScriptedConsumer, ScriptedProducer, ScriptedReader
+from tests.engine.history import PARTITIONS, History
 from tests.engine.rooms import Member
 from tests.engine.stage import message
 
-PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
 TROUBLE = ((KafkaError.REQUEST_TIMED_OUT, "REQUEST_TIMED_OUT"), (KafkaError.UNKNOWN, "UNKNOWN"))
 """What commits may end in: one after which nothing was stored, and one after which nobody knows."""
 DOWN = OSError("down")
 BAD = ValueError("bad")
-
-
-class History:
-    """What happened to each record, and what of it breaks the promise."""
-
-    def __init__(self) -> None:
-        self.keys: dict[Partition, dict[int, bytes | None]] = {partition: {} for partition in PARTITIONS}
-        self.started: set[tuple[Partition, int]] = set()
-        self.ended: set[tuple[Partition, int]] = set()
-        self.faults: list[str] = []
-
-    def start(self, partition: Partition, offset: int) -> None:
-        """A handler begins."""
-        key = self.keys[partition][offset]
-        same = [other for other, one in self.keys[partition].items() if one == key and key is not None]
-        if any(other < offset and (partition, other) not in self.ended for other in same):
-            self.faults.append(f"{partition}/{offset} began before an older one of its key had ended")
-        younger = any(other > offset and (partition, other) in self.started for other in same)
-        if younger and (partition, offset) not in self.ended:
-            self.faults.append(f"{partition}/{offset} began after a younger one of its key")
-        self.started.add((partition, offset))
-
-    def end(self, partition: Partition, offset: int) -> None:
-        """Its work is done, or its dead letter stands in the topic."""
-        self.ended.add((partition, offset))
-
-    def commit(self, partition: Partition, stored: Stored) -> None:
-        """The broker stores a commit: everything that it says has to be true."""
-        offset = stored.offset or 0
-        snapshot = decode(stored.metadata)
-        settled = [] if snapshot is None else list(snapshot.settled(offset))
-        said = {one for one in self.keys[partition] if one < offset or any(one in done for done in settled)}
-        open_ = sorted(one for one in said if (partition, one) not in self.ended)
-        if open_:
-            self.faults.append(f"a commit of {partition} says that {open_} have ended")
-
-    @property
-    def missing(self) -> list[tuple[Partition, int]]:
-        """Records that have not ended."""
-        return [(one, at) for one in PARTITIONS for at in self.keys[one] if (one, at) not in self.ended]
 
 
 class Coordinator(ScriptedConsumer):
@@ -112,22 +71,49 @@ class Coordinator(ScriptedConsumer):
         for partition in starts:
             self._ends_told.pop(partition, None)
 
+    def committed(self, partitions: list[Partition], timeout_s: float) -> dict[Partition, Stored]:
+        for partition in PARTITIONS:
+            if partition in partitions:
+                self._world.history.take(partition)
+        return super().committed(partitions, timeout_s)
+
     def commit_now(self, entries: Sequence[Entry]) -> CommitAnswer:
         if self._world.is_calm or self._world.rng.random() < 0.7:
-            for partition, offset, metadata in entries:
-                self._world.store(partition, Stored(offset, metadata))
+            self._world.store(entries)
             return CommitAnswer(tuple(entries), None, "")
         self._world.clock.advance(2)
         return CommitAnswer(tuple(entries), KafkaError.REBALANCE_IN_PROGRESS, "REBALANCE_IN_PROGRESS")
 
 
+class SlowReader(ScriptedReader):
+    """Gives what the log has, a little at a time."""
+
+    def __init__(self, log: ChainLog, rng: random.Random) -> None:
+        super().__init__(log)
+        self._rng = rng
+
+    def poll(self, limit: int) -> list[Message]:
+        return super().poll(min(limit, self._rng.randrange(6)))
+
+
 class World:
     """One seed's world."""
 
-    def __init__(self, seed: int, state_class: type[PartitionState] = PartitionState) -> None:
+    def __init__(
+        self,
+        seed: int,
+        state_class: type[PartitionState] = PartitionState,
+        *,
+        policy: OrderPolicy = "block",
+        dead_letters: DeadLetterPolicy = "continue",
+        chain_class: type[ChainState[Item]] = ChainState,
+    ) -> None:
         self.rng = random.Random(seed)
         self.clock = ManualClock(monotonic_s=time.monotonic() + 1_000_000)
-        self.history = History()
+        self.history = History(dead_letters)
+        self.log = ChainLog(self.clock)
+        self.late: list[Produced] = []
+        """Requests whose sender does not hear of them any more; they may still arrive."""
         self.ends = dict.fromkeys(PARTITIONS, 0)
         self.stored: dict[Partition, Stored] = {}
         self.sent: dict[int, int] = {}
@@ -135,6 +121,8 @@ class World:
         self.is_calm = False
         self.crashes = 0
         self._state_class = state_class
+        self._chain_class = chain_class
+        self._policy: OrderPolicy = policy
         self.member = self._begin()
 
     # -- what the engine meets --------------------------------------------------------------------
@@ -143,10 +131,11 @@ class World:
         """One record of the log."""
         return message(offset, self.history.keys[partition][offset], partition=partition)
 
-    def store(self, partition: Partition, stored: Stored) -> None:
+    def store(self, entries: Sequence[Entry]) -> None:
         """The broker has a commit."""
-        self.history.commit(partition, stored)
-        self.stored[partition] = self.member.consumer.stored[partition] = stored
+        self.stored.update({partition: Stored(offset, metadata) for partition, offset, metadata in entries})
+        self.member.consumer.stored.update(self.stored)
+        self.history.commit(entries[0].partition, self.stored)
 
     def append(self, count: int) -> None:
         """Records come to both partitions, with gaps."""
@@ -180,8 +169,7 @@ class World:
                 )
                 is_stored = self.rng.random() < 0.3
             if is_stored and (code is None or self.member.assignment.get(commit.partition) is not None):
-                for partition, offset, metadata in commit.entries:
-                    self.store(partition, Stored(offset, metadata))
+                self.store(commit.entries)
             consumer.answered(CommitAnswer(commit.entries, code, error))
 
     def answer_produced(self) -> None:
@@ -189,20 +177,39 @@ class World:
         producer = self.member.producer
         while producer.flying and (self.is_calm or self.rng.random() < 0.8):
             fate = "stored" if self.is_calm else self.rng.choices(("stored", "refused", "unknown"), (90, 7, 3))[0]
-            one = producer.flying.pop(self.rng.randrange(len(producer.flying)))
-            if fate == "stored" or (fate == "unknown" and self.rng.random() < 0.5):
-                self._land(one)
-            one.done(Delivery(fate, 0, "" if fate == "stored" else "ERROR"))  # type: ignore[arg-type]
+            one = self._pick(producer.flying)
+            if fate == "stored":
+                one.done(self._land(one))
+            else:
+                self.late += [one] if fate == "unknown" else []
+                one.done(Delivery(fate, -1, "ERROR"))  # type: ignore[arg-type]  # one of the words
 
-    def _land(self, one: Produced) -> None:
-        if one.topic.endswith(".dlq"):
-            origin = unpack(one.headers).origin
-            self.history.end(Partition(origin.topic, origin.partition), origin.offset)
+    def arrive_late(self) -> None:
+        """Requests that nobody waits for any more are taken, or never come."""
+        while self.late and (self.is_calm or self.rng.random() < 0.2):
+            one = self._pick(self.late)
+            if self.rng.random() < 0.5:
+                self._land(one)
+
+    def _pick(self, requests: list[Produced]) -> Produced:
+        """Take one; those of one partition come in their order."""
+        chosen = self.rng.choice(requests)
+        first = next(one for one in requests if (one.topic, one.partition) == (chosen.topic, chosen.partition))
+        requests.remove(first)
+        return first
+
+    def _land(self, one: Produced) -> Delivery:
+        delivery = self.member.producer.land(one)
+        if one.partition is not None:
+            place = Partition(one.topic, one.partition)
+            self.history.land(self.log.since(place, delivery.offset)[0])
+            self.log.gaps[place] = self.rng.choice((0, 0, 0, 2))
         elif one.value is not None:
             partition, offset, run = (int(part) for part in one.value.decode().split("/"))
             self.sent[run] -= 1
             if self.sent[run] == 0:
                 self.history.end(Partition("orders", partition), offset)
+        return delivery
 
     # -- the engine -----------------------------------------------------------------------------------
 
@@ -210,16 +217,20 @@ class World:
         """A process starts, and knows what the broker knows."""
         app = App("billing")
 
-        @app.on("orders", run="inline", retry=RetryPolicy(delays=(1, 2), jitter=0))
+        retry = RetryPolicy(delays=(1, 3, 8), jitter=0, memory_up_to="2s")
+
+        @app.on("orders", run="inline", retry=retry, policy=self._policy, dead_letters=self.history.dead_letters)
         def handle(record: Record, ctx: Context) -> Any:
             return self._work(record, ctx)
 
         member = Member(
             app,
             consumer=Coordinator(self),
-            producer=ScriptedProducer(),
+            producer=ScriptedProducer(self.log),
+            reader=SlowReader(self.log, self.rng),
             clock=self.clock,
             state_class=self._state_class,
+            chain_class=self._chain_class,
             max_in_flight=40,
             batch_records=20,
             partition_in_flight=30,
@@ -233,7 +244,7 @@ class World:
     def _work(self, record: Record, ctx: Context) -> Any:
         """A handler's run: it ends in any way there is."""
         partition = Partition(record.topic, record.partition)
-        self.history.start(partition, record.offset)
+        self.history.start(partition, record.offset, self.member.state(partition).assignment_id)
         how = "done" if self.is_calm else self.rng.choices(*zip(*WAYS.items(), strict=True))[0]
         if how == "raise":
             raise DOWN
@@ -259,8 +270,10 @@ class World:
         if not self.is_calm:
             self.append(3)
         self.answer_produced()
-        if not self.is_calm and self.rng.random() < 0.01:
+        self.arrive_late()
+        if not self.is_calm and self.rng.random() < 0.02:
             self.crashes += 1
+            self.late += self.member.producer.flying
             self.member = self._begin()
         self.member.loop.run_once()
 

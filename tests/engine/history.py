@@ -1,0 +1,180 @@
+"""What handlers did and what the broker has, held against the promise: nothing lost, keys in order, true commits.
+
+Written down by the world of `world.py` as it happens.  The judgement is its
+own: it reads commits and copies as the protocol says, with none of the
+engine's tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from streams.engine.chain import unpack
+from streams.engine.policy import DeadLetterPolicy
+from streams.engine.snapshot import decode
+from streams.kafka.consumer import Stored
+from streams.kafka.message import Message
+from streams.record import Partition
+
+PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
+
+
+class Copy(NamedTuple):
+    """One record that stands in a topic of a chain."""
+
+    place: Partition
+    offset: int
+    origin: int
+    assignment_id: bytes
+
+    @property
+    def is_letter(self) -> bool:
+        """It is a dead letter."""
+        return self.place.topic.endswith(".dlq")
+
+
+class Said:
+    """What the commits that are stored say."""
+
+    def __init__(self, stored: Mapping[Partition, Stored]) -> None:
+        self._stored = {place: (one.offset or 0, decode(one.metadata)) for place, one in stored.items()}
+
+    def settles(self, place: Partition, offset: int) -> bool:
+        """What stands at *offset* needs no more work."""
+        committed, snapshot = self._stored.get(place, (0, None))
+        return offset < committed or (
+            snapshot is not None and any(offset in settled for settled in snapshot.settled(committed))
+        )
+
+    def keeps(self, copy: Copy) -> bool:
+        """*copy* is open, and its next owner will believe in it."""
+        _, snapshot = self._stored.get(copy.place, (0, None))
+        is_dead = (
+            snapshot is not None
+            and copy.offset >= snapshot.scan_end
+            and copy.assignment_id != snapshot.assignment_id
+        )
+        return not is_dead and not self.settles(copy.place, copy.offset)
+
+    def owner(self, place: Partition) -> bytes | None:
+        """The assignment under which the commit was written."""
+        snapshot = self._stored.get(place, (0, None))[1]
+        return None if snapshot is None else snapshot.assignment_id
+
+
+class History:
+    """What happened to each record, and what of it breaks the promise."""
+
+    def __init__(self, dead_letters: DeadLetterPolicy = "continue") -> None:
+        self.dead_letters = dead_letters
+        self.keys: dict[Partition, dict[int, bytes | None]] = {partition: {} for partition in PARTITIONS}
+        self.started: set[tuple[Partition, int]] = set()
+        self.done: set[tuple[Partition, int]] = set()
+        """Their handlers have ended well, and all that they sent has landed."""
+        self.copies: dict[tuple[Partition, int], list[Copy]] = {}
+        """By the record that they are copies of."""
+        self.said = Said({})
+        self.faults: list[str] = []
+        self._latest: dict[tuple[bytes, Partition, bytes], int] = {}
+        self._finished: dict[Partition, set[int]] = {partition: set() for partition in PARTITIONS}
+
+    # -- what happens ----------------------------------------------------------------------------------
+
+    def start(self, partition: Partition, offset: int, assignment_id: bytes) -> None:
+        """A handler begins, under one assignment of its partition."""
+        name, key = f"{partition}/{offset}", self.keys[partition][offset]
+        if offset in self._finished[partition]:
+            self.faults.append(f"{name} began again after its end had been committed")
+        if key is not None:
+            self._start_of_key(partition, offset, key, assignment_id)
+        self.started.add((partition, offset))
+
+    def _start_of_key(self, partition: Partition, offset: int, key: bytes, assignment_id: bytes) -> None:
+        name = f"{partition}/{offset}"
+        same = [other for other, one in self.keys[partition].items() if one == key]
+        if any(other < offset and not self.has_ended(partition, other) for other in same):
+            self.faults.append(f"{name} began before an older one of its key had ended")
+        younger = any(other > offset and (partition, other) in self.started for other in same)
+        if younger and not self.has_ended(partition, offset):
+            self.faults.append(f"{name} began after a younger one of its key")
+        if self._latest.get((assignment_id, partition, key), -1) > offset:
+            self.faults.append(f"{name} began after a younger one of its key in one assignment")
+        self._latest[assignment_id, partition, key] = offset
+        is_judged = self.dead_letters != "continue" and self.said.owner(partition) == assignment_id
+        if is_judged and any(other < offset and self._is_dead(partition, other) for other in same):
+            self.faults.append(f"{name} began though an older one of its key is dead")
+
+    def end(self, partition: Partition, offset: int) -> None:
+        """Its work is done."""
+        self.done.add((partition, offset))
+
+    def land(self, record: Message) -> None:
+        """The broker has a copy."""
+        header = unpack(record.headers())
+        origin = (Partition(header.topic, header.partition), header.offset)
+        place = Partition(record.topic() or "", record.partition() or 0)
+        copy = Copy(place, record.offset() or 0, header.offset, header.assignment_id)
+        self.copies.setdefault(origin, []).append(copy)
+
+    def commit(self, source: Partition, stored: Mapping[Partition, Stored]) -> None:
+        """The broker stores a commit of *source*, and this is all that it has now: what it says has to be true."""
+        self.said = Said(stored)
+        open_ = [
+            offset
+            for offset in self.keys[source]
+            if self.said.settles(source, offset)
+            and (source, offset) not in self.done
+            and not any(map(self.said.keeps, self.copies.get((source, offset), ())))
+        ]
+        if open_:
+            self.faults.append(f"a commit of {source} says that {open_} have ended")
+
+    def take(self, source: Partition) -> None:
+        """An owner reads what is committed for *source*: what that says has ended must not run again."""
+        self._finished[source] = {
+            offset
+            for offset in self.keys[source]
+            if self.said.settles(source, offset) and not any(map(self.said.keeps, self._waiting(source, offset)))
+        }
+
+    # -- what it comes to ------------------------------------------------------------------------------
+
+    def has_ended(self, partition: Partition, offset: int) -> bool:
+        """It is done, or a dead letter of it stands in the topic."""
+        copies = self.copies.get((partition, offset), ())
+        return (partition, offset) in self.done or any(copy.is_letter for copy in copies)
+
+    @property
+    def missing(self) -> list[tuple[Partition, int]]:
+        """Records that are neither done, nor dead, nor blocked behind one that is."""
+        return [
+            (partition, offset)
+            for partition in PARTITIONS
+            for offset in self.keys[partition]
+            if (partition, offset) not in self.done
+            and not self._is_dead(partition, offset)
+            and not self._is_blocked(partition, offset)
+        ]
+
+    def letters(self, partition: Partition) -> Iterator[Copy]:
+        """Give the dead letters that count, in the order of their topic."""
+        copies = (copy for origin, found in self.copies.items() if origin[0] == partition for copy in found)
+        yield from sorted(
+            (copy for copy in copies if copy.is_letter and self.said.keeps(copy)), key=lambda copy: copy.offset
+        )
+
+    def _is_dead(self, partition: Partition, offset: int) -> bool:
+        return any(copy.is_letter and self.said.keeps(copy) for copy in self.copies.get((partition, offset), ()))
+
+    def _is_blocked(self, partition: Partition, offset: int) -> bool:
+        if self.dead_letters != "hold" or (key := self.keys[partition][offset]) is None:
+            return False
+        is_kept = not self.said.settles(partition, offset) or any(
+            map(self.said.keeps, self._waiting(partition, offset))
+        )
+        older = [other for other, one in self.keys[partition].items() if one == key and other < offset]
+        return is_kept and any(self._is_dead(partition, other) for other in older)
+
+    def _waiting(self, partition: Partition, offset: int) -> list[Copy]:
+        return [copy for copy in self.copies.get((partition, offset), ()) if not copy.is_letter]
