@@ -106,9 +106,12 @@ class ChainState(Generic[T]):
             marks: The offsets that the log holds, read after the commit was (rule 16).
         """
         part = self.parts[number]
+        if committed is not None and committed > marks.stop:  # the log was cut, or the topic made anew
+            self.expired[number] += committed - marks.stop
+            committed = snapshot = None
         base = marks.start if committed is None else committed
         end = max(marks.stop, base)
-        self.expired[number] = max(0, marks.start - base)
+        self.expired[number] += max(0, marks.start - base)
         if snapshot is None:
             self._unsure.add(number)
             part.begin(base, end, ())

@@ -25,5 +25,5 @@ DeadLetterPolicy: TypeAlias = Literal["continue", "hold", "follow"]
 * ``follow``: they become dead letters behind it, so that a redrive keeps their order.
 """
 
-DEFAULT_POLICY: Final[OrderPolicy] = "block"
+DEFAULT_POLICY: Final[OrderPolicy] = "park"
 """Of a route that names none."""

@@ -61,7 +61,7 @@ def test_one_key_stuck_for_ten_minutes_holds_up_nothing_else(run: str, bench: Be
     async def handle_async(record: Record) -> None:
         handle(record)
 
-    app.on(orders, run=run, retry=TEN_MINUTES)(handle_async if run == "async" else handle)  # type: ignore[arg-type]
+    app.on(orders, run=run, policy="block", retry=TEN_MINUTES)(handle_async if run == "async" else handle)  # type: ignore[arg-type]
     bench.write(orders, records())
     others = [offset for offset, (key, *_) in enumerate(records()) if key != STUCK]
     member = bench.run(app)
@@ -84,7 +84,7 @@ def test_key_that_is_stuck_for_ten_real_minutes(bench: Bench, topic: Topics, app
     """Others come and end all the while, commits hold them while it is stuck, and a restart runs none of them again."""
     orders, mended, runs, ended = topic(), threading.Event(), Counter[int](), list[int]()
 
-    @app.on(orders, retry=RetryPolicy(delays=("5s",), max_attempts=1_000, jitter=0))
+    @app.on(orders, policy="block", retry=RetryPolicy(delays=("5s",), max_attempts=1_000, jitter=0))
     def handle(record: Record) -> None:
         runs[record.offset] += 1
         if record.key == STUCK and not mended.is_set():
@@ -117,7 +117,7 @@ def test_key_goes_on_in_its_order_once_it_is_free(bench: Bench, topic: Topics, a
     """What waited behind the stuck record runs in its order, and the commit reaches the end."""
     orders, mended, ended = topic(), threading.Event(), []
 
-    @app.on(orders, retry=RetryPolicy(delays=("100ms",), max_attempts=1_000, jitter=0))
+    @app.on(orders, policy="block", retry=RetryPolicy(delays=("100ms",), max_attempts=1_000, jitter=0))
     def handle(record: Record) -> None:
         if record.key == STUCK and not mended.is_set():
             raise DownError
@@ -137,7 +137,7 @@ def test_records_that_wait_behind_a_key_are_bounded(bench: Bench, topic: Topics,
     """Past the bound the partition reads nothing further and says so; other partitions go on; nothing is lost."""
     orders, mended, ended = topic(partitions=2), threading.Event(), Counter[tuple[int, int]]()
 
-    @app.on(orders, retry=RetryPolicy(delays=("100ms",), max_attempts=10_000, jitter=0))
+    @app.on(orders, policy="block", retry=RetryPolicy(delays=("100ms",), max_attempts=10_000, jitter=0))
     def handle(record: Record) -> None:
         if record.partition == 0 and not mended.is_set():
             raise DownError
@@ -162,7 +162,7 @@ def test_ledger_that_fills_up_stops_its_partition(bench: Bench, topic: Topics, a
     orders, mended, runs = topic(), threading.Event(), Counter[int]()
     failing = set(random.Random(1).sample(range(3_000), 1_000))
 
-    @app.on(orders, retry=RetryPolicy(delays=("200ms",), max_attempts=10_000, jitter=0), run="inline")
+    @app.on(orders, policy="block", retry=RetryPolicy(delays=("200ms",), max_attempts=10_000, jitter=0), run="inline")
     def handle(record: Record) -> None:
         if record.offset in failing and not mended.is_set():
             raise DownError

@@ -129,7 +129,7 @@ def test_waiting_retries_do_not_hold_up_a_stop(bench: Bench, topic: Topics, app:
     """They are left, unsettled, and told."""
     orders, runs = topic(), Counter[int]()
 
-    @app.on(orders, retry=RetryPolicy(delays=("10m",)))
+    @app.on(orders, policy="block", retry=RetryPolicy(delays=("10m",)))
     def handle(record: Record) -> None:
         runs[record.offset] += 1
         if record.offset == 0:

@@ -47,7 +47,7 @@ def test_stops_when_the_rest_waits_for_a_retry(bench: Bench, topic: Topics, app:
     """What waits, and what waits behind it, is left and told; the next start runs it."""
     orders, runs, failing = topic(), list[int](), [True]
 
-    @app.on(orders, retry=RetryPolicy(delays=("10m",)))
+    @app.on(orders, policy="block", retry=RetryPolicy(delays=("10m",)))
     def handle(record: Record) -> None:
         runs.append(record.offset)
         if record.key == b"b" and failing:
