@@ -32,6 +32,8 @@ _ADVICE: Final[dict[PauseReason, str]] = {
     "draining": "a stop or a rebalance has begun",
     "lease": "no commit was acknowledged for almost a session; nothing starts until one is; look at the broker",
     "dead_letter_topic": "its dead-letter topic can't be written; nothing is dropped; look at the topic and its rights",
+    "retry_topic": "a topic that its failing records move to can't be written; nothing is dropped; look at its rights",
+    "chain": "as many records wait in its chain as may; reading goes on when half of them ended; see what they fail of",
     "breaker": "a dependency that its handler needs is down; nothing starts, no attempt is counted; look at it",
     "guard": "too many of its records would be dead letters; none is written; see what changed, then restart",
 }
