@@ -107,6 +107,12 @@ def is_refusal_to_make(error: BrokerError) -> bool:
     return inner is not None and inner.code() in _NOT_TO_BE_MADE
 
 
+def is_silence(error: BrokerError) -> bool:
+    """Say whether *error* means that one request got no answer in time, as from a broker that has just died."""
+    inner = None if error.__cause__ is None else client_error(error.__cause__)
+    return inner is not None and inner.code() in UNREACHABLE
+
+
 def fault(error: KafkaError, *, doing: str, settings: Settings, topic: str = "") -> BrokerError:
     """Put *error* into words: what happened, where, and what to do next.
 

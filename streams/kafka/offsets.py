@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # its types do not mark it as public
 
-from streams.errors import CommitError
+from streams.errors import BrokerError, CommitError
 from streams.kafka import faults
 from streams.kafka.admin import Admin
 from streams.kafka.groups import describe_group, require_stopped
 from streams.record import Partition
 
 _AT_ONCE: Final = 500
+_TRY_S: Final = 2.0
+_LOOKING_UP: Final = "looking up offsets"
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
@@ -152,19 +155,48 @@ def _commit(admin: Admin, group: str, places: Sequence[TopicPartition]) -> list[
 
 
 def _list_offsets(admin: Admin, partitions: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
-    doing = "looking up offsets"
-    if not partitions:
-        return {}
-
-    def question() -> Any:
-        return admin.client.list_offsets({TopicPartition(*place): spec for place in partitions})
-
-    found = {}
-    for place, answer in admin.ask_each(question, doing).items():
-        if isinstance(answer, KafkaException):
-            raise admin.fault(answer, doing, topic=place.topic)
-        found[Partition(place.topic, place.partition)] = answer.offset
+    """Look up one offset of each partition; where a leader has died, until there is another."""
+    end = monotonic() + admin.timeout_s
+    found = _ask_offsets(admin, partitions, spec) if partitions else {}
+    while untold := [place for place in partitions if place not in found]:
+        _look_for_leaders(admin, untold, end)
+        found |= _ask_offsets(admin, untold, spec)
     return found
+
+
+def _ask_offsets(admin: Admin, partitions: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+    """Ask once; what no leader answered is left out.
+
+    The client asks the leader that it knows of, and where that one is gone it
+    gives an offset that is none, and no error.
+    """
+    asked = {TopicPartition(*place): spec for place in partitions}
+    try:
+        answers = admin.ask_each(lambda: admin.client.list_offsets(asked, request_timeout=_TRY_S), _LOOKING_UP)
+    except BrokerError as error:
+        if not faults.is_silence(error):
+            raise
+        return {}
+    found = {}
+    for place, answer in answers.items():
+        if isinstance(answer, KafkaException):
+            raise admin.fault(answer, _LOOKING_UP, topic=place.topic)
+        found[Partition(place.topic, place.partition)] = answer.offset
+    return {place: offset for place, offset in found.items() if offset != OFFSET_INVALID}
+
+
+def _look_for_leaders(admin: Admin, partitions: Sequence[Partition], end: float) -> None:
+    """Have the client learn who leads *partitions* now."""
+    if monotonic() > end:
+        raise BrokerError(
+            f"no broker that leads {partitions[0]} answers at {admin.settings.bootstrap}, while {_LOOKING_UP}."
+            " Are all brokers running?"
+        )
+    for topic in {place.topic for place in partitions}:
+        try:
+            admin.client.list_topics(topic, timeout=admin.timeout_s)
+        except KafkaException as error:
+            raise admin.fault(error, _LOOKING_UP, topic=topic) from error
 
 
 def _parts(places: Sequence[TopicPartition]) -> Iterator[Sequence[TopicPartition]]:

@@ -8,8 +8,10 @@ from random import Random
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.cimpl import NewTopic
 
 from streams.config import Settings
+from streams.dev import DevCluster
 from streams.errors import BrokerError
 from streams.kafka.admin import Admin
 from streams.kafka.chainreader import ChainReader
@@ -304,6 +306,21 @@ def test_a_scan_whose_beginning_is_gone_ends(reader: ChainReader, admin: Admin, 
 
     with pytest.raises(BrokerError, match=f"{place}/10.*retention"):
         list(reader.scan({place: Stretch(10, 50)}))
+
+
+def test_a_leader_that_dies_takes_no_copy_with_it(cluster3: DevCluster) -> None:
+    """What it had acknowledged is counted by the end that its successor tells, and scanned whole."""
+    kafka, name = Kafka(cluster3.bootstrap), unique("orders.billing.parked")
+    place, settings = Partition(name, 0), Settings(bootstrap=cluster3.bootstrap, group="billing")
+    kafka.admin.create_topics([NewTopic(name, 1, 3)])[name].result(30)
+    write(kafka, name, [b"x"] * 1_000)
+    leader = kafka.admin.list_topics(name, timeout=30).topics[name].partitions[0].leader
+    cluster3.brokers[leader - 1].kill()
+    with Admin(settings, timeout_s=60) as admin, closing(ChainReader(settings)) as reader:
+        (end,) = ends(admin, [place]).values()
+
+        assert end == 1_000
+        assert scanned(reader, {place: Stretch(0, end)}) == {place: list(range(1_000))}
 
 
 def test_a_scan_may_be_given_up(reader: ChainReader, place: Partition) -> None:

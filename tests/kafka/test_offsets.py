@@ -147,3 +147,15 @@ def test_no_right_to_remove_is_an_answer(odd: OddBroker) -> None:
 
     assert error is not None
     assert error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
+@pytest.mark.xdist_group("odd_broker")
+def test_offsets_that_nobody_tells_are_an_error(odd: OddBroker) -> None:
+    """Never an offset that is none: a scan up to there would read nothing."""
+    place = Partition(odd.topic_that_alice_sees(), 0)
+    with Admin(odd.settings(), timeout_s=1) as admin:
+        assert ends(admin, [place]) == {place: 1}
+        with odd.suspended(), pytest.raises(BrokerError, match="looking up offsets"):
+            ends(admin, [place])
+
+        assert ends(admin, [place]) == {place: 1}
