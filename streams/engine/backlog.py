@@ -80,7 +80,7 @@ class Backlog(Generic[T]):
     @property
     def first(self) -> int | None:
         """The oldest origin; None with none."""
-        return self._origins[self._first] if len(self) else None
+        return self._origins[self._first] if self._first < len(self._origins) else None
 
     @property
     def first_place(self) -> int:

@@ -223,8 +223,10 @@ def copy_headers(source: Headers | None, header: CopyHeader, error: ErrorHeader 
     ours: Headers = [(HEADER, header.pack())]
     if error is not None:
         ours.append((ERROR_HEADER, error.pack()))
+    if not source:
+        return ours
     reserved = (HEADER, ERROR_HEADER)
-    return [(_FOREIGN + name if name in reserved else name, value) for name, value in source or ()] + ours
+    return [(_FOREIGN + name if name in reserved else name, value) for name, value in source] + ours
 
 
 def original(message: Message, header: CopyHeader) -> Message:
@@ -243,7 +245,10 @@ def original(message: Message, header: CopyHeader) -> Message:
 
 
 def _find(headers: Headers | None, name: str) -> bytes | None:
-    return next((value for key, value in reversed(headers or []) if key == name), None)
+    for key, value in reversed(headers or ()):
+        if key == name:
+            return value
+    return None
 
 
 def _writable(text: str) -> str:

@@ -122,7 +122,7 @@ class Committer:
                 self._miss(book, now)
                 continue
             request = self._snapshot(book)
-            is_late = now - book.stored_at >= self._refresh_s or now > book.state.lease_until
+            is_late = now - book.stored_at >= self._refresh_s or now > book.state.granted_until
             if is_late or request != book.stored:
                 self._send(consumer, book, request)
 

@@ -72,6 +72,8 @@ class Emptiness:
         if not assignment.has_joined:
             return False
         for state in assignment.all():
+            if state.is_suspended and not settled:
+                continue  # what it holds waits, and what it has not read as well
             if state.ledger.position < self._ends.get(state.partition, 0):
                 return False
             if state.outstanding > (0 if settled else state.retrying + state.behind):

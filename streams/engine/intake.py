@@ -9,7 +9,7 @@ so it comes late and ends at half the bound.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from streams.clock import Clock
@@ -53,6 +53,8 @@ class Intake:
         self.paused: dict[PartitionState, PauseReason] = {}
         self.blocked: dict[PartitionState, PauseReason] = {}
         """Partitions that the engine itself stops, with the reason."""
+        self.standing: Callable[[PartitionState], PauseReason | None] = lambda _: None
+        """Why a partition's route stands still; the suspension says so."""
 
     def room(self, states: Sequence[PartitionState]) -> int:
         """Give how many records may be read now; 0 where so little is free that waiting is better."""
@@ -111,7 +113,7 @@ class Intake:
             return "draining"
         if state in self.blocked:
             return self.blocked[state]
-        own = self._waiting_reason(state) or self._own_reason(state, now, partitions)
+        own = self.standing(state) or self._waiting_reason(state) or self._own_reason(state, now, partitions)
         if own is None and self.is_stalled:
             return "in_flight"
         return own

@@ -23,6 +23,7 @@ from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState, finish
 from streams.engine.relocation import Relocator
 from streams.engine.router import Router
+from streams.engine.suspension import Suspension
 from streams.engine.sweep import Sweeper
 from streams.engine.watch import Watch
 from streams.errors import BrokerError
@@ -52,6 +53,7 @@ class ConsumerLoop:
     consumer: GroupConsumer
     assignment: Assignment
     intake: Intake
+    suspension: Suspension
     router: Router
     relocator: Relocator
     sweeper: Sweeper
@@ -74,6 +76,7 @@ class ConsumerLoop:
     def run_once(self) -> None:
         """Move every record one step, then commit what settled."""
         messages, events = self.poll()
+        self.stand_still()
         for state, chunk in self.admit(messages):
             self.executors[state.partition.topic].take(state, chunk)
         self.hear(events)
@@ -153,6 +156,7 @@ class ConsumerLoop:
             if runs:
                 executor.submit(list(finish(runs)))
             if done:
+                self.suspension.passed(topic, runs, done)
                 self.observer.finished(topic, "done", done)
 
     def route_interrupted(self) -> None:
@@ -160,6 +164,7 @@ class ConsumerLoop:
         for topic, executor in self.executors.items():
             for interruption in executor.interrupted():
                 if interruption.done:
+                    self.suspension.passed(topic, (), interruption.done)
                     self.observer.finished(topic, "done", interruption.done)
                 follower = self.router.route(interruption)
                 if follower is not None:
@@ -171,8 +176,15 @@ class ConsumerLoop:
             if follower is not None:
                 self.executors[item[4].partition.topic].submit([follower])
 
+    def stand_still(self) -> None:
+        """Stop the routes that are to stand still, let go on those that may again, and run what is to try."""
+        if self.suspension.is_active:
+            for run in self.suspension.turn(self.assignment.all()):
+                self.executors[run[0][4].partition.topic].submit([run], ahead=True)
+
     def run_due(self) -> None:
         """Start again what has waited long enough, before what has just come."""
+        self.stand_still()
         now = self.clock.monotonic()
         for state in self.assignment.all():
             runs = state.due(now) if state.has_waiting else None

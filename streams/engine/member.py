@@ -28,6 +28,7 @@ from streams.engine.recovery import Recovery
 from streams.engine.relocation import Relocator
 from streams.engine.route import Route
 from streams.engine.router import Router
+from streams.engine.suspension import Suspension
 from streams.engine.sweep import Sweeper
 from streams.engine.watch import Watch
 from streams.engine.watchdog import within
@@ -81,6 +82,8 @@ class Member:
             topic: executor_for(route, event_loop) for topic, route in routes.items()
         }
         self._intake = Intake(settings, self._committer, clock, observer)
+        suspension = Suspension(routes, clock, observer)
+        self._intake.standing = suspension.reason
         relocator = Relocator(EngineProducer(settings))
         reader, admin = ChainReader(settings), Admin(settings)
         self._closing = [reader.close, admin.close]
@@ -101,10 +104,12 @@ class Member:
             consumer=self._consumer,
             assignment=self._assignment,
             intake=self._intake,
+            suspension=suspension,
             router=Router(
                 routes=routes,
                 relocator=relocator,
                 intake=self._intake,
+                suspension=suspension,
                 clock=clock,
                 observer=observer,
             ),
@@ -215,7 +220,9 @@ class Member:
 
     def _is_working(self) -> bool:
         states = self._assignment.all()
-        return self._loop.is_busy(states) or any(state.outstanding > state.waiting for state in states)
+        return self._loop.is_busy(states) or any(
+            state.outstanding > state.waiting and not state.is_suspended for state in states
+        )
 
     def _tell_alive(self) -> None:
         self.beat()

@@ -18,7 +18,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat, takewhile
 from typing import Final, TypeAlias, cast
@@ -44,6 +44,11 @@ Run: TypeAlias = Sequence[Item]
 
 NEVER: Final = float("-inf")
 _FAR: Final = 1 << 62
+
+
+def _never(_topic: str) -> bool:
+    return False
+
 
 LOADED: Final = bytearray(1)
 """In an item, instead of a chunk's bytes: the record was read from the chain, whose ledger knows it."""
@@ -96,11 +101,16 @@ class Bury:
         return self.header.attempts
 
 
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """The record would be a dead letter, and the guard before them is open: it is held, and runs again."""
+
+
 @dataclass(slots=True, eq=False)
 class PartitionState:
     """What this member knows of one partition during one assignment.
 
-    Owned by the poll thread.  Executor slots read `lease_until` and `partition` only.
+    Owned by the poll thread.  Executor slots read `lease_until` and `partition` and ask `lets_probe`, and nothing else.
 
     Always true:
 
@@ -125,6 +135,12 @@ class PartitionState:
     """Owners, this one included, that began at the same committed offset without a graceful end."""
     lease_until: float = NEVER
     """No record starts after this monotonic time."""
+    granted_until: float = NEVER
+    """Until when the lease holds; the same as `lease_until`, unless the route stands still."""
+    is_suspended: bool = False
+    """The route stands still: nothing starts but probes, whatever the lease says."""
+    permits: dict[LaneKey, float] = field(default_factory=dict)
+    """Lanes whose next record may start as a probe all the same, and until when."""
     has_caught_up: bool = False
     """The end of the log was reached after the last record."""
     is_closed: bool = False
@@ -262,8 +278,13 @@ class PartitionState:
         if not self.is_closed:
             self._postponed.append((item,))
 
-    def fail(self, item: Item, outcome: Retry, now_s: float, wall_ms: int) -> Hold | Move | Bury:
-        """Decide what follows a run that failed: the lane holds, or the record moves to a tier, or it is given up."""
+    def fail(
+        self, item: Item, outcome: Retry, now_s: float, wall_ms: int, refuses: Callable[[str], bool] = _never
+    ) -> Hold | Move | Bury | Withheld:
+        """Decide what follows a run that failed: the lane holds, or the record moves to a tier, or it is given up.
+
+        Where it is given up, *refuses* is asked whether dead letters of its topic are too many: then it is held.
+        """
         error = outcome.cause
         trouble = self._count_failure(item, error, wall_ms, now_s)
         decision = self.policy.decide(
@@ -273,7 +294,7 @@ class PartitionState:
             after_s=None if outcome.after is None else outcome.after.total_seconds(),
         )
         if not isinstance(decision, RetryAfter):
-            return self._bury(item, error, decision, trouble)
+            return self._bury(item, error, decision, trouble, refuses)
         tier = self._tier(decision.delay_s)
         if tier is not None:
             return self.depart(item, tier)
@@ -282,11 +303,18 @@ class PartitionState:
         heapq.heappush(self.held, (due_s, self._sequence, item[3]))
         return Hold(due_s, trouble.attempts, error)
 
-    def bury(self, item: Item, error: BaseException, why: GiveUp, wall_ms: int) -> Bury:
+    def bury(
+        self, item: Item, error: BaseException, why: GiveUp, wall_ms: int, refuses: Callable[[str], bool] = _never
+    ) -> Bury | Withheld:
         """Give up *item* after a run that allows no other: say what its dead letter tells."""
-        return self._bury(item, error, why, self._count_failure(item, error, wall_ms))
+        return self._bury(item, error, why, self._count_failure(item, error, wall_ms), refuses)
 
-    def _bury(self, item: Item, error: BaseException, why: GiveUp, trouble: Trouble) -> Bury:
+    def _bury(
+        self, item: Item, error: BaseException, why: GiveUp, trouble: Trouble, refuses: Callable[[str], bool]
+    ) -> Bury | Withheld:
+        if refuses(self.partition.topic):
+            self.postpone(item)
+            return Withheld()
         assert self.chain.dlq is not None, "every chain has a dead-letter topic"  # noqa: S101  # so it is declared
         move = self.depart(item, self.chain.dlq)
         return Bury(item, move.number, move.header, error, why.reason)
@@ -471,12 +499,42 @@ class PartitionState:
     def renew(self, until_s: float) -> None:
         """Allow records to start until *until_s*."""
         if not self.is_closed:
-            self.lease_until = until_s
+            self.granted_until = until_s
+            self.lease_until = NEVER if self.is_suspended else until_s
+
+    def suspend(self) -> None:
+        """Start nothing from now on, whatever the lease says; a second call changes nothing."""
+        self.is_suspended = True
+        self.lease_until = NEVER
+
+    def resume(self) -> None:
+        """Start again what the lease allows; a call without `suspend` changes nothing."""
+        if self.is_suspended:
+            self.is_suspended = False
+            self.lease_until = self.granted_until
+            self.permits.clear()
+
+    def can_probe(self, now_s: float) -> bool:
+        """Say whether a record is held that could start now, were the route not standing still."""
+        return bool(self._postponed) or self.next_due_s <= now_s
+
+    def probe(self, now_s: float) -> Run | None:
+        """Give such a record as a run of its own that may start all the same, the one held longest first."""
+        if now_s > self.granted_until or not self.can_probe(now_s):
+            return None
+        run = self._postponed.pop(0) if self._postponed else (self.trouble[heapq.heappop(self.held)[2]].item,)
+        self.permits[run[0][3]] = self.granted_until
+        return run
+
+    def lets_probe(self, key: LaneKey, now_s: float) -> bool:
+        """Say whether the next record of *key* may start as a probe, once; from any thread."""
+        return self.permits.pop(key, NEVER) >= now_s
 
     def close(self) -> None:
         """Let nothing start any more; what runs may end."""
         self.is_closed = True
-        self.lease_until = NEVER
+        self.lease_until = self.granted_until = NEVER
+        self.permits.clear()
         self._postponed = []
 
     def end_gracefully(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 from streams.engine.context import Send, Sends
@@ -93,7 +94,8 @@ class Relocator:
         if self.unacknowledged:
             self._producer.acknowledge()
         done, self._done = self._done, []
-        self._open.subtract(ticket.item[4] for ticket in done)
+        for ticket in done:
+            self._open[ticket.item[4]] -= 1
         for state in [state for state, count in self._open.items() if not count or state.is_dropped]:
             del self._open[state]
         return done
@@ -125,11 +127,7 @@ class Relocator:
             self._alone.popleft()
 
     def _produce(self, errand: _Errand, settle: Callable[[_Errand, Delivery], None]) -> bool:
-        def done(delivery: Delivery) -> None:
-            self.unacknowledged -= 1
-            settle(errand, delivery)
-
-        record = errand.record
+        record, done = errand.record, partial(settle, errand)
         self.unacknowledged += 1
         try:
             is_queued = self._producer.produce(
@@ -143,11 +141,13 @@ class Relocator:
 
     def _settle(self, errand: _Errand, delivery: Delivery) -> None:
         if delivery.error == _TOO_LARGE:
+            self.unacknowledged -= 1
             self._alone.append(errand)
         else:
             self._settle_alone(errand, delivery)
 
     def _settle_alone(self, errand: _Errand, delivery: Delivery) -> None:
+        self.unacknowledged -= 1
         ticket = errand.ticket
         ticket.missing -= 1
         ticket.offset, ticket.appended_ms = delivery.offset, delivery.timestamp_ms

@@ -13,9 +13,10 @@ from streams.engine.executors.executor import Interruption, NotStarted
 from streams.engine.intake import Intake
 from streams.engine.letters import copy
 from streams.engine.parking import relieve
-from streams.engine.partition import Bury, Hold, Item, Move, PartitionState, Run
+from streams.engine.partition import Bury, Hold, Item, Move, PartitionState, Run, Withheld
 from streams.engine.relocation import Relocator, Ticket
 from streams.engine.route import Route
+from streams.engine.suspension import Suspension
 from streams.errors import RecordError, SendError
 from streams.observer import Observer
 from streams.outcome import Ack, DeadLetter, Retry, Skip
@@ -39,6 +40,7 @@ class Router:
         routes: Mapping[str, Route],
         relocator: Relocator,
         intake: Intake,
+        suspension: Suspension,
         clock: Clock,
         observer: Observer,
     ) -> None:
@@ -48,12 +50,14 @@ class Router:
             routes: By topic.
             relocator: Produces what outcomes lead to.
             intake: Stopped for a partition whose dead letters are refused.
+            suspension: Hears how runs ended, and says what is to be held.
             clock: Where the time comes from.
             observer: Hears what became of records.
         """
         self._routes = routes
         self._relocator = relocator
         self._intake = intake
+        self._suspension = suspension
         self._clock = clock
         self._observer = observer
         self._refused: list[tuple[float, int, Ticket, Move | Bury]] = []
@@ -70,6 +74,9 @@ class Router:
         item = state.interrupt(run, done)
         if state.is_dropped:
             return None
+        if self._suspension.takes(item, outcome):
+            self._hold(item)
+            return None
         match outcome:
             case NotStarted():
                 state.postpone(item)
@@ -78,7 +85,7 @@ class Router:
             case Retry():
                 self._fail(item, outcome)
             case DeadLetter():
-                self.move(state.bury(item, outcome.cause, _given_up(outcome.cause), self._wall_ms()))
+                self._bury(item, outcome.cause)
             case Skip() | Ack() | None:
                 self._observer.finished(state.partition.topic, "skipped", 1)
                 return state.settle(item)
@@ -113,10 +120,23 @@ class Router:
         unknown, self._unknown = self._unknown, {}
         return unknown
 
+    def _hold(self, item: Item) -> None:
+        """Put *item* back: its run counts for nothing, as the route stands still."""
+        self._observer.finished(item[4].partition.topic, "retried", 1)
+        item[4].postpone(item)
+
+    def _bury(self, item: Item, cause: Exception) -> None:
+        refuses = self._suspension.refuses
+        match item[4].bury(item, cause, _given_up(cause), self._wall_ms(), refuses):
+            case Bury() as bury:
+                self.move(bury)
+            case Withheld():
+                self._observer.finished(item[4].partition.topic, "retried", 1)
+
     def _fail(self, item: Item, outcome: Retry) -> None:
         state = item[4]
         now = self._clock.monotonic()
-        match state.fail(item, outcome, now, self._wall_ms()):
+        match state.fail(item, outcome, now, self._wall_ms(), self._suspension.refuses):
             case Hold(due_s, attempt, cause):
                 self._observer.finished(state.partition.topic, "retried", 1)
                 self._observer.retrying(state.partition, _offset(item), attempt, due_s - now, cause)
@@ -127,6 +147,8 @@ class Router:
                 self.move(move)
             case Bury() as bury:
                 self.move(bury)
+            case Withheld():
+                self._observer.finished(state.partition.topic, "retried", 1)
 
     def relieve(self, state: PartitionState, *, is_forced: bool = False) -> None:
         """Move what waits in memory behind keys in trouble into the chain: what has waited long, or everything."""

@@ -106,7 +106,7 @@ class Sweeper:
         wall_ms, positions = int(self._clock.now() * 1000), self._reader.positions
         wanted: dict[Partition, int] = {}
         for state in states:
-            for part in state.chain.parts if state.chain.outstanding and not state.is_closed else ():
+            for part in state.chain.parts if state.chain.outstanding and _may_read(state, now_s) else ():
                 place = Partition(part.stage.topic, state.partition.number)
                 target = part.wanted(wall_ms, positions.get(place)) if part.outstanding else None
                 if target is not None:
@@ -139,3 +139,8 @@ class Sweeper:
     def close(self) -> None:
         """Let go of the connection."""
         self._reader.close()
+
+
+def _may_read(state: PartitionState, now_s: float) -> bool:
+    """Say whether anything of *state* could run: of a route that stands still, what is to try once it may."""
+    return not state.is_closed and not (state.is_suspended and state.can_probe(now_s))

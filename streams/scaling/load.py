@@ -137,8 +137,15 @@ class LoadEstimator:
 
 
 def due(partitions: Iterable[PartitionView]) -> int:
-    """Count the records of *partitions* that could run now; partitions whose end is unknown count what is in memory."""
-    return sum((one.unread or 0) + max(0, one.outstanding - one.retrying - one.behind) for one in partitions)
+    """Count the records of *partitions* that could run now; partitions whose end is unknown count what is in memory.
+
+    Of a route that stands still none could, however many members there were.
+    """
+    return sum(
+        (one.unread or 0) + max(0, one.outstanding - one.retrying - one.behind)
+        for one in partitions
+        if one.paused not in ("breaker", "guard")
+    )
 
 
 class _Mean:

@@ -18,6 +18,7 @@ from streams.engine.partition import Item, PartitionState
 from streams.engine.recovery import Recovery
 from streams.engine.relocation import Relocator
 from streams.engine.router import Router
+from streams.engine.suspension import Suspension
 from streams.engine.sweep import Sweeper
 from streams.engine.watch import Watch
 from streams.kafka.consumer import Event
@@ -62,6 +63,8 @@ class Member:
         committer = Committer(chosen, Session(45, 3), self.clock, self.heard)
         self.consumer.answered = committer.answered
         intake = Intake(chosen, committer, self.clock, self.heard)
+        suspension = Suspension(routes, self.clock, self.heard)
+        intake.standing = suspension.reason
         relocator = Relocator(self.producer)
         self.assignment = Assignment(
             settings=chosen,
@@ -80,10 +83,12 @@ class Member:
             consumer=self.consumer,
             assignment=self.assignment,
             intake=intake,
+            suspension=suspension,
             router=Router(
                 routes=routes,
                 relocator=relocator,
                 intake=intake,
+                suspension=suspension,
                 clock=self.clock,
                 observer=self.heard,
             ),

@@ -20,9 +20,11 @@ from streams.engine.partition import PartitionState, Run
 from streams.engine.relocation import Relocator
 from streams.engine.route import Ended
 from streams.engine.router import Router
+from streams.engine.suspension import Suspension
 from streams.errors import DecodeError, SendError
 from streams.kafka.producer import Fate
 from streams.kafka.session import Session
+from streams.observer import Observer
 from streams.outcome import Ack, DeadLetter, Retry, Skip
 from streams.record import Origin
 from streams.retry import RetryPolicy
@@ -46,10 +48,12 @@ class Desk:
         self.intake = Intake(
             settings, Committer(settings, Session(45, 3), self.clock, self.heard), self.clock, self.heard
         )
+        routes = {"orders": route(charge)}
         self.router = Router(
-            routes={"orders": route(charge)},
+            routes=routes,
             relocator=self.relocator,
             intake=self.intake,
+            suspension=Suspension(routes, self.clock, Observer()),
             clock=self.clock,
             observer=self.heard,
         )

@@ -199,7 +199,7 @@ class AsyncExecutor:
             runner.item = item
             if not done:
                 too_long = now + LONG_RUN_S
-            if now > item[4].lease_until or now > too_long:
+            if now > too_long or (now > item[4].lease_until and not item[4].lets_probe(item[3], now)):
                 return done, NOT_STARTED
             try:
                 if is_bare:
@@ -221,8 +221,8 @@ class AsyncExecutor:
         runner.batch = items
         runner.since = now = time.monotonic()
         runner.item = items[0]
-        if now > lease_of(runs):
-            return [Interruption(run, 0, NOT_STARTED) for run in runs]
+        if now > lease_of(runs):  # not one of them starts, unless it is a probe
+            return [Interruption(run, *await self._records(run, runner)) for run in runs]
         try:
             outcomes = await self.route.invoke_batch_async(items)
             if runner.is_late:

@@ -83,7 +83,7 @@ def perform(route: Route, run: Run, slot: Slot) -> tuple[int, Ended | NotStarted
         slot.item = item
         if not done:
             too_long = now + LONG_RUN_S
-        if now > item[4].lease_until or now > too_long:
+        if now > too_long or (now > item[4].lease_until and not item[4].lets_probe(item[3], now)):
             return done, NOT_STARTED
         try:
             if is_bare:
@@ -108,8 +108,8 @@ def perform_batch(route: Route, runs: Sequence[Run], slot: Slot) -> list[Interru
     slot.batch = items
     slot.since = now = time.monotonic()
     slot.item = items[0]
-    if now > lease_of(runs):
-        return [Interruption(run, 0, NOT_STARTED) for run in runs]
+    if now > lease_of(runs):  # not one of them starts, unless it is a probe
+        return [Interruption(run, *perform(route, run, slot)) for run in runs]
     try:
         outcomes = route.invoke_batch(items)
     except BaseException:  # noqa: BLE001  # whatever it is, it is the record's outcome
