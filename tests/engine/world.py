@@ -78,6 +78,7 @@ class Coordinator(ScriptedConsumer):
         return super().committed(partitions, timeout_s)
 
     def commit_now(self, entries: Sequence[Entry]) -> CommitAnswer:
+        self._world.answer_commits(entries[0].partition)  # what was sent before it comes before it
         if self._world.is_calm or self._world.rng.random() < 0.7:
             self._world.store(entries)
             return CommitAnswer(tuple(entries), None, "")
@@ -154,12 +155,15 @@ class World:
         elif owned and not self.is_calm and self.rng.random() < 0.04:
             leave = self.rng.choice((self.member.assignment.lost, self.member.assignment.revoked))
             leave([self.rng.choice(owned)])
-        self._answer_commits()
+        self.answer_commits()
 
-    def _answer_commits(self) -> None:
+    def answer_commits(self, only: Partition | None = None) -> None:
+        """The broker answers commits, or some of them; with *only* all of that partition, in the order of sending."""
         consumer = self.member.consumer
         for commit in list(consumer.commits):
-            if not self.is_calm and self.rng.random() < 0.3:
+            if only not in (None, commit.partition):
+                continue
+            if only is None and not self.is_calm and self.rng.random() < 0.3:
                 continue  # later
             consumer.commits.remove(commit)
             code, error, is_stored = None, "", True
