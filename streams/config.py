@@ -106,6 +106,10 @@ class Settings:
     """Seconds a handler may run. On the event loop it is then cancelled and retried; in a thread it keeps its lane and
     is reported."""
 
+    max_deaths: int = 4
+    """Times that a record may take its process with it; then it becomes a dead letter without a run. Before that,
+    records of its partition run one at a time, to find out which one it is."""
+
     drain_s: float = 25.0
     """Seconds a stop or a revoke waits for running handlers; what has not ended by then runs again elsewhere."""
 
@@ -279,6 +283,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "commit_every_s": (0.05, 60),
     "commit_every_records": (1, 10_000_000),
     "handler_timeout_s": (0.01, 86_400),
+    "max_deaths": (3, 1_000),
     "drain_s": (0, 3_600),
     "chain_records": (1, 100_000_000),
     "key_records": (1, 100_000_000),

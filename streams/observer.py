@@ -24,9 +24,12 @@ PauseReason: TypeAlias = Literal[
     "lease",
     "dead_letter_topic",
     "retry_topic",
+    "chain_topic",
     "chain",
+    "key",
     "breaker",
     "guard",
+    "caution",
 ]
 """Why a partition's intake stands still."""
 
@@ -61,6 +64,16 @@ class PartitionView:
     """Why intake stands still; None while it does not."""
     caught_up: bool = False
     """The end of the partition has been reached since the last record."""
+    in_tiers: int = 0
+    """Records that wait in retry topics for their next attempt."""
+    parked: int = 0
+    """Records that wait in the parked topic behind one of their own key."""
+    moving: int = 0
+    """Records on their way from one topic to another, not acknowledged yet; they are in memory too."""
+    in_trouble: int = 0
+    """Keys of which a record stands in the chain."""
+    blocked: int = 0
+    """Keys of these that stand still until an operator decides."""
 
     @property
     def unread(self) -> int | None:
@@ -124,6 +137,21 @@ class Observer:
 
     def suspect(self, partition: Partition, keys: int) -> None:
         """The ledger of the chain was lost: *keys* stand still, as nobody can tell what of them was finished."""
+
+    def fenced(self, partition: Partition, copies: int) -> None:
+        """*copies* that a former owner's late requests left in the chain were passed over, as records stand elsewhere."""
+
+    def lacking(self, partition: Partition, cause: str) -> None:
+        """A topic of the chain has no such partition: nothing of *partition* starts until it is made, and that is tried."""
+
+    def not_deleted(self, topic: str, code: str) -> None:
+        """Settled records of *topic*, of the chain, can't be deleted, by the client's error *code*: it grows."""
+
+    def suspected(self, partition: Partition, starts: int, blamed: int) -> None:
+        """*starts* owners began at this place and died: records run one at a time; *blamed* is an origin, or -1."""
+
+    def acquitted(self, partition: Partition) -> None:
+        """The killer of processes was found, or there is none: the partition goes on as any other."""
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """The group gave this member *partitions*."""

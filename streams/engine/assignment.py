@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 
 from streams.clock import Clock
 from streams.config import Settings
+from streams.engine.caution import NAMED_DEATHS
 from streams.engine.chainstate import ChainState
 from streams.engine.commit import Committer
 from streams.engine.executors.executor import Executor
@@ -37,6 +38,9 @@ _READ_WITHIN_S: Final = 60.0
 """Time to read the committed offsets at a rebalance; past it the process ends."""
 _ATTEMPT_S: Final = 5.0
 _AGAIN_S: Final = 0.2
+
+PROCESS: Final = os.urandom(6)
+"""Names this process: what it begins again after a rebalance is no death."""
 
 _Answer = TypeVar("_Answer")
 
@@ -82,6 +86,8 @@ class Assignment:
         """Topic, then partition number."""
         self.has_joined = False
         """The group has answered at least once, with or without partitions."""
+        self.has_suspects = False
+        """A partition was taken at which too many owners have died; the loop looks after it."""
         self.is_leaving = False
         """What is granted from now on starts nothing: this member goes."""
         self.drain: Callable[[Sequence[PartitionState], float], None] = lambda _states, _budget: None
@@ -188,6 +194,7 @@ class Assignment:
         self._patiently(lambda: self._recovery.restore(states, stored, self._snapshot, self._fresh_chain))
         for state in states:
             self.states[state.partition.topic][state.partition.number] = state
+            self.has_suspects = self.has_suspects or state.is_suspected
         self._consumer.assign({state.partition: state.ledger.position for state in states})
         self._consumer.resume(partitions)  # a pause survives in the client from one stay to the next
         for state in states:
@@ -208,13 +215,15 @@ class Assignment:
     def _begin(self, partition: Partition, stored: Stored, start: int | None) -> PartitionState:
         snapshot = self._snapshot(partition, stored)
         offset, restored, starts = stored.offset, list[range](), 1
+        blamed, deaths = -1, 0
         if start is not None:
             offset = start
         elif offset is None:
             low, high = self._patiently(lambda: self._consumer.watermarks(partition, _ATTEMPT_S))
             offset = low if self._settings.start_at == "earliest" else high
         elif snapshot is not None:
-            restored, starts = list(snapshot.settled(offset)), snapshot.starts + 1
+            restored, starts = list(snapshot.settled(offset)), snapshot.starts + (snapshot.process != PROCESS)
+            blamed, deaths = _blame(snapshot)
         route = self._executors[partition.topic].route
         assignment_id = os.urandom(8)
         return self._state_class(
@@ -226,6 +235,10 @@ class Assignment:
             policy=route.retry,
             rng=self._rng,
             starts=starts,
+            process=PROCESS,
+            is_suspected=starts >= self._settings.max_deaths - NAMED_DEATHS + 1,
+            blamed=blamed,
+            deaths=deaths,
         )
 
     def _snapshot(self, partition: Partition, stored: Stored) -> Snapshot | None:
@@ -274,3 +287,10 @@ class Assignment:
     def _is_running(self, state: PartitionState) -> bool:
         slots = self._executors[state.partition.topic].slots()
         return any(item[4] is state for slot in slots for item in slot.running())
+
+
+def _blame(snapshot: Snapshot) -> tuple[int, int]:
+    """Say which record ran alone when its process died, and how often that was so by now."""
+    if snapshot.named < 0 or snapshot.process == PROCESS:
+        return snapshot.blamed, snapshot.deaths
+    return snapshot.named, snapshot.deaths + 1 if snapshot.named == snapshot.blamed else 1

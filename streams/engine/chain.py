@@ -245,7 +245,7 @@ def original(message: Message, header: CopyHeader) -> Message:
 
 
 def _find(headers: Headers | None, name: str) -> bytes | None:
-    for key, value in reversed(headers or ()):
+    for key, value in reversed(headers or ()):  # ours stand last; a generator costs three times as much
         if key == name:
             return value
     return None

@@ -340,6 +340,10 @@ class ChainState(Generic[T]):
             for backlog in self.index.values()
         )
 
+    def marks(self) -> tuple[int, ...]:
+        """Give the lowest outstanding offset of each topic whose records run; -1 where it has none."""
+        return tuple(part.committable if part.outstanding and part.stage.kind != "dlq" else -1 for part in self.parts)
+
     # -- what is committed -----------------------------------------------------------------------
 
     def snapshots(self) -> list[tuple[str, int, str]]:

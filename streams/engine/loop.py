@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Final
 
 from streams.clock import Clock
 from streams.config import Settings
 from streams.engine.assignment import Assignment
+from streams.engine.caution import Caution
 from streams.engine.commit import Committer
 from streams.engine.executors.executor import Executor
 from streams.engine.intake import Intake
@@ -28,7 +28,7 @@ from streams.engine.sweep import Sweeper
 from streams.engine.watch import Watch
 from streams.errors import BrokerError
 from streams.kafka.consumer import ClientTrouble, EndReached, Event, GroupConsumer, OutOfRange
-from streams.kafka.message import PARTITION, TOPIC, Message
+from streams.kafka.message import Message, by_partition
 from streams.observer import Observer
 from streams.record import Partition
 
@@ -54,6 +54,7 @@ class ConsumerLoop:
     assignment: Assignment
     intake: Intake
     suspension: Suspension
+    caution: Caution
     router: Router
     relocator: Relocator
     sweeper: Sweeper
@@ -155,6 +156,8 @@ class ConsumerLoop:
             done = executor.take_settled() + sum(map(len, runs))
             if runs:
                 executor.submit(list(finish(runs)))
+                if self.caution.is_active:
+                    self.caution.ended(runs[0][0])
             if done:
                 self.suspension.passed(topic, runs, done)
                 self.observer.finished(topic, "done", done)
@@ -166,6 +169,8 @@ class ConsumerLoop:
                 if interruption.done:
                     self.suspension.passed(topic, (), interruption.done)
                     self.observer.finished(topic, "done", interruption.done)
+                if self.caution.is_active:
+                    self.caution.ended(interruption.run[interruption.done])
                 follower = self.router.route(interruption)
                 if follower is not None:
                     executor.submit([follower])
@@ -178,7 +183,15 @@ class ConsumerLoop:
 
     def stand_still(self) -> None:
         """Stop the routes that are to stand still, let go on those that may again, and run what is to try."""
-        if self.suspension.is_active:
+        if self.assignment.has_suspects:
+            self.assignment.has_suspects = False
+            self.caution.begin(self.assignment.all())
+        if self.caution.is_active:
+            states = self.assignment.all()
+            alone = self.caution.turn(states, is_running=bool(self.places(states)))
+            if alone is not None:
+                self.executors[alone[0][4].partition.topic].submit([alone], ahead=True)
+        elif self.suspension.is_active:
             for run in self.suspension.turn(self.assignment.all()):
                 self.executors[run[0][4].partition.topic].submit([run], ahead=True)
 
@@ -271,28 +284,3 @@ class ConsumerLoop:
         low, _ = self.consumer.known_watermarks(partition)
         if low > expected:
             self.observer.expired(partition, min(low, found) - expected)
-
-
-def by_partition(messages: list[Message], only_topic: str | None = None) -> Iterator[tuple[Partition, list[Message]]]:
-    """Divide a batch by partition, keeping its order; most batches are of one.
-
-    Args:
-        messages: The batch.
-        only_topic: The topic of all of them; None where there may be several.
-    """
-    if not messages:
-        return
-    numbers = list(map(PARTITION, messages))
-    topics = [only_topic] * len(messages) if only_topic else list(map(TOPIC, messages))
-    if _are_equal(numbers) and (only_topic or _are_equal(topics)):
-        yield Partition(topics[0] or "", numbers[0] or 0), messages
-        return
-    start = 0
-    for (topic, number), group in groupby(zip(topics, numbers, strict=True)):
-        end = start + len(list(group))
-        yield Partition(topic or "", number or 0), messages[start:end]
-        start = end
-
-
-def _are_equal(values: Sequence[object]) -> bool:
-    return values.count(values[0]) == len(values)

@@ -14,6 +14,7 @@ from typing import Final
 from streams.clock import Clock, SystemClock
 from streams.config import Settings
 from streams.engine.assignment import Assignment
+from streams.engine.caution import Caution
 from streams.engine.commit import Committer
 from streams.engine.ending import Emptiness, RunReport, Until
 from streams.engine.executors.eventloop import AsyncExecutor, EventLoop
@@ -42,6 +43,8 @@ from streams.kafka.session import Session
 from streams.observer import Observer
 
 _CLOSE_WITHIN_S: Final = 10.0
+_ENDS_WITHIN_S: Final = 30.0
+"""To ask for the ends of the chain: a leader is away for 8 to 13 s after its death."""
 _COMMIT_WITHIN_S: Final = 15.0
 _LEAVE_BUDGET_S: Final = 60.0
 """Past the drain budget and this, the process ends itself."""
@@ -83,9 +86,8 @@ class Member:
         }
         self._intake = Intake(settings, self._committer, clock, observer)
         suspension = Suspension(routes, clock, observer)
-        self._intake.standing = suspension.reason
         relocator = Relocator(EngineProducer(settings))
-        reader, admin = ChainReader(settings), Admin(settings)
+        reader, admin = ChainReader(settings), Admin(settings, timeout_s=_ENDS_WITHIN_S)
         self._closing = [reader.close, admin.close]
         self._assignment = Assignment(
             settings=settings,
@@ -98,6 +100,23 @@ class Member:
             observer=observer,
             state_class=state_class,
         )
+        router = Router(
+            routes=routes,
+            relocator=relocator,
+            intake=self._intake,
+            suspension=suspension,
+            clock=clock,
+            observer=observer,
+        )
+        caution = Caution(
+            consumer=self._consumer,
+            committer=self._committer,
+            give_up=router.give_up,
+            enough=settings.partition_in_flight,
+            clock=clock,
+            observer=observer,
+        )
+        self._intake.standing = lambda state: caution.reason(state) or suspension.reason(state)
         self._loop = ConsumerLoop(
             settings=settings,
             executors=self._executors,
@@ -105,14 +124,8 @@ class Member:
             assignment=self._assignment,
             intake=self._intake,
             suspension=suspension,
-            router=Router(
-                routes=routes,
-                relocator=relocator,
-                intake=self._intake,
-                suspension=suspension,
-                clock=clock,
-                observer=observer,
-            ),
+            caution=caution,
+            router=router,
             relocator=relocator,
             sweeper=Sweeper(
                 reader,

@@ -133,6 +133,17 @@ class PartitionState:
     """How long records wait in memory behind one that stands in the chain."""
     starts: int = 0
     """Owners, this one included, that began at the same committed offset without a graceful end."""
+    process: bytes = b""
+    """Names this process."""
+    is_suspected: bool = False
+    """Too many owners died at this place: its records run one at a time."""
+    named: int = -1
+    """Origin of the record that runs alone, as the next commit tells it."""
+    blamed: int = -1
+    """Origin of a record that ran alone when a process died, and how often that was so."""
+    deaths: int = 0
+    tested: int = 0
+    """Records that have run alone."""
     lease_until: float = NEVER
     """No record starts after this monotonic time."""
     granted_until: float = NEVER
@@ -162,6 +173,7 @@ class PartitionState:
     """Records that left memory for the chain, ever: neither settled nor outstanding here."""
     began_at: int = field(init=False)
     """The committed offset that this owner started from."""
+    _chain_began: tuple[int, ...] = field(default=(), init=False)
     lanes: dict[LaneKey, list[Item] | None] = field(default_factory=dict)
     """Busy lanes: None, or what waits behind the record that holds the lane."""
     trouble: dict[LaneKey, Trouble] = field(default_factory=dict)
@@ -180,6 +192,7 @@ class PartitionState:
     def begin_chain(self) -> None:
         """Take up what the scan of the chain found: its keys are busy, and their oldest records are looked for."""
         self.chain.scanned(self.ledger.was_settled)
+        self._chain_began = self.chain.marks()
         self.lanes.update(dict.fromkeys(self.chain.index))
         for key, backlog in self.chain.index.items():
             self.chain.want(key, backlog, self.ledger.position)
@@ -552,9 +565,30 @@ class PartitionState:
         """Give the offset to commit, its metadata, and whether all settled ranges fitted in."""
         committable = self.ledger.committable
         runs = runs_of(self.ledger.ranges(), committable)
-        starts = self.starts if committable == self.began_at else 1
-        text, kept = encode_within(Snapshot(self.assignment_id, starts - self.is_graceful, runs))
+        snapshot = Snapshot(
+            self.assignment_id,
+            self.starts - self.is_graceful if self._stands_still(committable) else 1 - self.is_graceful,
+            runs,
+            process=self.process,
+            named=-1 if self.is_graceful else self.named,
+            blamed=self.blamed,
+            deaths=self.deaths,
+        )
+        text, kept = encode_within(snapshot)
         return committable, text, kept.complete
+
+    def _stands_still(self, committable: int) -> bool:
+        """Say whether the source, or a topic of the chain, is where this owner found it: a killer may be there."""
+        if committable == self.began_at:
+            return True
+        return any(
+            before == now for before, now in zip(self._chain_began, self.chain.marks(), strict=True) if before >= 0
+        )
+
+    def acquit(self) -> None:
+        """Suspect the partition no longer: the owners before have died of something else, or it was found."""
+        self.is_suspected = False
+        self.starts, self.named, self.blamed, self.deaths = 1, -1, -1, 0
 
     def snapshots(self) -> tuple[Request, bool]:
         """Give what one commit says (rule 13): the source, then its chain; and whether all of it fitted."""

@@ -125,6 +125,10 @@ class Router:
         self._observer.finished(item[4].partition.topic, "retried", 1)
         item[4].postpone(item)
 
+    def give_up(self, item: Item, cause: Exception) -> None:
+        """Make *item* a dead letter without a run."""
+        self._bury(item, cause)
+
     def _bury(self, item: Item, cause: Exception) -> None:
         refuses = self._suspension.refuses
         match item[4].bury(item, cause, _given_up(cause), self._wall_ms(), refuses):

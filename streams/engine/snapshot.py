@@ -48,6 +48,14 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True):
     scanned: int = -1
     """Of a dead-letter topic: what stands below has ended its records; the next owner scans from here."""
 
+    process: bytes = b""
+    """Of the source: names the process that wrote this."""
+    named: int = -1
+    """Origin of the record that was about to run alone; -1 for none."""
+    blamed: int = -1
+    """Origin of a record that ran alone when a process died, and how often that was so."""
+    deaths: int = 0
+
     def scanned_to(self, end: int) -> Snapshot:
         """Give a copy that says how far a dead-letter topic was scanned."""
         return msgspec.structs.replace(self, scanned=end)
