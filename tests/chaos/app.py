@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -22,7 +21,8 @@ import orjson
 from streams import App, Context, DeadLetter, Record, Retry, RetryPolicy
 from streams.outcome import Outcome
 
-MAX_ATTEMPTS: Final = 3
+DELAYS: Final = tuple(os.environ["CHAOS_DELAYS"].split(","))
+MAX_ATTEMPTS: Final = len(DELAYS) + 1
 REFUSED: Final = -1
 """Instead of a number of failures: the handler gives the record up at once."""
 
@@ -75,24 +75,32 @@ def end(task: Task) -> Outcome | None:
 
 
 class Attempts:
-    """Counts the runs of a record in this process, for handlers that get no context."""
+    """Counts the runs of a record, for handlers that get no context: in files that all processes share.
 
-    def __init__(self) -> None:
-        """Count from nothing."""
-        self._failed: Counter[tuple[int, int]] = Counter()
+    A failure that a crash undid stays counted, so that a record which ended
+    well once ends well whenever it runs again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Count in *folder*."""
+        self._folder = folder / "failed"
+        self._folder.mkdir(exist_ok=True)
 
     def of(self, record: Record) -> int:
         """Say which run of *record* begins."""
-        return self._failed[record.partition, record.offset] % MAX_ATTEMPTS + 1
+        file = self._file(record)
+        failed = file.stat().st_size if file.exists() else 0
+        return failed % MAX_ATTEMPTS + 1
 
     def note(self, task: Task, outcome: Outcome | None) -> Outcome | None:
         """Take in how *task* ended."""
-        place = task.record.partition, task.record.offset
         if isinstance(outcome, Retry):
-            self._failed[place] += 1
-        else:
-            self._failed.pop(place, None)
+            with self._file(task.record).open("ab", buffering=0) as file:
+                file.write(b".")
         return outcome
+
+    def _file(self, record: Record) -> Path:
+        return self._folder / f"{record.partition}-{record.offset}"
 
 
 def in_threads(record: Record, ctx: Context) -> Outcome | None:
@@ -171,8 +179,11 @@ HANDLERS: Final[dict[str, tuple[Any, dict[str, Any]]]] = {
     "batch": (in_batches, {"batch": 200, "concurrency": 3}),
 }
 
-journal = Journal(Path(os.environ["CHAOS_JOURNAL"]))
-attempts = Attempts()
+_folder = Path(os.environ["CHAOS_JOURNAL"])
+journal = Journal(_folder)
+attempts = Attempts(_folder)
 app = App(os.environ["CHAOS_GROUP"])
 _handler, _options = HANDLERS[os.environ["CHAOS_RUN"]]
-app.on(os.environ["CHAOS_TOPIC"], retry=RetryPolicy(delays=("50ms", "100ms")), **_options)(_handler)
+_policy: Any = os.environ["CHAOS_POLICY"]
+_retry = RetryPolicy(delays=DELAYS, memory_up_to=os.environ["CHAOS_MEMORY"])
+app.on(os.environ["CHAOS_TOPIC"], policy=_policy, retry=_retry, **_options)(_handler)

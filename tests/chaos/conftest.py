@@ -17,11 +17,17 @@ from tests.chaos.scene import Load, Scene
 Scenes = Callable[..., Scene]
 
 _FIGURES = "figures"
+_PARTITIONS = 6
+_SETTINGS = {
+    "block": {"CHAOS_DELAYS": "50ms,100ms", "CHAOS_MEMORY": "10s"},
+    "park": {"CHAOS_DELAYS": "50ms,1s,3s", "CHAOS_MEMORY": "100ms"},
+}
+"""Under either policy the first retry is waited for in memory; parking has a tier for each of the others."""
 
 
 @pytest.fixture
 def scenes(kafka: Kafka, topic: Topics, group: Callable[..., str], tmp_path: Path) -> Iterator[Scenes]:
-    """Set scenes: `scenes(seed=7, run="threads", protocol="consumer")`; their processes end with the test."""
+    """Set scenes: `scenes(seed=7, run="threads", policy="park")`; their processes end with the test."""
     with _stage(kafka, topic, group, tmp_path) as set_scene:
         yield set_scene
 
@@ -39,15 +45,18 @@ def _stage(kafka: Kafka, topic: Topics, group: Callable[..., str], folder: Path)
     crews: list[Crew] = []
 
     def set_scene(
-        *, seed: int, run: str = "threads", protocol: str = "consumer", partitions: int = 6, **environment: str
+        *, seed: int, run: str = "threads", protocol: str = "consumer", policy: str = "block", **environment: str
     ) -> Scene:
-        name, team = topic(partitions=partitions), group("chaos")
-        said = {"CHAOS_TOPIC": name, "CHAOS_GROUP": team, "CHAOS_RUN": run, "STREAMS_SESSION_TIMEOUT_S": "6"}
-        said |= {"STREAMS_BOOTSTRAP": kafka.bootstrap} | environment
+        name, team = topic(partitions=_PARTITIONS), group("chaos")
+        said = {"CHAOS_TOPIC": name, "CHAOS_GROUP": team, "CHAOS_RUN": run, "CHAOS_POLICY": policy}
+        said |= {"STREAMS_BOOTSTRAP": kafka.bootstrap, "STREAMS_SESSION_TIMEOUT_S": "6"}
+        said |= _SETTINGS[policy] | environment
         place = folder / f"scene-{len(crews)}"
         place.mkdir()
         crews.append(Crew(place, said, ("--protocol", protocol)))
-        return Scene(kafka, name, team, Load(kafka, name, random.Random(seed)), crews[-1])
+        attempts = len(said["CHAOS_DELAYS"].split(",")) + 1
+        load = Load(kafka, name, random.Random(seed), max_attempts=attempts)
+        return Scene(kafka, name, team, load, crews[-1], is_parking=policy == "park")
 
     try:
         yield set_scene

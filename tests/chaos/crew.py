@@ -59,6 +59,11 @@ class Worker:
         return {place for step, _, place, _, _ in steps_of(self.journal) if step == "START"}
 
     @property
+    def well_ended(self) -> set[Place]:
+        """The records of which a run ended well here."""
+        return {place for step, _, place, _, _ in steps_of(self.journal) if step == "END"}
+
+    @property
     def ended(self) -> int:
         """Runs that came to an end here."""
         return sum(step != "START" for step, *_ in steps_of(self.journal))

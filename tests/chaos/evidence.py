@@ -7,11 +7,11 @@ of a dead letter are read by their written form.
 from __future__ import annotations
 
 import base64
-import time
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 from confluent_kafka import (
@@ -24,12 +24,18 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from tests.chaos.history import Committed, Dead, Ending, Headers, Place, Reading, Run
+from tests.chaos.history import Committed, Ending, Place, Run
 from tests.waiting import eventually
 
-_OURS: Final = ("streams", "streams-error")
 _WITHIN_S: Final = 30.0
 _ENDINGS: Final[Mapping[str, Ending]] = {"END": "done", "FAIL": "failed"}
+
+
+class TopicPart(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    number: int
 
 
 def runs_of(journal: Path, died_ns: int) -> Iterator[Run]:
@@ -71,45 +77,51 @@ def steps_of(journal: Path) -> Iterator[tuple[str, int, Place, int, str]]:
         yield step, int(time_ns), Place(int(partition), int(offset)), int(attempt), key
 
 
-def reading(admin: AdminClient, group: str, topic: str) -> Reading:
-    """Ask the broker what *group* has committed of *topic*."""
-    asked = time.monotonic_ns(), int(time.time() * 1000)
+def committed_of(admin: AdminClient, group: str) -> dict[str, dict[int, Committed]]:
+    """Ask the broker what *group* has committed, by topic and partition; nothing while the coordinator is away."""
     answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=_WITHIN_S)
     try:
         places = answer[group].result().topic_partitions or []
     except KafkaException:  # the coordinator is away: nothing is known
         places = []
-    found = {
-        place.partition: Committed(place.offset, tuple(settled_above(place.offset, place.metadata)))
-        for place in places
-        if place.topic == topic and place.offset >= 0
-    }
-    return Reading(*asked, found)
+    found: dict[str, dict[int, Committed]] = defaultdict(dict)
+    for place in places:
+        if place.offset >= 0:
+            found[place.topic][place.partition] = committed(place.offset, place.metadata)
+    return found
 
 
-def settled_above(offset: int, metadata: str | None) -> Iterator[range]:
-    """Read the ledger in a commit's metadata: settled ranges above the committed offset."""
+def committed(offset: int, metadata: str | None) -> Committed:
+    """Read a commit: the offset, and the ledger beside it."""
     if not metadata:
-        return
+        return Committed(offset)
     packed = zlib.decompress(base64.b85decode(metadata[2:].rstrip())[4:], wbits=-15)
+    owner, _starts, runs, _complete, scan_end, *_ = msgspec.msgpack.decode(packed)
+    return Committed(offset, tuple(_settled(offset, runs)), owner, None if scan_end < 0 else scan_end)
+
+
+def _settled(offset: int, runs: Iterable[int]) -> Iterator[range]:
     at = offset
-    for index, length in enumerate(msgspec.msgpack.decode(packed)[2]):
+    for index, length in enumerate(runs):
         if index % 2:
             yield range(at, at + length)
         at += length
 
 
-def ends_of(client: Mapping[str, Any], topic: str) -> dict[int, int]:
-    """Ask the broker for the end of each partition of *topic*; again, while a leader is away."""
-    return eventually(lambda: _ends_of(client, topic), within_s=60, every_s=0.5)
+def ends_of(client: Mapping[str, Any], *topics: str) -> dict[TopicPart, int]:
+    """Ask the broker for the end of each partition of *topics*; again, while a leader is away."""
+    return eventually(lambda: _ends_of(client, topics), within_s=60, every_s=0.5)
 
 
-def _ends_of(client: Mapping[str, Any], topic: str) -> dict[int, int]:
+def _ends_of(client: Mapping[str, Any], topics: Iterable[str]) -> dict[TopicPart, int]:
     consumer = Consumer({**client, "group.id": "evidence"})
     try:
-        partitions = consumer.list_topics(topic, timeout=_WITHIN_S).topics[topic].partitions
-        places = [TopicPartition(topic, number) for number in partitions]
-        return {place.partition: consumer.get_watermark_offsets(place, timeout=_WITHIN_S)[1] for place in places}
+        there = consumer.list_topics(timeout=_WITHIN_S).topics
+        places = [TopicPartition(topic, number) for topic in topics for number in there[topic].partitions]
+        return {
+            TopicPart(place.topic, place.partition): consumer.get_watermark_offsets(place, timeout=_WITHIN_S)[1]
+            for place in places
+        }
     except KafkaException:
         return {}
     finally:
@@ -118,39 +130,34 @@ def _ends_of(client: Mapping[str, Any], topic: str) -> dict[int, int]:
 
 def messages_of(client: Mapping[str, Any], topic: str) -> Iterator[Message]:
     """Read *topic* from its beginning to its end, aborted records left out."""
-    left = {number for number, end in ends_of(client, topic).items() if end}
+    return messages_in(client, {place: range(end) for place, end in ends_of(client, topic).items()})
+
+
+def messages_in(client: Mapping[str, Any], stretches: Mapping[TopicPart, range]) -> Iterator[Message]:
+    """Read each of *stretches*, aborted records left out; what was removed from the log is passed over."""
+    left = {place for place, stretch in stretches.items() if stretch}
+    if not left:
+        return
     settings = {"group.id": "evidence", "enable.auto.commit": False, "enable.partition.eof": True}
     consumer = Consumer(
         {**client, **settings, "auto.offset.reset": "earliest", "receive.message.max.bytes": 200_000_000}
     )
-    consumer.assign([TopicPartition(topic, number, 0) for number in left])
+    consumer.assign([TopicPartition(*place, stretches[place].start) for place in left])
     try:
         while left:
             message = consumer.poll(_WITHIN_S)
-            assert message is not None, f"{topic} was not read within {_WITHIN_S:g} s; {left} are left"
-            error = message.error()
-            if error is None:
+            assert message is not None, f"{left} were not read within {_WITHIN_S:g} s"
+            error, place = message.error(), _place(message)
+            offset = cast("int", message.offset())
+            if error is None and offset in stretches[place]:
                 yield message
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's own codes begin with an underscore
-                left.discard(cast("int", message.partition()))
+            if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's own codes begin with an underscore
+                read_to = offset + (error is None)
+                if read_to >= stretches[place].stop:
+                    left.discard(place)
     finally:
         consumer.close()
 
 
-def dead_letters(messages: Iterable[Message], topic: str) -> Iterator[Dead]:
-    """Read dead letters of *topic*: the packed header tells the origin by position."""
-    for message in messages:
-        headers = cast("Headers", message.headers() or [])
-        header = msgspec.msgpack.decode(next(value for name, value in headers if name == "streams") or b"")
-        _, _, source, partition, offset, *_ = header
-        assert source == topic, f"a dead letter of {source} stands in the topic of {topic}"
-        key = message.key()
-        yield Dead(
-            origin=Place(partition, offset),
-            partition=cast("int", message.partition()),
-            key="-" if key is None else key.decode(),
-            value=message.value(),
-            headers=[(name, value) for name, value in headers if name not in _OURS],
-            attempts=header[11],
-            time_ms=message.timestamp()[1],
-        )
+def _place(message: Message) -> TopicPart:
+    return TopicPart(cast("str", message.topic()), cast("int", message.partition()))

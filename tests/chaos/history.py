@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 Headers: TypeAlias = list[tuple[str, bytes | None]]
 Ending: TypeAlias = Literal["done", "failed", "cut"]
+Kind: TypeAlias = Literal["tier", "parked", "dlq"]
 
 
 class Place(NamedTuple):
@@ -67,15 +68,35 @@ class Dead:
 
 @dataclass(frozen=True)
 class Committed:
-    """What the group had committed of one partition."""
+    """What the group had committed of one partition, of the source or of a topic of its chain."""
 
     offset: int
     above: tuple[range, ...] = ()
     """Settled offsets above it."""
+    owner: bytes = b""
+    """The assignment that committed it."""
+    scan_end: int | None = None
+    """Of a topic of the chain: from here on only copies of that assignment count."""
 
     def covers(self, offset: int) -> bool:
         """Say whether *offset* counts as settled."""
         return offset < self.offset or any(offset in settled for settled in self.above)
+
+    def fences(self, copy: Copy) -> bool:
+        """Say whether *copy* came too late: its owner had been followed by another one."""
+        return self.scan_end is not None and copy.offset >= self.scan_end and copy.owner != self.owner
+
+
+class Copy(NamedTuple):
+    """A record as it stands in a topic of the chain."""
+
+    kind: Kind
+    origin: Place
+    hop: int
+    topic: str
+    offset: int
+    owner: bytes
+    """The assignment that wrote it."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +104,22 @@ class Reading:
     """The group's committed state at one moment."""
 
     time_ns: int
+    """When the answer was there."""
     time_ms: int
     """The same moment by the wall clock, as in dead letters."""
     committed: Mapping[int, Committed]
+    """Of the source, by partition."""
+    chain: Mapping[str, Mapping[int, Committed]] = field(default_factory=dict)
+    """Of the topics of the chain, by topic and partition."""
+    waiting: Mapping[Place, Kind] = field(default_factory=dict)
+    """The records that stand in the chain and need work, each with where; dead letters are none of them."""
+    late: int = 0
+    """Copies that came too late to count."""
+
+    def has_finished(self, place: Place) -> bool:
+        """Say whether the record at *place* needs no more work: a record that was moved on does."""
+        committed = self.committed.get(place.partition)
+        return committed is not None and committed.covers(place.offset) and place not in self.waiting
 
 
 @dataclass(frozen=True)
@@ -95,6 +129,13 @@ class Fault:
     what: str
     may_repeat: frozenset[Place] = frozenset()
     in_flight: int = 0
+    in_tiers: int = 0
+    parked: int = 0
+    """Records that stood in the chain of its partitions."""
+
+    def __str__(self) -> str:
+        """Give how many records ran, and how many waited in the chain."""
+        return f"{self.in_flight}+{self.in_tiers}+{self.parked}"
 
 
 class Pause(NamedTuple):
@@ -230,15 +271,14 @@ def _slept(history: History, run: Run) -> bool:
 def too_many_attempts(history: History) -> Iterator[str]:
     """Attempts: in one stay no record runs more often than the policy says, and no dead letter tells of more.
 
-    Attempts are counted in memory: where a partition went away and came back
-    they begin again at the first one, and never with a later one.
+    Attempts are counted in memory and in copies: where a partition went away
+    they may begin again at an earlier one, and never at one that no failed run explains.
     """
     for place, runs in sorted(history.runs_of.items()):
-        last: dict[int, int] = {}
         for run in runs:
-            if run.attempt > history.max_attempts or run.attempt not in (1, last.get(run.pid, 0) + 1):
-                yield f"{_name(place)} came to attempt {run.attempt} after {last.get(run.pid, 0)} in process {run.pid}"
-            last[run.pid] = run.attempt
+            failed = {one.attempt for one in runs if one.ended == "failed" and one.end_ns <= run.start_ns}
+            if run.attempt > history.max_attempts or (run.attempt > 1 and run.attempt - 1 not in failed):
+                yield f"{_name(place)} came to attempt {run.attempt} after {sorted(failed)} in process {run.pid}"
     for letter in history.dead:
         if not 1 <= letter.attempts <= history.max_attempts:
             yield f"the dead letter of {_name(letter.origin)} tells of {letter.attempts} attempts"
@@ -256,32 +296,47 @@ def changed(history: History) -> Iterator[str]:
 
 
 def unsafe_commits(history: History) -> Iterator[str]:
-    """Commit safety: what was committed as settled had come to its end by then."""
+    """Commit safety: what was committed as settled had come to its end by then, or stands in the chain."""
     for reading in history.readings:
         for place in sorted(history.sent):
-            committed = reading.committed.get(place.partition)
-            if committed is None or not committed.covers(place.offset):
+            if not reading.has_finished(place):
                 continue
             done = any(run.ended == "done" and run.end_ns <= reading.time_ns for run in history.runs_of.get(place, ()))
             if not done and not any(letter.time_ms <= reading.time_ms for letter in history.dead_at.get(place, ())):
                 yield f"{_name(place)} was committed before its end"
 
 
+def risen(history: History) -> Iterator[str]:
+    """Finality: what was committed as finished never runs again, whoever owns it later."""
+    for place, runs in sorted(history.runs_of.items()):
+        since = next((reading.time_ns for reading in history.readings if reading.has_finished(place)), None)
+        if since is not None and runs[-1].start_ns > since:
+            yield f"{_name(place)} of {runs[-1].key} ran again after it was committed as finished"
+
+
 def impossible_commits(history: History) -> Iterator[str]:
     """Commits never move back, and never pass the end of the log."""
     for one, next_one in pairwise(history.readings):
-        for number, committed in one.committed.items():
-            later = next_one.committed.get(number)
-            if later is None or later.offset < committed.offset:
-                yield f"the commit of partition {number} moved back from {committed.offset} to {later}"
+        yield from _moved_back("partition", one.committed, next_one.committed)
+        for topic, ledgers in one.chain.items():
+            yield from _moved_back(topic, ledgers, next_one.chain.get(topic, {}))
     for reading in history.readings[-1:]:
         for number, committed in reading.committed.items():
             if committed.offset > history.ends.get(number, committed.offset):
                 yield f"partition {number} is committed past its end, at {committed.offset}"
 
 
+def _moved_back(what: str, before: Mapping[int, Committed], after: Mapping[int, Committed]) -> Iterator[str]:
+    for number, committed in before.items():
+        later = after.get(number)
+        if later is None or later.offset < committed.offset:
+            yield f"the commit of {what} {number} moved back from {committed.offset} to {later}"
+
+
 def unfinished(history: History) -> Iterator[str]:
-    """Progress: after healing everything is committed as settled."""
+    """Progress: after healing everything is committed as settled, and nothing waits in the chain."""
+    for place, kind in sorted(history.readings[-1].waiting.items() if history.readings else ()):
+        yield f"{_name(place)} still stands in the chain, as {kind}"
     last = history.readings[-1].committed if history.readings else {}
     for number, end in sorted(history.ends.items()):
         committed = last.get(number, Committed(0))
@@ -314,6 +369,7 @@ CHECKS = (
     too_many_attempts,
     changed,
     unsafe_commits,
+    risen,
     impossible_commits,
     unfinished,
     beyond_bound,
@@ -345,7 +401,8 @@ class Verdict:
         bound = len(history.may_repeat)
         return (
             f"sent {len(history.sent)}, dead {len(history.dead_at)}, runs {len(history.runs)},"
-            f" in flight at faults {[fault.in_flight for fault in history.faults]}, lost {self.count('lost')},"
+            f" in flight + in tiers + parked at faults [{', '.join(map(str, history.faults))}],"
+            f" lost {self.count('lost')},"
             f" out of order {self.count('out_of_order') + self.count('overlaps')},"
             f" duplicates {len(repeated(history))} of at most {bound}"
         )

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from tests.brokers import Kafka
 from tests.chaos import evidence
+from tests.chaos.chain import Chain
 from tests.chaos.crew import Crew, Worker
 from tests.chaos.history import Fault, Headers, History, Place, Reading, Sent, Verdict, judge
 from tests.waiting import eventually
@@ -22,6 +23,8 @@ KEYS: Final = 400
 _HOT: Final = 3
 IN_FLIGHT: Final = 50
 """Records that are running when a worker is killed, at least."""
+_ALWAYS: Final = 99
+"""So many failures are more than any policy allows attempts."""
 
 
 @dataclass
@@ -31,6 +34,9 @@ class Load:
     kafka: Kafka
     topic: str
     rng: random.Random
+    max_attempts: int = 3
+    failing: float = 0.06
+    """Share of the records that fail before they end well."""
     work_ms: tuple[int, int] = (20, 200)
     at_once: int = 500
     """Records written when fewer than `least` have no end yet."""
@@ -65,11 +71,17 @@ class Load:
         hot = rng.random() < 0.03
         key = "-" if rng.random() < 0.02 else f"key-{rng.randrange(_HOT if hot else KEYS)}"
         self._counts[key] += 1
-        draw = rng.random()
-        fails = -1 if draw < 0.01 else 3 if draw < 0.02 else rng.choice((1, 2)) if draw < 0.08 else 0
-        value = {"seq": self._counts[key], "work_ms": rng.randint(*self.work_ms), "fails": fails}
+        value = {"seq": self._counts[key], "work_ms": rng.randint(*self.work_ms), "fails": self._failures()}
         headers: Headers = [("trace", rng.randbytes(4)), ("trace", None)]
         return Sent(key, self._counts[key], orjson.dumps(value), headers)
+
+    def _failures(self) -> int:
+        draw = self.rng.random()
+        if draw < 0.01:
+            return -1
+        if draw < 0.02:
+            return _ALWAYS
+        return self.rng.randrange(1, self.max_attempts) if draw < 0.02 + self.failing else 0
 
     def _write_one(self, record: Sent) -> None:
         def acknowledged(error: KafkaError | None, message: Message) -> None:
@@ -91,8 +103,15 @@ class Scene:
     group: str
     load: Load
     crew: Crew
+    is_parking: bool = False
+    """Records that fail, and those behind them, leave memory for the chain."""
     faults: list[Fault] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
+
+    @property
+    def chain(self) -> Chain:
+        """What its group keeps beside the topic."""
+        return Chain(self.kafka.admin, self.kafka.client(), self.topic, self.group)
 
     @property
     def backlog(self) -> int:
@@ -125,26 +144,40 @@ class Scene:
         self.under_load(lambda: worker.ended >= enough and len(worker.in_flight) >= in_flight)
 
     def kill(self, worker: Worker, *, in_flight: int = 0) -> Fault:
-        """Kill *worker* while *in_flight* records run there, counted while it stands still."""
+        """Kill *worker* while *in_flight* records run there, counted while it stands still.
+
+        Where records park, at least one of its partitions waits in a tier then, and one is parked.
+        """
 
         def stands_still_at_work() -> bool:
             self.crew.suspend(worker)
-            if len(worker.in_flight) < in_flight:
+            if len(worker.in_flight) < in_flight or (self.is_parking and not all(self.waiting_at(worker))):
                 worker.tell(signal.SIGCONT)
             return worker.is_suspended
 
         self.under_load(stands_still_at_work)
+        waiting = self.waiting_at(worker) if self.is_parking else (0, 0)
         worker.kill()
-        return self.note_end(worker, "SIGKILL")
+        return self.note_end(worker, "SIGKILL", waiting=waiting)
 
-    def note_end(self, worker: Worker, what: str, *, since: Reading | None = None) -> Fault:
-        """Note that *worker* goes: what it had begun, and not committed (*since*) as settled, may run again."""
-        committed = (since or self.read()).committed
-        begun = worker.touched
-        settled = {
-            place for place in begun if place.partition in committed and committed[place.partition].covers(place.offset)
-        }
-        fault = Fault(f"{what} of {worker.pid}", frozenset(begun - settled), len(worker.in_flight))
+    def waiting_at(self, worker: Worker) -> tuple[int, int]:
+        """Count what waits in tiers and what is parked of the partitions in which *worker* runs records."""
+        running, ended = worker.in_flight, {place for one in self.crew.workers for place in one.well_ended}
+        numbers = {place.partition for place in running}
+        kinds = Counter(
+            kind
+            for place, kind in self.read().waiting.items()
+            if place.partition in numbers and place not in running and place not in ended
+        )
+        return kinds["tier"], kinds["parked"]
+
+    def note_end(
+        self, worker: Worker, what: str, *, since: Reading | None = None, waiting: tuple[int, int] = (0, 0)
+    ) -> Fault:
+        """Note that *worker* goes: what it had begun, and was not committed (*since*) as finished, may run again."""
+        reading = since or self.read()
+        may_repeat = frozenset(place for place in worker.touched if not reading.has_finished(place))
+        fault = Fault(f"{what} of {worker.pid}", may_repeat, len(worker.in_flight), *waiting)
         self.faults.append(fault)
         return fault
 
@@ -154,14 +187,14 @@ class Scene:
 
     def read(self) -> Reading:
         """Read the group's committed state, and keep it."""
-        found = evidence.reading(self.kafka.admin, self.group, self.topic)
+        found = self.chain.reading()
         if found.committed:
             self.readings.append(found)
         return found
 
     def heal(self, *, within_s: float = 90) -> None:
-        """Wait until everything that was written is settled and committed."""
-        ends = evidence.ends_of(self.kafka.client(), self.topic)
+        """Wait until everything that was written is settled and committed, and nothing waits in the chain."""
+        ends = self._ends()
         eventually(lambda: self._is_settled(ends), within_s=within_s, every_s=0.25)
 
     def end(self) -> History:
@@ -173,16 +206,15 @@ class Scene:
     def history(self) -> History:
         """Collect what happened."""
         self.read()
-        client = self.kafka.client()
-        letters = evidence.dead_letters(evidence.messages_of(client, f"{self.topic}.{self.group}.dlq"), self.topic)
         return History(
             sent=self.load.sent,
             runs=tuple(run for worker in self.crew.workers for run in worker.runs()),
-            dead=tuple(letters),
+            dead=tuple(self.chain.dead_letters()),
             readings=tuple(self.readings),
-            ends=evidence.ends_of(client, self.topic),
+            ends=self._ends(),
             faults=tuple(self.faults),
             pauses=tuple(self.crew.pauses),
+            max_attempts=self.load.max_attempts,
         )
 
     def verdict(self, *, but: tuple[str, ...] = ()) -> Verdict:
@@ -193,10 +225,12 @@ class Scene:
     def _is_settled(self, ends: dict[int, int]) -> bool:
         for worker in self.crew.present[:1]:
             self._require(worker)
-        committed = evidence.reading(self.kafka.admin, self.group, self.topic).committed
-        return all(
-            end == 0 or (number in committed and committed[number].offset == end) for number, end in ends.items()
-        )
+        source = evidence.committed_of(self.kafka.admin, self.group).get(self.topic, {})
+        is_read = all(not end or (number in source and source[number].offset == end) for number, end in ends.items())
+        return is_read and not (self.is_parking and self.chain.reading().waiting)
+
+    def _ends(self) -> dict[int, int]:
+        return {place.number: end for place, end in evidence.ends_of(self.kafka.client(), self.topic).items()}
 
     def _require(self, worker: Worker) -> bool:
         assert worker.is_running, f"worker {worker.pid} ended by itself:\n{worker.last_words}"

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import ast
+import base64
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.chaos import evidence, history
-from tests.chaos.evidence import runs_of, settled_above, steps_of
-from tests.chaos.history import Committed, Dead, Ending, Fault, History, Pause, Place, Reading, Run, Sent, judge
+from tests.chaos import chain, evidence, history
+from tests.chaos.chain import counts, waiting
+from tests.chaos.evidence import committed, runs_of, steps_of
+from tests.chaos.history import (
+    Committed,
+    Copy,
+    Dead,
+    Ending,
+    Fault,
+    History,
+    Kind,
+    Pause,
+    Place,
+    Reading,
+    Run,
+    Sent,
+    judge,
+)
 
 A, B, C, D = (Place(0, offset) for offset in range(4))
 ALL_SETTLED = Reading(10_000, 10_000, {0: Committed(4)})
@@ -191,6 +209,29 @@ def test_commit_before_the_work_is_found() -> None:
     assert "unsafe_commits" in found(replace(clean(), readings=(above, ALL_SETTLED)))
 
 
+def test_commit_of_a_record_that_stands_in_the_chain_is_safe() -> None:
+    """What was moved to a retry or parked topic may be committed in the source before it ran."""
+    moved = Reading(110, 110, {0: Committed(1)}, waiting={A: "parked"})
+
+    assert found(replace(clean(), readings=(moved, ALL_SETTLED))) == set()
+
+
+def test_record_that_rises_is_found() -> None:
+    """What was committed as finished runs never again, though a fault before may have had it run again."""
+    finished = Reading(160, 10_000, {0: Committed(1)})
+    again = replace(with_runs(ran(A, 600, pid=2)), faults=(Fault("kill", frozenset({A})),))
+
+    assert found(again) == set()
+    assert found(replace(again, readings=(finished, ALL_SETTLED))) == {"risen"}
+
+
+def test_commit_of_the_chain_that_moves_back_is_found() -> None:
+    """The ledgers of retry and parked topics go forward too."""
+    one, next_one = (replace(ALL_SETTLED, chain={"orders.parked": {0: Committed(offset)}}) for offset in (5, 3))
+
+    assert found(replace(clean(), readings=(one, next_one))) == {"impossible_commits"}
+
+
 def test_commit_that_moves_back_is_found() -> None:
     """Commits go forward."""
     back = (ALL_SETTLED, replace(ALL_SETTLED, committed={0: Committed(3)}))
@@ -206,6 +247,13 @@ def test_commit_past_the_end_is_found() -> None:
 def test_work_left_over_is_found() -> None:
     """After healing everything is committed."""
     left = replace(clean(), readings=(replace(ALL_SETTLED, committed={0: Committed(3)}),))
+
+    assert found(left) == {"unfinished"}
+
+
+def test_record_left_in_the_chain_is_found() -> None:
+    """After healing nothing waits in retry and parked topics."""
+    left = replace(clean(), readings=(replace(ALL_SETTLED, waiting={A: "tier"}),))
 
     assert found(left) == {"unfinished"}
 
@@ -239,9 +287,44 @@ def test_line_that_is_half_written_is_none_yet(tmp_path: Path) -> None:
         assert len(list(steps_of(journal))) == whole[:length].count("\n")
 
 
+def copy(origin: Place, offset: int, *, kind: Kind = "tier", hop: int = 1, owner: bytes = b"now") -> Copy:
+    """Give a copy of the record at *origin*; its topic is called as its kind."""
+    return Copy(kind, origin, hop, kind, offset, owner)
+
+
+def test_record_waits_where_its_last_copy_stands() -> None:
+    """The copy that was moved most often tells; a dead letter waits for nothing."""
+    copies = [copy(A, 0), copy(A, 0, kind="parked", hop=2), copy(B, 1), copy(C, 2), copy(C, 0, kind="dlq", hop=2)]
+
+    assert waiting(copies) == {A: "parked", B: "tier"}
+
+
+def test_copies_that_are_settled_or_late_do_not_count() -> None:
+    """Below the commit, in its ledger, or written past the scan by an owner that had gone: none needs work."""
+    ledgers = {"tier": {0: Committed(4, (range(6, 7),), b"now", scan_end=8)}}
+    copies = [copy(A, offset, owner=owner) for offset in (3, 4, 6, 7, 8, 9) for owner in (b"now", b"before")]
+    counting = [(one.offset, one.owner) for one in copies if counts(one, ledgers)]
+
+    assert counting == [(4, b"now"), (4, b"before"), (7, b"now"), (7, b"before"), (8, b"now"), (9, b"now")]
+
+
+def test_copies_in_a_topic_without_a_commit_count() -> None:
+    """Nobody has settled them."""
+    assert counts(copy(A, 0), {})
+
+
+def test_commit_is_read_by_its_written_form() -> None:
+    """Owner, settled ranges and the end of the scan stand in a packed, compressed list."""
+    packed = msgspec.msgpack.encode([b"now", 1, [2, 3, 1, 1], True, 8, -1])
+    deflate = zlib.compressobj(wbits=-15)
+    text = "s1" + base64.b85encode(b"sum." + deflate.compress(packed) + deflate.flush()).decode()
+
+    assert committed(10, text.ljust(400)) == Committed(10, (range(12, 15), range(16, 17)), b"now", 8)
+
+
 def test_checker_imports_nothing_of_streams() -> None:
     """Whoever judges shares no code with what is judged."""
-    for module in (history, evidence):
+    for module in (history, evidence, chain):
         tree = ast.parse(Path(module.__file__ or "").read_text())
         names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
@@ -252,4 +335,4 @@ def test_checker_imports_nothing_of_streams() -> None:
 
 def test_metadata_without_a_ledger_covers_nothing() -> None:
     """Where a commit has no metadata, only what is below its offset is settled."""
-    assert list(settled_above(7, "")) == []
+    assert list(committed(7, "").above) == []
