@@ -110,8 +110,7 @@ class Caution:
     def _next(self, state: PartitionState, now_s: float) -> Run | None:
         run = state.probe(now_s)
         if run is None:
-            has_all = state.has_caught_up and not state.outstanding - state.waiting and now_s <= state.granted_until
-            if has_all or state.tested >= self._enough:
+            if state.tested >= self._enough or self._is_through(state, now_s):
                 self._acquit(state)
             return None
         item = run[0]
@@ -131,6 +130,16 @@ class Caution:
             return None
         self._out = item
         return run
+
+    def _is_through(self, state: PartitionState, now_s: float) -> bool:
+        """Say whether all that could run has run."""
+        return (
+            now_s <= state.granted_until
+            and state.has_caught_up
+            and state.outstanding <= state.waiting
+            and not state.chain.is_held_up
+            and not state.chain.has_runnable(int(self._clock.now() * 1000))
+        )
 
     def _acquit(self, state: PartitionState) -> None:
         """Let *state* go on as any other: its killer was found, or it has none."""

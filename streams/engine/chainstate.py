@@ -291,6 +291,10 @@ class ChainState(Generic[T]):
         elif not part.is_tier or place.offset < part.cursor:  # else it is met when it is due
             part.want(place.offset)
 
+    def has_runnable(self, now_ms: int) -> bool:
+        """Say whether anything in the chain could run now, once it is read."""
+        return any(part.wanted(now_ms) is not None for part in self.parts if part.outstanding)
+
     def passed(self, position: int) -> Iterator[LaneKey]:
         """Give the keys whose oldest copy was waiting for the source to be read up to *position*.
 
