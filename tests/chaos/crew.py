@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.waiting import eventually
 
 ROOT: Final = Path(__file__).parents[2]
 _TAIL_LINES: Final = 25
+_GRANTED: Final = re.compile(rb"partitions assigned .*count=[1-9]")
 
 
 @dataclass
@@ -47,6 +49,11 @@ class Worker:
         """Whether it stands still, whole."""
         states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in self._tasks()]
         return set(states) == {"T"}
+
+    @property
+    def has_partitions(self) -> bool:
+        """Whether the group has ever given it partitions."""
+        return _GRANTED.search(self.log.read_bytes()) is not None
 
     @property
     def in_flight(self) -> set[Place]:

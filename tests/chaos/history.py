@@ -116,6 +116,11 @@ class Reading:
     late: int = 0
     """Copies that came too late to count."""
 
+    @property
+    def owners(self) -> dict[int, bytes]:
+        """The assignments that committed the source's partitions last."""
+        return {number: committed.owner for number, committed in self.committed.items()}
+
     def has_finished(self, place: Place) -> bool:
         """Say whether the record at *place* needs no more work: a record that was moved on does."""
         committed = self.committed.get(place.partition)

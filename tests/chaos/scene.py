@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, cast
 
 import orjson
@@ -16,13 +17,14 @@ from tests.brokers import Kafka
 from tests.chaos import evidence
 from tests.chaos.chain import Chain
 from tests.chaos.crew import Crew, Worker
-from tests.chaos.history import Fault, Headers, History, Place, Reading, Sent, Verdict, judge
+from tests.chaos.history import Fault, Headers, History, Kind, Place, Reading, Sent, Verdict, judge
 from tests.waiting import eventually
 
 KEYS: Final = 400
 _HOT: Final = 3
 IN_FLIGHT: Final = 50
 """Records that are running when a worker is killed, at least."""
+_NEWCOMERS: Final = 3
 _ALWAYS: Final = 99
 """So many failures are more than any policy allows attempts."""
 
@@ -160,15 +162,29 @@ class Scene:
         worker.kill()
         return self.note_end(worker, "SIGKILL", waiting=waiting)
 
+    def kill_newcomer(self) -> Fault:
+        """Kill a member that starts alone, between its partitions and its first commit, which the broker has not."""
+        for _ in range(_NEWCOMERS):
+            before = self.read().owners
+            worker = self.crew.start()
+            eventually(partial(getattr, worker, "has_partitions"), within_s=60, every_s=0.001)
+            worker.kill()
+            fault = self.note_end(worker, "SIGKILL before its first commit", waiting=self._count(self.read().waiting))
+            if self.read().owners == before:
+                return fault
+        raise AssertionError(f"{_NEWCOMERS} newcomers had committed before they were killed")
+
     def waiting_at(self, worker: Worker) -> tuple[int, int]:
         """Count what waits in tiers and what is parked of the partitions in which *worker* runs records."""
-        running, ended = worker.in_flight, {place for one in self.crew.workers for place in one.well_ended}
-        numbers = {place.partition for place in running}
-        kinds = Counter(
-            kind
-            for place, kind in self.read().waiting.items()
-            if place.partition in numbers and place not in running and place not in ended
-        )
+        numbers = {place.partition for place in worker.in_flight}
+        waiting = self.read().waiting
+        return self._count({place: kind for place, kind in waiting.items() if place.partition in numbers})
+
+    def _count(self, waiting: Mapping[Place, Kind]) -> tuple[int, int]:
+        """Count tiers and parked in *waiting*, without what runs or has ended and was not committed yet."""
+        ended = {place for one in self.crew.workers for place in one.well_ended}
+        busy = ended.union(*(one.in_flight for one in self.crew.workers if one.is_running))
+        kinds = Counter(kind for place, kind in waiting.items() if place not in busy)
         return kinds["tier"], kinds["parked"]
 
     def note_end(

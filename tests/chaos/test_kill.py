@@ -15,7 +15,7 @@ from tests.chaos.scene import IN_FLIGHT, Scene
 
 _LATEST = 400
 """Runs that end in a worker before it is killed, at most."""
-_WAYS = [(run, protocol) for run in ("threads", "async", "batch") for protocol in ("consumer", "classic")]
+WAYS = [(run, protocol) for run in ("threads", "async", "batch") for protocol in ("consumer", "classic")]
 
 
 def kill_one(scene: Scene, seed: int, *, in_flight: int = IN_FLIGHT) -> None:
@@ -26,6 +26,7 @@ def kill_one(scene: Scene, seed: int, *, in_flight: int = IN_FLIGHT) -> None:
     fault = scene.kill(victim, in_flight=in_flight)
 
     assert fault.in_flight >= in_flight, f"seed {seed}: only {fault.in_flight} records were in flight"
+    assert not scene.is_parking or min(fault.in_tiers, fault.parked) > 0, f"seed {seed}: {fault} were in the chain"
 
 
 def test_three_killed_workers_lose_nothing(scenes: Scenes, tell: Callable[[str], None]) -> None:
@@ -46,7 +47,7 @@ def test_three_killed_workers_lose_nothing(scenes: Scenes, tell: Callable[[str],
 @pytest.mark.parametrize("seed", range(1, 21))
 def test_a_killed_worker_loses_nothing(seed: int, scenes: Scenes, tell: Callable[[str], None]) -> None:
     """One of two members is killed, whatever runs its handlers and in either kind of group."""
-    run, protocol = _WAYS[seed % len(_WAYS)]
+    run, protocol = WAYS[seed % len(WAYS)]
     scene = scenes(seed=seed, run=run, protocol=protocol)
     scene.start()
     scene.start()
@@ -81,7 +82,7 @@ def test_what_was_done_was_sent(seed: int, scenes: Scenes, topic: Topics, tell: 
 def test_kills_at_random(scenes: Scenes, tell: Callable[[str], None]) -> None:
     """Kills nobody has seen before; the seed is told."""
     seed = random.SystemRandom().randrange(2**32)
-    run, protocol = _WAYS[seed % len(_WAYS)]
+    run, protocol = WAYS[seed % len(WAYS)]
     scene = scenes(seed=seed, run=run, protocol=protocol)
     scene.start()
     for turn in range(5):
