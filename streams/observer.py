@@ -139,10 +139,10 @@ class Observer:
         """The ledger of the chain was lost: *keys* stand still, as nobody can tell what of them was finished."""
 
     def fenced(self, partition: Partition, copies: int) -> None:
-        """*copies* that a former owner's late requests left in the chain were passed over, as records stand elsewhere."""
+        """*copies* that late requests of a former owner left in the chain were passed over: none is a live one."""
 
     def lacking(self, partition: Partition, cause: str) -> None:
-        """A topic of the chain has no such partition: nothing of *partition* starts until it is made, and that is tried."""
+        """A topic of the chain has no such partition: nothing of it starts until it is made; that is tried again."""
 
     def not_deleted(self, topic: str, code: str) -> None:
         """Settled records of *topic*, of the chain, can't be deleted, by the client's error *code*: it grows."""

@@ -28,7 +28,7 @@ from streams.engine.partition import Item, PartitionState
 from streams.engine.plan import ChainPlan
 from streams.engine.recovery import Recovery
 from streams.engine.snapshot import Snapshot, decode
-from streams.errors import BrokerError, LedgerError, NewerLedgerError
+from streams.errors import BrokerError, ChainError, LedgerError, NewerLedgerError
 from streams.kafka.consumer import GroupConsumer, Stored
 from streams.observer import Observer
 from streams.record import Partition
@@ -55,6 +55,7 @@ class Assignment:
     * A partition is here exactly while it is assigned to the consumer.
     * Each stay of a partition has a `PartitionState` and an assignment id of its own.
     * A partition starts nothing while a run of its former stay in this process goes on.
+    * A partition that its chain lacks is neither read nor committed: it waits (protocol, rule 18).
     """
 
     def __init__(  # noqa: PLR0913  # each names one thing
@@ -92,6 +93,8 @@ class Assignment:
         """What is granted from now on starts nothing: this member goes."""
         self.drain: Callable[[Sequence[PartitionState], float], None] = lambda _states, _budget: None
         """Waits for what runs, bounded; given by the loop."""
+        self.lacking: Callable[[Sequence[Partition]], Mapping[Partition, str]] = lambda _: {}
+        """Makes what the chains of partitions lack, and says what could not be made; given by the member."""
         committer.may_start = self._may_start
 
     def all(self) -> list[PartitionState]:
@@ -152,6 +155,13 @@ class Assignment:
         self._release([partition])
         self._take([partition], start=start, uncommitted=state.began_at)
 
+    def complete(self, partition: Partition) -> None:
+        """Begin with *partition*, which waited for its chain, as it is there now."""
+        state = self.get(partition)
+        if state is not None and state.lacks:
+            self._release([partition])
+            self._take([partition], uncommitted=state.began_at)
+
     def recover_range(self, partition: Partition) -> None:
         """Go on where the log begins (or ends, as declared), after the broker had no record at the position."""
         state = self.get(partition)
@@ -191,14 +201,25 @@ class Assignment:
             if self.is_leaving:
                 state.close()
             states.append(state)
-        self._patiently(lambda: self._recovery.restore(states, stored, self._snapshot, self._fresh_chain))
+        lacking = self._patiently(lambda: self.lacking(partitions))
+        whole = [state for state in states if state.partition not in lacking]
+        self._patiently(lambda: self._recovery.restore(whole, stored, self._snapshot, self._fresh_chain))
         for state in states:
             self.states[state.partition.topic][state.partition.number] = state
-            self.has_suspects = self.has_suspects or state.is_suspected
+        self.has_suspects = self.has_suspects or any(state.is_suspected for state in whole)
         self._consumer.assign({state.partition: state.ledger.position for state in states})
         self._consumer.resume(partitions)  # a pause survives in the client from one stay to the next
-        for state in states:
+        for state in whole:
             self._committer.begin(self._consumer, state)
+        for partition, cause in lacking.items():
+            self._hold(self.states[partition.topic][partition.number], cause)
+
+    def _hold(self, state: PartitionState, cause: str) -> None:
+        """Let *state* wait until its chain is whole: it is ours, and nothing of it is read, run or committed."""
+        state.lacks = cause
+        state.close()
+        self._consumer.pause([state.partition])
+        self._observer.lacking(state.partition, cause)
 
     def _chain_places(self, partition: Partition) -> list[Partition]:
         return [Partition(stage.topic, partition.number) for stage in self._plans[partition.topic].stages]
@@ -256,6 +277,8 @@ class Assignment:
         while True:
             try:
                 return ask()
+            except ChainError:
+                raise  # to ask again would change nothing
             except BrokerError as error:
                 if self._clock.monotonic() > deadline:
                     raise BrokerError(f"{error}; gave up after {_READ_WITHIN_S:g} s, nothing was started") from error

@@ -174,7 +174,14 @@ class Committer:
     def is_current(self, state: PartitionState) -> bool:
         """Say whether the broker has acknowledged what stands in the ledger of *state* now."""
         book = self._books.get(state.partition)
+        if state.lacks:  # nothing of it was begun
+            return True
         return book is not None and book.state is state and book.stored == state.snapshots()[0]
+
+    def acknowledged(self, partition: Partition) -> Request:
+        """Give the last commit of *partition* that the broker has acknowledged, its chain included; () with none."""
+        book = self._books.get(partition)
+        return () if book is None or book.stored is None else book.stored
 
     def failed(self) -> Mapping[Partition, str]:
         """Give the partitions, since the last call, whose commit failed so that it is open what was stored, and how."""

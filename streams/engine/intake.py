@@ -111,6 +111,8 @@ class Intake:
     def _reason(self, state: PartitionState, now: float, partitions: int) -> PauseReason | None:
         if self.is_closed:
             return "draining"
+        if state.lacks:
+            return "chain_topic"
         if state in self.blocked:
             return self.blocked[state]
         own = self.standing(state) or self._waiting_reason(state) or self._own_reason(state, now, partitions)

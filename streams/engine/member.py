@@ -21,6 +21,7 @@ from streams.engine.executors.eventloop import AsyncExecutor, EventLoop
 from streams.engine.executors.executor import Executor
 from streams.engine.executors.inline import InlineExecutor
 from streams.engine.executors.threads import ThreadExecutor
+from streams.engine.growth import Growth
 from streams.engine.intake import Intake
 from streams.engine.loop import ConsumerLoop
 from streams.engine.partition import PartitionState
@@ -31,6 +32,7 @@ from streams.engine.route import Route
 from streams.engine.router import Router
 from streams.engine.suspension import Suspension
 from streams.engine.sweep import Sweeper
+from streams.engine.upkeep import Upkeep
 from streams.engine.watch import Watch
 from streams.engine.watchdog import within
 from streams.kafka.admin import Admin
@@ -100,6 +102,9 @@ class Member:
             observer=observer,
             state_class=state_class,
         )
+        self._assignment.lacking = Growth(plans, admin).lacking
+        self._upkeep = Upkeep(settings, plans, self._committer, clock, observer)
+        self._closing.append(self._upkeep.close)
         router = Router(
             routes=routes,
             relocator=relocator,
@@ -172,6 +177,7 @@ class Member:
         try:
             while self._stop_reason is None:
                 self._loop.run_once()
+                self._upkeep.look(self._assignment)
                 self.beat()
                 if ends_at is not None and self._clock.monotonic() >= ends_at:
                     self.stop("its time was over")

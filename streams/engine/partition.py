@@ -158,6 +158,8 @@ class PartitionState:
     """Nothing starts any more; what runs may end and settle."""
     is_graceful: bool = False
     """This owner ended of its own will."""
+    lacks: str = ""
+    """What is missing of its chain, where something is: until that is made nothing of it starts."""
     is_dropped: bool = False
     """Not ours any more: whatever still comes in is ignored."""
     admitted: int = 0
