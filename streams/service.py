@@ -38,7 +38,7 @@ from streams.kafka import faults
 from streams.kafka.admin import Admin
 from streams.kafka.protocol import resolve_protocol
 from streams.kafka.session import session_of
-from streams.kafka.topics import create_topics, find_topics, list_topics, require_topics
+from streams.kafka.topics import await_topics, create_topics, find_topics, list_topics, require_topics
 from streams.monitor.health import Health
 from streams.monitor.measure import MetricsObserver
 from streams.monitor.server import start_server
@@ -128,7 +128,7 @@ def prepare_topics(settings: Settings, routes: Mapping[str, Route]) -> dict[str,
         names = [topic.name for topic in everything]
         _require(names, name_faults(everything))
         _make(admin, missing(find_topics(admin, names), everything))
-        _require(names, all_faults(find_topics(admin, names, with_config=True), everything))
+        _require(names, all_faults(await_topics(admin, names), everything))
     return {name: chain_of(source, settings.group, wanted[name]) for name, source in sources.items()}
 
 

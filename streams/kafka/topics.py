@@ -71,6 +71,24 @@ def require_topics(admin: Admin, names: Iterable[str], *, with_config: bool = Fa
     return found
 
 
+def await_topics(admin: Admin, names: Iterable[str]) -> dict[str, Topic]:
+    """Look up *names*, which were there a moment ago, with their settings.
+
+    Each answer may come from another broker, and one that has not yet heard of
+    a topic is asked again; what nobody knows in time is not in the answer.
+    """
+    asked = set(names)
+    end = monotonic() + admin.timeout_s
+    while True:
+        try:
+            found = find_topics(admin, asked, with_config=True)
+        except TopicError:  # known to the broker that described it, not to the one asked for its settings
+            found = {}
+        if asked <= set(found) or monotonic() > end:
+            return found
+        admin.client.poll(0.05)
+
+
 def topic_configs(admin: Admin, names: Iterable[str]) -> dict[str, dict[str, str]]:
     """Give every setting in force of topics that exist."""
     asked = [ConfigResource(ResourceType.TOPIC, name) for name in sorted(set(names))]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from streams.errors import TopicError
 from streams.kafka.admin import Admin
-from streams.kafka.shape import NewTopic
+from streams.kafka.shape import NewTopic, Topic
 from streams.kafka.topics import (
     add_partitions,
+    await_topics,
     create_topics,
     find_topics,
     list_topics,
@@ -47,6 +51,36 @@ def test_a_required_topic_that_is_absent_is_an_error(admin: Admin) -> None:
         require_topics(admin, [name])
 
     assert caught.value.topic == name
+
+
+def test_a_broker_that_has_not_heard_of_a_topic_is_asked_again(
+    admin: Admin, topic: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers come from any broker of the cluster, and one may learn of a topic after another."""
+    name = topic()
+    behind: Iterator[dict[str, Topic] | TopicError] = iter(
+        [{}, TopicError(name, "unknown to the one that was asked for its settings")]
+    )
+
+    def look(*asked: Any, **options: Any) -> dict[str, Topic]:
+        answer = next(behind, None)
+        if isinstance(answer, TopicError):
+            raise answer
+        return find_topics(*asked, **options) if answer is None else answer
+
+    monkeypatch.setattr("streams.kafka.topics.find_topics", look)
+    found = await_topics(admin, [name])
+
+    assert found[name].config["cleanup.policy"] == "delete"
+    assert next(behind, None) is None
+
+
+def test_what_nobody_knows_in_time_is_not_found(admin: Admin, topic: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked says what that means."""
+    monkeypatch.setattr(admin, "timeout_s", 1.0)
+    name = topic()
+
+    assert set(await_topics(admin, [name, unique("absent")])) == {name}
 
 
 def test_a_topic_made_anew_has_another_id(admin: Admin) -> None:
