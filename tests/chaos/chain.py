@@ -35,7 +35,11 @@ class Chain:
     group: str
 
     def reading(self) -> Reading:
-        """Read what is committed, and then what stands in the chain beyond it."""
+        """Read what is committed, and then what stands in retry and parked topics beyond it.
+
+        The logs are read after the ledgers: what was appended meanwhile can
+        only add to what waits, as whatever it replaced counts still.
+        """
         found = committed_of(self.admin, self.group)
         answered = time.monotonic_ns(), int(time.time() * 1000)
         source = found.pop(self.source, {})
@@ -56,7 +60,7 @@ class Chain:
     def _copies(self, found: Mapping[str, Mapping[int, Committed]]) -> Iterator[Copy]:
         stretches = {
             place: range(found.get(place.topic, {}).get(place.number, _UNREAD).offset, end)
-            for place, end in self._ends("tier", "parked", "dlq").items()
+            for place, end in self._ends("tier", "parked").items()
         }
         for message in messages_in(self.client, stretches):
             yield copy_of(message, self.source)
@@ -94,7 +98,7 @@ def waiting(copies: Iterable[Copy]) -> dict[Place, Kind]:
     for copy in copies:
         if copy.origin not in live or live[copy.origin].hop < copy.hop:
             live[copy.origin] = copy
-    return {origin: copy.kind for origin, copy in live.items() if copy.kind != "dlq"}
+    return {origin: copy.kind for origin, copy in live.items()}
 
 
 def dead_letter(message: Message) -> Dead:

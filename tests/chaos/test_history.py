@@ -293,8 +293,8 @@ def copy(origin: Place, offset: int, *, kind: Kind = "tier", hop: int = 1, owner
 
 
 def test_record_waits_where_its_last_copy_stands() -> None:
-    """The copy that was moved most often tells; a dead letter waits for nothing."""
-    copies = [copy(A, 0), copy(A, 0, kind="parked", hop=2), copy(B, 1), copy(C, 2), copy(C, 0, kind="dlq", hop=2)]
+    """The copy that was moved most often tells."""
+    copies = [copy(A, 0), copy(A, 0, kind="parked", hop=2), copy(B, 1, hop=3), copy(B, 0, kind="parked", hop=2)]
 
     assert waiting(copies) == {A: "parked", B: "tier"}
 
