@@ -19,6 +19,8 @@ from streams.record import Headers
 
 Fate: TypeAlias = Literal["stored", "refused", "unknown"]
 
+_LOOK_WITHIN_S: Final = 2.0
+
 _REFUSED: Final = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -58,6 +60,7 @@ class EngineProducer:
             raise BrokerError(
                 f"the client refuses its settings: {error.args[0].str()}; check the 'kafka' settings"
             ) from None
+        self._widths: dict[str, int] = {}
 
     def produce(
         self,
@@ -83,8 +86,21 @@ class EngineProducer:
         except BufferError:
             return False
         except KafkaException as error:
+            if partition is not None and self._has_grown(topic, partition, error.args[0]):
+                return self.produce(topic, partition, key=key, value=value, headers=headers, done=done)
             done(Delivery("refused", -1, error.args[0].name()))
         return True
+
+    def _has_grown(self, topic: str, partition: int, error: KafkaError) -> bool:
+        """Look whether *topic* was widened since the client last looked, which it does every few minutes."""
+        is_known = self._widths.get(topic, 0) > partition
+        if is_known or error.code() != KafkaError._UNKNOWN_PARTITION:  # noqa: SLF001  # the client's own codes begin with an underscore
+            return False
+        try:
+            self._widths[topic] = len(self._producer.list_topics(topic, timeout=_LOOK_WITHIN_S).topics[topic].partitions)
+        except KafkaException:
+            return False  # the record is refused, as it was before
+        return self._widths[topic] > partition
 
     def acknowledge(self, timeout_s: float = 0) -> None:
         """Run the callbacks of what the broker has answered."""

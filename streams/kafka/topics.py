@@ -122,7 +122,7 @@ def create_topics(admin: Admin, wanted: Sequence[NewTopic], *, may_exist: bool =
         except TopicError as error:
             if not (may_exist and _is_there(error)):
                 raise
-    _await_leaders(admin, [topic.name for topic in wanted])
+    _await_leaders(admin, dict.fromkeys((topic.name for topic in wanted), 1))
 
 
 def add_partitions(admin: Admin, name: str, total: int) -> None:
@@ -132,7 +132,7 @@ def add_partitions(admin: Admin, name: str, total: int) -> None:
         TopicError: The broker refuses.
     """
     _change(admin, name, "widening", partial(admin.client.create_partitions, [NewPartitions(name, total)]))
-    _await_leaders(admin, [name])
+    _await_leaders(admin, {name: total})
 
 
 def delete_topics(admin: Admin, names: Iterable[str]) -> None:
@@ -175,11 +175,12 @@ def _is_there(error: TopicError) -> bool:
     return cause is not None and cause.code() == KafkaError.TOPIC_ALREADY_EXISTS
 
 
-def _await_leaders(admin: Admin, names: Sequence[str]) -> None:
+def _await_leaders(admin: Admin, widths: Mapping[str, int]) -> None:
+    """Wait until each topic has that many partitions at least, and all of them have a leader."""
     end = monotonic() + admin.timeout_s
     while True:
-        found = find_topics(admin, names)
-        waiting = [name for name in names if name not in found or found[name].offline]
+        found = find_topics(admin, widths)
+        waiting = [name for name, width in widths.items() if name not in found or not _is_ready(found[name], width)]
         if not waiting:
             return
         if monotonic() > end:
@@ -188,6 +189,10 @@ def _await_leaders(admin: Admin, names: Sequence[str]) -> None:
                 f" leader yet; look again with: streams topics describe {waiting[0]}",
             )
         admin.client.poll(0.05)
+
+
+def _is_ready(topic: Topic, width: int) -> bool:
+    return topic.partitions >= width and not topic.offline
 
 
 def _is_absent(answer: object) -> bool:
