@@ -130,6 +130,10 @@ def _sentence(summary: Summary) -> str:
     lines = [first]
     if report.left:
         lines.append(f"  Of those left {report.retrying:,} wait for a retry; others wait behind one, or had not begun.")
+    if report.parked:
+        lines.append(
+            f"  Another {report.parked:,} wait in retry and parked topics, for their time or for a record before them."
+        )
     if totals.dead_lettered:
         lines.append(f"  See the dead letters: streams dlq list {summary.group}")
     if report.places:

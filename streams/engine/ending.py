@@ -7,6 +7,7 @@ from typing import Final
 
 from streams.clock import Clock
 from streams.engine.assignment import Assignment
+from streams.engine.partition import PartitionState
 from streams.errors import BrokerError
 from streams.kafka.consumer import GroupConsumer
 from streams.record import Partition
@@ -40,6 +41,8 @@ class RunReport:
     """Records of these that have not settled: they run again at the next start."""
     retrying: int
     """Records of these that waited for another attempt."""
+    parked: int = 0
+    """Records that wait in retry and parked topics, settled in the source."""
     drained: bool
     """Everything that ran had ended in time."""
     committed: bool
@@ -71,16 +74,22 @@ class Emptiness:
         """Say whether nothing is left to do, and with *settled* nothing waits either."""
         if not assignment.has_joined:
             return False
-        for state in assignment.all():
-            if state.is_suspended and not settled:
+        states = assignment.all()
+        is_tried = any(state.is_suspected for state in states)  # then all stand still for a while only
+        for state in states:
+            if state.is_suspended and not settled and not is_tried:
                 continue  # what it holds waits, and what it has not read as well
-            if state.ledger.position < self._ends.get(state.partition, 0):
-                return False
-            if state.outstanding > (0 if settled else state.retrying + state.behind):
-                return False
-            if settled and state.chain.index:
+            if state.ledger.position < self._ends.get(state.partition, 0) or self._is_at_work(state, settled=settled):
                 return False
         return self._others_passed(assignment)
+
+    def _is_at_work(self, state: PartitionState, *, settled: bool) -> bool:
+        chain = state.chain
+        if settled:
+            return state.outstanding > 0 or len(chain.index) > chain.blocked
+        if state.outstanding > state.waiting or chain.moving:
+            return True
+        return chain.outstanding > 0 and chain.has_runnable(int(self._clock.now() * 1000))
 
     def _others_passed(self, assignment: Assignment) -> bool:
         others = [partition for partition in self._ends if assignment.get(partition) is None]

@@ -214,6 +214,7 @@ class Member:
             read=self._loop.admitted,
             left=sum(state.outstanding for state in states),
             retrying=sum(state.retrying for state in states),
+            parked=sum(state.chain.outstanding for state in states),
             drained=drained,
             committed=committed,
             places=tuple(places),
