@@ -136,7 +136,7 @@ class Caution:
         return (
             now_s <= state.granted_until
             and state.has_caught_up
-            and state.outstanding <= state.waiting
+            and state.outstanding <= state.retrying + state.behind
             and not state.chain.is_held_up
             and not state.chain.has_runnable(int(self._clock.now() * 1000))
         )

@@ -87,7 +87,7 @@ class Emptiness:
         chain = state.chain
         if settled:
             return state.outstanding > 0 or len(chain.index) > chain.blocked
-        if state.outstanding > state.waiting or chain.moving:
+        if state.outstanding > state.retrying + state.behind or chain.moving:
             return True
         return chain.outstanding > 0 and chain.has_runnable(int(self._clock.now() * 1000))
 
