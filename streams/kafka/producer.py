@@ -97,9 +97,10 @@ class EngineProducer:
         if is_known or error.code() != KafkaError._UNKNOWN_PARTITION:  # noqa: SLF001  # the client's own codes begin with an underscore
             return False
         try:
-            self._widths[topic] = len(self._producer.list_topics(topic, timeout=_LOOK_WITHIN_S).topics[topic].partitions)
+            found = self._producer.list_topics(topic, timeout=_LOOK_WITHIN_S).topics
         except KafkaException:
             return False  # the record is refused, as it was before
+        self._widths[topic] = len(found[topic].partitions)
         return self._widths[topic] > partition
 
     def acknowledge(self, timeout_s: float = 0) -> None:

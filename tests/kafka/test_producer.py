@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from streams.config import Settings
+from streams.kafka.admin import Admin
 from streams.kafka.chainreader import ChainReader
 from streams.kafka.producer import Delivery, EngineProducer
 from streams.kafka.reader import Stretch
+from streams.kafka.topics import add_partitions
 from streams.record import Headers, Partition
 from tests.brokers import Kafka, Topics, unique
 from tests.waiting import eventually
@@ -47,3 +49,23 @@ def test_a_record_that_is_not_stored_has_no_time(kafka: Kafka, group: Callable[.
     (told,) = deliveries(EngineProducer(settings), unique("absent"), 1)
 
     assert told == Delivery("refused", -1, "UNKNOWN_TOPIC_OR_PART", -1)
+
+
+def test_a_partition_that_was_added_since_is_written(
+    kafka: Kafka, admin: Admin, topic: Topics, group: Callable[..., str]
+) -> None:
+    """The client looks at topics every few minutes only; a record for a partition that it does not know has it look."""
+    orders, told = topic(), list[Delivery]()
+    producer = EngineProducer(Settings(bootstrap=kafka.bootstrap, group=group()))
+    deliveries(producer, orders, 1)
+    add_partitions(admin, orders, 3)
+    for number in (2, 3):
+        producer.produce(orders, number, key=b"k", value=b"v", headers=[], done=told.append)
+
+    def both_told() -> bool:
+        producer.acknowledge(0.05)
+        return len(told) == 2
+
+    eventually(both_told, every_s=0)
+
+    assert {(one.fate, one.error) for one in told} == {("stored", ""), ("refused", "_UNKNOWN_PARTITION")}
