@@ -241,7 +241,7 @@ class Assignment:
             offset = start
         elif offset is None:
             low, high = self._patiently(lambda: self._consumer.watermarks(partition, _ATTEMPT_S))
-            offset = low if self._settings.start_at == "earliest" else high
+            offset = high if self._settings.start_at == "latest" and not self._is_added(partition) else low
         elif snapshot is not None:
             restored, starts = list(snapshot.settled(offset)), snapshot.starts + (snapshot.process != PROCESS)
             blamed, deaths = _blame(snapshot)
@@ -261,6 +261,12 @@ class Assignment:
             blamed=blamed,
             deaths=deaths,
         )
+
+    def _is_added(self, partition: Partition) -> bool:
+        """Say whether *partition* was added to a topic that the group was at already: then all of it is to be done."""
+        others = self._patiently(lambda: self._consumer.partitions_of(partition.topic, _ATTEMPT_S))
+        stored = self._patiently(lambda: self._consumer.committed(others, _ATTEMPT_S))
+        return any(found.offset is not None for found in stored.values())
 
     def _snapshot(self, partition: Partition, stored: Stored) -> Snapshot | None:
         try:
