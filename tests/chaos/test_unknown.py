@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -38,12 +39,13 @@ def test_dead_letter_of_unknown_fate_is_written_again(
     kafka = Kafka(cluster3.bootstrap, is_borrowed=True)
     topic = Topics(kafka)
     orders, bench, app = topic(), Bench(kafka, topic), App(group())
-    suspended: list[int] = []
+    suspended, written = list[int](), threading.Event()
 
     @app.on(orders, retry=RetryPolicy(delays=(), max_attempts=1))
     def handle(record: Record) -> None:
         if record.key == b"bad":
             if not suspended:
+                written.wait(60)
                 for broker in cluster3.brokers:
                     broker.suspend()
                 suspended.append(record.offset)
@@ -53,6 +55,7 @@ def test_dead_letter_of_unknown_fate_is_written_again(
     try:
         member.until(lambda: member.ear.heard("committed"))
         bench.write(orders, [(b"a", b"0"), (b"bad", b"1"), (b"b", b"2"), (b"bad", b"3")])
+        written.set()  # all is acknowledged before the brokers stand still
         member.until(lambda: member.ear.heard("restarted"), within_s=60)
         for broker in cluster3.brokers:
             broker.resume()
