@@ -8,6 +8,7 @@ from typing import Any
 from streams.app import App
 from streams.config import Settings
 from streams.engine.assignment import Assignment
+from streams.engine.caution import Caution
 from streams.engine.chainstate import ChainState
 from streams.engine.commit import Committer
 from streams.engine.executors.eventloop import EventLoop
@@ -64,8 +65,24 @@ class Member:
         self.consumer.answered = committer.answered
         intake = Intake(chosen, committer, self.clock, self.heard)
         suspension = Suspension(routes, self.clock, self.heard)
-        intake.standing = suspension.reason
         relocator = Relocator(self.producer)
+        router = Router(
+            routes=routes,
+            relocator=relocator,
+            intake=intake,
+            suspension=suspension,
+            clock=self.clock,
+            observer=self.heard,
+        )
+        caution = Caution(
+            consumer=self.consumer,
+            committer=committer,
+            give_up=router.give_up,
+            enough=chosen.partition_in_flight,
+            clock=self.clock,
+            observer=self.heard,
+        )
+        intake.standing = lambda state: caution.reason(state) or suspension.reason(state)
         self.assignment = Assignment(
             settings=chosen,
             executors=executors,
@@ -84,14 +101,8 @@ class Member:
             assignment=self.assignment,
             intake=intake,
             suspension=suspension,
-            router=Router(
-                routes=routes,
-                relocator=relocator,
-                intake=intake,
-                suspension=suspension,
-                clock=self.clock,
-                observer=self.heard,
-            ),
+            caution=caution,
+            router=router,
             relocator=relocator,
             sweeper=Sweeper(
                 self.reader,

@@ -72,8 +72,8 @@ def state(
     chain: ChainState[Item] | None = None,
     cls: type[PartitionState] = PartitionState,
 ) -> PartitionState:
-    """A partition in the hands of its owner, who holds the lease."""
-    return cls(
+    """A partition in the hands of its owner, who holds the lease and has scanned its chain."""
+    made = cls(
         partition=partition,
         assignment_id=b"assigned",
         ledger=Ledger(committed, restored),
@@ -82,7 +82,10 @@ def state(
         chain=chain_state(partition) if chain is None else chain,
         starts=1,
         lease_until=lease_until,
+        granted_until=lease_until,
     )
+    made.begin_chain()
+    return made
 
 
 def chain_state(
