@@ -11,6 +11,7 @@ from confluent_kafka import IsolationLevel, KafkaError, Message, Producer, Topic
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # its types do not mark it as public
 
 from streams import App
+from streams.clock import Clock
 from streams.config import Settings
 from streams.engine.chain import dlq_topic
 from streams.engine.context import Context
@@ -67,7 +68,7 @@ class Ear(Observer):
 class Running:
     """A member that runs in a thread of its own."""
 
-    def __init__(self, app: App, settings: Settings, until: Until | None = None) -> None:
+    def __init__(self, app: App, settings: Settings, until: Until | None = None, *, clock: Clock | None = None) -> None:
         self.ear = Ear()
         self.report: RunReport | None = None
         self.error: BaseException | None = None
@@ -89,6 +90,7 @@ class Running:
             },
             event_loop=self._loop,
             observer=self.ear,
+            clock=clock,
         )
         self._until = until
         self._thread = threading.Thread(target=self._run, name="member")
@@ -155,10 +157,10 @@ class Bench:
         self.bootstrap = kafka.bootstrap
         self.running: list[Running] = []
 
-    def run(self, app: App, until: Until | None = None, **settings: Any) -> Running:
+    def run(self, app: App, until: Until | None = None, *, clock: Clock | None = None, **settings: Any) -> Running:
         """Start a member of *app*'s group; its commits are frequent, so that tests are quick."""
         chosen = {"bootstrap": self.bootstrap, "commit_every_s": 0.1, "session_timeout_s": 6.0, "protocol": "consumer"}
-        running = Running(app, app.settings.over(**(chosen | settings)).checked(), until)
+        running = Running(app, app.settings.over(**(chosen | settings)).checked(), until, clock=clock)
         self.running.append(running)
         return running
 
