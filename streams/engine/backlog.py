@@ -23,6 +23,8 @@ MOVING: Final = -1
 
 _HOP_BITS: Final = 16
 _OFFSET_BITS: Final = 42
+_NUMBER_AT: Final = _HOP_BITS + _OFFSET_BITS
+_OFFSETS: Final = (1 << _OFFSET_BITS) - 1
 _TRIM_AT: Final = 1_024
 
 
@@ -35,9 +37,24 @@ class Place(NamedTuple):
 
     def pack(self) -> int:
         """Give it as one number, which fits into eight bytes."""
-        if self.hop >> _HOP_BITS or self.offset >> _OFFSET_BITS:
-            raise OverflowError(f"hop {self.hop} or offset {self.offset} is beyond what the index can hold")
-        return (self.number << _HOP_BITS | self.hop) << _OFFSET_BITS | self.offset
+        return pack(self.number, self.hop, self.offset)
+
+
+def pack(number: int, hop: int, offset: int) -> int:
+    """Give a place as one number, which fits into eight bytes."""
+    if hop >> _HOP_BITS or offset >> _OFFSET_BITS:
+        raise OverflowError(f"hop {hop} or offset {offset} is beyond what the index can hold")
+    return (number << _HOP_BITS | hop) << _OFFSET_BITS | offset
+
+
+def number_of(packed: int) -> int:
+    """Give the number of the topic that is in a packed place."""
+    return packed >> _NUMBER_AT
+
+
+def offset_of(packed: int) -> int:
+    """Give the offset that is in a packed place."""
+    return packed & _OFFSETS
 
 
 def unpack(packed: int) -> Place:
@@ -93,16 +110,24 @@ class Backlog(Generic[T]):
 
     def place(self, origin: int) -> int | None:
         """Give the packed place of *origin*'s copy, or `MOVING`; None where it has none."""
-        at = bisect_left(self._origins, origin, self._first)
-        return self._places[at] if at < len(self._origins) and self._origins[at] == origin else None
+        origins = self._origins
+        if not origins or origins[-1] < origin:
+            return None
+        at = bisect_left(origins, origin, self._first)
+        return self._places[at] if origins[at] == origin else None
 
     def put(self, origin: int, place: int) -> None:
         """Note that the live copy of *origin* is at *place*."""
-        at = bisect_left(self._origins, origin, self._first)
-        if at < len(self._origins) and self._origins[at] == origin:
+        origins = self._origins
+        if not origins or origins[-1] < origin:  # most come in their order
+            origins.append(origin)
+            self._places.append(place)
+            return
+        at = bisect_left(origins, origin, self._first)
+        if origins[at] == origin:
             self._places[at] = place
         else:
-            self._origins.insert(at, origin)
+            origins.insert(at, origin)
             self._places.insert(at, place)
 
     def remove(self, origin: int) -> int | None:

@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from streams.engine.backlog import MOVING, Backlog, LaneKey, Place, unpack
+from streams.engine.backlog import MOVING, Backlog, LaneKey, Place, number_of, offset_of, pack, unpack
 from streams.engine.chain import Attempt, CopyHeader, new_header
 from streams.engine.chain import unpack as read_header
 from streams.engine.copies import Copies, Stage
@@ -161,20 +161,22 @@ class ChainState(Generic[T]):
         self._dead = set()
 
     def _ours(self, part: Copies, message: Message) -> CopyHeader | None:
-        where = f"{part.stage.topic}/{self.lineage.source.number}/{message.offset()}"
         try:
             header = read_header(message.headers())
         except LedgerError as error:
             if part.stage.kind == "dlq":  # a person may have put a record there
                 return None
-            raise ChainError(f"{where}: {error}. {_CLEAR}") from None
+            raise ChainError(f"{self._where(part, message)}: {error}. {_CLEAR}") from None
         lineage = self.lineage
         if header.topic_id == lineage.topic_id and header.group == lineage.group:
             return header
         if part.stage.kind == "dlq":  # letters of a topic that was deleted since end nothing here
             return None
         whose = "an earlier topic of the same name" if header.group == lineage.group else f"group {header.group!r}"
-        raise ChainError(f"{where}: a copy that belongs to {whose}. {_CLEAR}")
+        raise ChainError(f"{self._where(part, message)}: a copy that belongs to {whose}. {_CLEAR}")
+
+    def _where(self, part: Copies, message: Message) -> str:
+        return f"{part.stage.topic}/{self.lineage.source.number}/{message.offset()}"
 
     def _find(self, number: int, offset: int, header: CopyHeader, message: Message) -> None:
         origin, lane = header.offset, self.lane_of(message, header)
@@ -182,12 +184,12 @@ class ChainState(Generic[T]):
         if backlog is None:
             backlog = self.index[lane] = Backlog()
         self.parts[number].found(offset, message.timestamp()[1])
-        known, place = backlog.place(origin), Place(number, header.hop, offset)
+        known, packed = backlog.place(origin), pack(number, header.hop, offset)
         if known is not None:  # rule 4: the highest hop wins, and the others are settled at once
-            loser = min(place, unpack(known), key=_rank)
+            loser, winner = sorted((unpack(packed), unpack(known)), key=_rank)
             self.parts[loser.number].settle(loser.offset)
-            place = max(place, unpack(known), key=_rank)
-        backlog.put(origin, place.pack())
+            packed = winner.pack()
+        backlog.put(origin, packed)
         before = self._numbers.get(header.from_topic)
         if before is not None:
             self.parts[before].settle(header.from_offset)
@@ -210,7 +212,7 @@ class ChainState(Generic[T]):
         """End the records of *lane* whose live copy is a dead letter (rule 16)."""
         backlog = self.index[lane]
         for origin, place in list(backlog.entries()):
-            if unpack(place).number == self.dlq:
+            if number_of(place) == self.dlq:
                 backlog.remove(origin)
                 if not is_settled(origin):
                     self.ended.add(origin)
@@ -241,7 +243,7 @@ class ChainState(Generic[T]):
         if number == self.dlq and self.after_death == "continue":
             backlog.remove(header.offset)
         else:
-            backlog.put(header.offset, Place(number, header.hop, offset).pack())
+            backlog.put(header.offset, pack(number, header.hop, offset))
 
     def finish(self, lane: LaneKey, origin: int) -> None:
         """Note that the copy of *origin*, which was in memory, needs no more work."""
@@ -250,8 +252,7 @@ class ChainState(Generic[T]):
         backlog.in_memory -= 1
         self.carried.pop(origin, None)
         if packed is not None and packed != MOVING:
-            place = unpack(packed)
-            self.parts[place.number].settle(place.offset)
+            self.parts[number_of(packed)].settle(offset_of(packed))
 
     def header(
         self, origin: Origin, left: int | None, *, attempts: int, history: tuple[Attempt, ...], first_failed_ms: int
@@ -277,19 +278,19 @@ class ChainState(Generic[T]):
     def want(self, lane: LaneKey, backlog: Backlog[T], position: int) -> None:
         """Note that the oldest copy of *lane* may run, once the source was read past it and its delay is over."""
         origin = backlog.first
-        if origin is None or backlog.is_suspect or backlog.first_place == MOVING:
+        if origin is None or backlog.is_suspect or (place := backlog.first_place) == MOVING:
             return
         if origin >= position:  # rule 1: nothing runs before the source is read past it
             self._sequence += 1
             heapq.heappush(self._ahead, (origin, self._sequence, lane))
             return
-        place = unpack(backlog.first_place)
-        part = self.parts[place.number]
-        if place.number == self.dlq:
+        number, offset = number_of(place), offset_of(place)
+        part = self.parts[number]
+        if number == self.dlq:
             if self.after_death == "follow":
                 self._want_followers(backlog)
-        elif not part.is_tier or place.offset < part.cursor:  # else it is met when it is due
-            part.want(place.offset)
+        elif not part.is_tier or offset < part.cursor:  # else it is met when it is due
+            part.want(offset)
 
     def has_runnable(self, now_ms: int) -> bool:
         """Say whether anything in the chain could run now, once it is read."""
@@ -315,7 +316,7 @@ class ChainState(Generic[T]):
             self.after_death == "follow"
             and len(backlog) > 0
             and backlog.first_place != MOVING
-            and unpack(backlog.first_place).number == self.dlq
+            and number_of(backlog.first_place) == self.dlq
         )
 
     def lane_of(self, message: Message, header: CopyHeader) -> LaneKey:
@@ -340,7 +341,7 @@ class ChainState(Generic[T]):
         """Keys that stand still until an operator decides."""
         return sum(
             backlog.is_suspect
-            or (backlog.first_place != MOVING and len(backlog) > 0 and unpack(backlog.first_place).number == self.dlq)
+            or (backlog.first_place != MOVING and len(backlog) > 0 and number_of(backlog.first_place) == self.dlq)
             for backlog in self.index.values()
         )
 

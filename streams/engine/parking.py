@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streams.engine.backlog import MOVING, Backlog, LaneKey, Place
+from streams.engine.backlog import MOVING, Backlog, LaneKey, pack
 from streams.engine.chain import unpack as read_header
 from streams.engine.partition import Item, Move, PartitionState, Run
 from streams.kafka.message import Message
@@ -50,7 +50,7 @@ def load(state: PartitionState, number: int, messages: Sequence[Message], wall_m
             key = state.chain.lane_of(message, header)
             backlog = state.chain.index.get(key)
             place = None if backlog is None else backlog.place(header.offset)
-            if backlog is None or place is None or place not in (MOVING, Place(number, header.hop, offset).pack()):
+            if backlog is None or place is None or place not in (MOVING, pack(number, header.hop, offset)):
                 _forget_copy(state, number, offset)
             elif place != MOVING:
                 is_followed = state.chain.is_followed(backlog) and number != state.chain.dlq
