@@ -264,8 +264,8 @@ class Assignment:
 
     def _is_added(self, partition: Partition) -> bool:
         """Say whether *partition* was added to a topic that the group was at already: then all of it is to be done."""
-        others = self._patiently(lambda: self._consumer.partitions_of(partition.topic, _ATTEMPT_S))
-        stored = self._patiently(lambda: self._consumer.committed(others, _ATTEMPT_S))
+        older = [Partition(partition.topic, number) for number in range(partition.number)]
+        stored = self._patiently(lambda: self._consumer.committed(older, _ATTEMPT_S)) if older else {}
         return any(found.offset is not None for found in stored.values())
 
     def _snapshot(self, partition: Partition, stored: Stored) -> Snapshot | None:

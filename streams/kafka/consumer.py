@@ -218,7 +218,10 @@ class GroupConsumer:
         return answer_to(tuple(entries), [place.error for place in answered])
 
     def partitions_of(self, topic: str, timeout_s: float) -> list[Partition]:
-        """List the partitions of *topic* as the broker has them now."""
+        """List the partitions of *topic* as the broker has them now.
+
+        Never called inside `poll`, as by a listener: there the client aborts the process.
+        """
         try:
             found = self._consumer.list_topics(topic, timeout=timeout_s).topics[topic]
         except KafkaException as error:
