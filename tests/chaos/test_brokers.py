@@ -17,6 +17,8 @@ pytestmark = pytest.mark.chaos
 
 PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
 _QUIET_NS = 12 * 10**9
+_PATIENT = {"STREAMS_SESSION_TIMEOUT_S": "30"}
+"""Sessions that outlast a failover: a cluster gives a broker up after 9 s, and a classic member its session by itself."""
 
 
 def broker(cluster: DevCluster, node: int) -> Broker:
@@ -48,8 +50,8 @@ def is_quiet(scene: Scene) -> bool:
 def test_a_killed_broker_costs_nothing(
     who: Callable[..., int], protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
 ) -> None:
-    """Leader or coordinator: others take over, and no record runs twice."""
-    scene = scenes3(seed=51, protocol=protocol)
+    """Leader or coordinator: others take over before sessions end, and no record runs twice."""
+    scene = scenes3(seed=51, protocol=protocol, **_PATIENT)
     first = scene.start()
     scene.start()
     scene.busy(first)
@@ -69,7 +71,7 @@ def test_a_rolling_restart_costs_nothing(
     protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
 ) -> None:
     """One broker after the other goes and comes back, while work goes on."""
-    scene = scenes3(seed=52, protocol=protocol)
+    scene = scenes3(seed=52, protocol=protocol, **_PATIENT)
     first = scene.start()
     scene.start()
     for one in cluster3.brokers:
