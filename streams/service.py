@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from streams.app import App
 from streams.config import Settings
-from streams.engine.broken import state_class
+from streams.engine.broken import chain_class, state_class
 from streams.engine.context import Context
 from streams.engine.ending import RunReport, Until
 from streams.engine.executors.eventloop import EventLoop
@@ -93,7 +93,10 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
             protocol,
             session_of(settings, protocol),
             plans={
-                topic: plan_of(topic, settings.group, chains[topic], route.policy, route.dead_letters)
+                topic: replace(
+                    plan_of(topic, settings.group, chains[topic], route.policy, route.dead_letters),
+                    chain_class=chain_class(os.environ),
+                )
                 for topic, route in app.routes.items()
             },
             event_loop=event_loop,

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+from streams.engine.backlog import LaneKey
+from streams.engine.chainstate import ChainState
 from streams.engine.ledger import Chunk
-from streams.engine.partition import PartitionState
+from streams.engine.partition import PartitionState, Run
+from streams.engine.snapshot import Snapshot
 from streams.errors import UsageError
 from streams.kafka.message import Message
 
@@ -42,9 +45,33 @@ class ReverseOrder(PartitionState):
         return chunk
 
 
+class NoIndex(PartitionState):
+    """Runs what waits of a key although an older record of it stands in the chain: nothing is lost but the order."""
+
+    def advance(self, key: LaneKey) -> Run | None:
+        """Give what of *key* waits in memory, whatever is older."""
+        waiting = self.lanes.get(key)
+        if not waiting:
+            return PartitionState.advance(self, key)
+        self.lanes[key] = None
+        return waiting
+
+
+class NoFence(ChainState[Any]):
+    """Takes every copy that is not settled for one that counts, whoever wrote it and when."""
+
+    def restore(self, number: int, committed: int | None, snapshot: Snapshot | None, marks: range) -> range:
+        """Begin the ledger of one topic, and forget what its commit says of late copies."""
+        stretch = ChainState.restore(self, number, committed, snapshot, marks)
+        self._fences[number] = None
+        return stretch
+
+
 _BREAKS: Final[Mapping[str, type[PartitionState]]] = {
     "settle-before-ack": SettleBeforeAck,
     "reverse-order": ReverseOrder,
+    "no-index": NoIndex,
+    "no-fence": PartitionState,
 }
 
 
@@ -65,3 +92,8 @@ def state_class(environment: Mapping[str, str]) -> type[PartitionState]:
         name,
     )
     return _BREAKS[name]
+
+
+def chain_class(environment: Mapping[str, str]) -> type[ChainState[Any]]:
+    """Give the state of a partition's chain to run with: the sound one, or the broken one."""
+    return NoFence if environment.get(VARIABLE) == "no-fence" else ChainState

@@ -25,10 +25,11 @@ class ChainPlan:
     stages: tuple[Stage, ...]
     policy: OrderPolicy
     dead_letters: DeadLetterPolicy
+    chain_class: type[ChainState[Any]] = ChainState
 
     def begin(self, number: int, assignment_id: bytes) -> ChainState[Any]:
         """Make the state of one partition's chain, which knows of nothing yet."""
-        return ChainState(
+        return self.chain_class(
             self.stages,
             Lineage(Partition(self.source, number), self.topic_id, self.group),
             assignment_id=assignment_id,

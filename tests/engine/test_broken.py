@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from streams.engine.broken import ReverseOrder, SettleBeforeAck, state_class
+from streams.engine.broken import NoFence, NoIndex, ReverseOrder, SettleBeforeAck, chain_class, state_class
+from streams.engine.chainstate import ChainState
 from streams.engine.partition import PartitionState
 from streams.errors import UsageError
 
@@ -15,15 +16,29 @@ from streams.errors import UsageError
 def test_the_sound_engine_runs_unless_asked_otherwise(environment: dict[str, str]) -> None:
     """Nothing but the one variable breaks anything."""
     assert state_class(environment) is PartitionState
+    assert chain_class(environment) is ChainState
 
 
-@pytest.mark.parametrize(("name", "broken"), [("settle-before-ack", SettleBeforeAck), ("reverse-order", ReverseOrder)])
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [("settle-before-ack", SettleBeforeAck), ("reverse-order", ReverseOrder), ("no-index", NoIndex)],
+)
 def test_a_broken_engine_says_so(name: str, broken: type, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever runs one can't miss it in the log."""
     with caplog.at_level(logging.CRITICAL):
         chosen = state_class({"STREAMS_BREAK": name})
 
     assert chosen is broken
+    assert "WILL LOSE RECORDS" in caplog.text
+
+
+def test_a_chain_without_its_fence_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """The partition is sound then, and its chain is not."""
+    environment = {"STREAMS_BREAK": "no-fence"}
+    with caplog.at_level(logging.CRITICAL):
+        chosen = state_class(environment), chain_class(environment)
+
+    assert chosen == (PartitionState, NoFence)
     assert "WILL LOSE RECORDS" in caplog.text
 
 
