@@ -1,10 +1,13 @@
-"""Who may look and may not make topics hears what is missing, and how others can make it."""
+"""Who may not make, widen or empty topics hears what is missing, and how others can do it; the rest goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types do not mark them as public
     AclBinding,
     AclOperation,
@@ -14,15 +17,18 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types d
     ResourceType,
 )
 
-from streams import App
+from streams import App, Record
 from streams.errors import TopicError
 from streams.kafka.admin import Admin
 from streams.kafka.shape import NewTopic
-from streams.kafka.topics import create_topics
+from streams.kafka.topics import add_partitions, create_topics
+from streams.record import Partition
 from streams.service import prepare_topics
-from tests.brokers import unique
+from tests.brokers import Kafka, unique
 from tests.cli.shell import Shell
 from tests.kafka.oddity import OddBroker
+from tests.path.members import Running
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("odd_broker")
 
@@ -37,10 +43,12 @@ def orders(odd: OddBroker) -> Iterator[str]:
         yield name
 
 
-def _allow(client: AdminClient, prefix: str, *operations: AclOperation) -> None:
+def _allow(
+    client: AdminClient, prefix: str, *operations: AclOperation, kind: ResourceType = ResourceType.TOPIC
+) -> None:
     rights = [
         AclBinding(
-            ResourceType.TOPIC,
+            kind,
             prefix,
             ResourcePatternType.PREFIXED,
             "User:alice",
@@ -95,3 +103,64 @@ def test_what_is_printed_can_be_made_by_somebody_else(odd: OddBroker, orders: st
     chain = prepare_topics(odd.settings_of_alice(group="billing"), app.routes)[orders]
 
     assert (chain.tiers, chain.old_tiers, chain.has_parked) == ((60.0, 600.0), (), True)
+
+
+@pytest.fixture
+def working(odd: OddBroker, orders: str) -> Iterator[Callable[[App], Running]]:
+    """Run members as alice, who may read and write what is named after *orders*, and do nothing else to it."""
+    members: list[Running] = []
+    with Admin(odd.settings()) as admin:
+        _allow(admin.client, orders, AclOperation.READ, AclOperation.WRITE)
+        _allow(admin.client, "billing", AclOperation.READ, kind=ResourceType.GROUP)
+
+    def run(app: App) -> Running:
+        settings = odd.settings_of_alice(group=app.group)
+        quick = {**settings.kafka, "topic.metadata.refresh.interval.ms": "500"}
+        members.append(Running(app, replace(settings, kafka=quick, protocol="classic", commit_every_s=0.1)))
+        return members[-1]
+
+    yield run
+    for member in members:
+        member.stop()
+
+
+def test_a_partition_whose_chain_may_not_be_widened_waits_alone(
+    odd: OddBroker, orders: str, group: Callable[..., str], working: Callable[[App], Running]
+) -> None:
+    """It starts nothing, the others go on, the command that is told mends it, and then all of its records are done."""
+    app, seen = App(group()), list[tuple[int, bytes]]()
+
+    @app.on(orders, policy="park")
+    def take(record: Record) -> None:
+        seen.append((record.partition, record.value or b""))
+
+    kafka = Kafka(odd.bootstrap)
+    Shell(odd.bootstrap)(f"topics create {orders} --group {app.group}")
+    member = working(app)
+    member.until(lambda: member.ear.heard("committed"))
+    with Admin(odd.settings()) as admin:
+        add_partitions(admin, orders, 4)
+    write(kafka, orders, 3, b"early")
+    member.until(lambda: (Partition(orders, 3), "chain_topic") in member.ear.heard("paused"))
+    write(kafka, orders, 0, b"meanwhile")
+    member.until(lambda: (0, b"meanwhile") in seen)
+    ((waiting, cause),) = member.ear.heard("lacking")
+    before = list(seen)
+    commands = re.findall("streams (topics check .*? --fix)", cause)
+    Shell(odd.bootstrap)(commands[0])
+    write(kafka, orders, 3, b"late")
+    member.until(lambda: len(seen) == 3)
+    member.settled()
+
+    assert waiting == Partition(orders, 3)
+    assert "denies a right" in cause
+    assert before == [(0, b"meanwhile")]
+    assert seen[1:] == [(3, b"early"), (3, b"late")]
+
+
+def write(kafka: Kafka, topic: str, number: int, value: bytes) -> None:
+    """Write one record to a partition."""
+    producer = Producer(kafka.client(topic_metadata_refresh_interval_ms=500))
+    eventually(lambda: number in producer.list_topics(topic, timeout=30).topics[topic].partitions)
+    producer.produce(topic, value, partition=number)
+    assert producer.flush(30) == 0

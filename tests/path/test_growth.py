@@ -1,0 +1,59 @@
+"""Partitions added to a live topic: all their records are done, in order, once the chain has the partitions too."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams import App, Record, RetryPolicy
+from streams.config import Settings
+from streams.engine.chain import dlq_topic, parked_topic, retry_topic
+from streams.kafka.admin import Admin
+from streams.kafka.topics import add_partitions, find_topics
+from tests.brokers import Topics
+from tests.path.members import Bench, numbered
+
+POLICY = RetryPolicy(delays=("1s",), jitter=0, memory_up_to="0.5s")
+
+
+def declare(app: App, topic: str, *, failing: bytes = b"bad") -> list[tuple[int, bytes]]:
+    """Declare a handler that notes what it got; a record with the value *failing* fails once."""
+    seen: list[tuple[int, bytes]] = []
+    failed: set[tuple[int, int]] = set()
+
+    @app.on(topic, policy="park", retry=POLICY)
+    def handle(record: Record) -> None:
+        if record.value == failing and (place := (record.partition, record.offset)) not in failed:
+            failed.add(place)
+            raise ValueError("not yet")
+        seen.append((record.partition, record.value or b""))
+
+    return seen
+
+
+def widen(bench: Bench, topic: str, total: int) -> None:
+    """Give *topic* *total* partitions."""
+    with Admin(Settings(bootstrap=bench.bootstrap)) as admin:
+        add_partitions(admin, topic, total)
+
+
+@pytest.mark.parametrize("start_at", ["earliest", "latest"])
+def test_records_of_new_partitions_are_all_done(start_at: str, bench: Bench, topic: Topics, app: App) -> None:
+    """A record there waits in the tier, its follower in parked, though the clients knew narrower topics."""
+    orders = topic()
+    seen = declare(app, orders)
+    member = bench.run(app, start_at=start_at)
+    member.until(lambda: member.ear.heard("committed"))
+    bench.write(orders, [(b"a", b"bad"), (b"a", b"after")])
+    member.until(lambda: len(seen) == 2)
+    widen(bench, orders, 3)
+    bench.write(orders, [(b"a", b"bad"), (b"a", b"after"), *numbered(20, [b"b", b"c"])], partition=2)
+    member.until(lambda: len(seen) == 24)
+    member.settled()
+    report = member.stop()
+
+    assert [value for number, value in seen if number == 2 and value in {b"bad", b"after"}] == [b"bad", b"after"]
+    assert (report.left, report.committed) == (0, True)
+    assert not member.ear.heard("lacking")
+    with Admin(Settings(bootstrap=bench.bootstrap)) as admin:
+        chain = [retry_topic(orders, app.group, 1), parked_topic(orders, app.group), dlq_topic(orders, app.group)]
+        assert {found.partitions for found in find_topics(admin, chain).values()} == {3}
