@@ -29,7 +29,7 @@ from streams.observer import Observer
 from streams.record import Partition
 
 _LOOK_EVERY_S: Final = 1.0
-_COMPARE_EVERY_S: Final = 30.0
+_COMPARE_EVERY_S: Final = 10.0
 """How often sources are compared with what they were."""
 _TRY_EVERY_S: Final = 5.0
 """How often a partition that waits for its chain is tried."""
