@@ -18,7 +18,7 @@ pytestmark = pytest.mark.chaos
 PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
 _QUIET_NS = 12 * 10**9
 _PATIENT = {"STREAMS_SESSION_TIMEOUT_S": "30"}
-"""Sessions that outlast a failover: a cluster gives a broker up after 9 s, and a classic member its session by itself."""
+"""Sessions that outlast a failover: a cluster gives a broker up after 9 s; a classic member gives up by its session."""
 
 
 def broker(cluster: DevCluster, node: int) -> Broker:
