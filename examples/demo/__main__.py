@@ -18,13 +18,11 @@ from rich.markup import escape
 
 from examples.demo.screen import Screen
 from examples.demo.story import Options, Result, play
-from examples.demo.table import next_steps, table, verdict
+from examples.demo.table import BREAKS, next_steps, table, verdict
 from examples.demo.workers import DemoError
 from examples.flights import timetable
 from examples.flights.timetable import Flight
 from streams.errors import StreamsError
-
-BREAKS = ("settle-before-ack",)
 
 
 def main() -> int:
@@ -79,8 +77,9 @@ def _flights(screen: Screen, *, full: bool) -> Iterator[Flight]:
 def _show(options: Options, result: Result, console: Console, *, as_json: bool) -> None:
     console.print(table(result), verdict(result), "", *next_steps(options, result), sep="\n", soft_wrap=True)
     if as_json:
-        shown = {**asdict(result.count), "adds_up": result.count.adds_up, "killed": result.killed}
-        print(json.dumps({**shown, "in_flight_at_kill": result.in_flight, "seconds": round(result.seconds, 1)}))
+        at_kill = {"in_flight": result.in_flight, "waiting": result.waiting, "parked": result.parked}
+        shown = {**asdict(result.count), "adds_up": result.count.adds_up, "killed": result.killed, "at_kill": at_kill}
+        print(json.dumps({**shown, "seconds": round(result.seconds, 1)}))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The count: what became of every event that the broker accepted.
 
-Half of the referee (the other half is `history`): it imports nothing of
-`streams`.  By hand: ``python -m examples.demo.count FOLDER --bootstrap HOST:PORT``.
+A third of the referee (the others are `chain` and `history`): it imports
+nothing of `streams`.  By hand: ``python -m examples.demo.count FOLDER --bootstrap HOST:PORT``.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from examples.demo.chain import Ledger
 from examples.demo.history import Accepted, History, Run, read
 
 _NAMED: Final = 5
@@ -31,9 +33,11 @@ class Count:
     """Effects on disk, each event counted once."""
     dead_letters: int
     waiting: int
-    """Neither done nor dead, and not below the committed offset."""
+    """Neither done nor dead: in a retry topic, or in the source and not settled."""
+    parked: int
+    """Neither done nor dead: behind one of their aircraft that waits."""
     lost: int
-    """Neither done nor dead, and below the committed offset: nobody would read them again."""
+    """Neither done nor dead, and nowhere else: nobody would read them again."""
     both: int
     """Done, and dead as well."""
     strangers: int
@@ -46,6 +50,10 @@ class Count:
     """Runs that failed and were tried again."""
     cut_off: int
     """Runs that a process died in."""
+    relocated: int
+    """Copies that went through retry topics and the parked one."""
+    relocated_to: dict[str, int]
+    """The same by topic."""
     keys: int
     reasons: dict[str, int]
     """Why dead letters are dead."""
@@ -54,8 +62,8 @@ class Count:
 
     @property
     def adds_up(self) -> bool:
-        """Every accepted event is done or dead, never both, and none ran out of order."""
-        faults = self.waiting + self.lost + self.both + self.strangers + self.out_of_order
+        """Every accepted event is done or dead, never both, none waits any more, and none ran out of order."""
+        faults = self.waiting + self.parked + self.lost + self.both + self.strangers + self.out_of_order
         return self.accepted > 0 and not faults and self.accepted == self.done + self.dead_letters
 
 
@@ -63,33 +71,45 @@ def count(history: History) -> Count:
     """Judge *history*."""
     steps = Counter(run.step for run in history.runs)
     done, refused = ({run.id for run in history.runs if run.step == step} for step in ("done", "refused"))
-    faults = _faults(history, done)
+    dead = {name: copy.reason for name, copy in history.standing.items() if copy.kind == "dead"}
+    faults = _faults(history, done, dead.keys())
     return Count(
         accepted=len(history.accepted),
         done=len(done),
-        dead_letters=len(history.dead),
+        dead_letters=len(dead),
         **{fault: len(names) for fault, names in faults.items()},
         repeated=steps["done"] - len(done) + steps["refused"] - len(refused),
         retried=steps["failed"],
         cut_off=steps["cut off"],
+        relocated=sum(history.relocated.values()),
+        relocated_to=history.relocated,
         keys=len({event.key for event in history.accepted.values()} - {None}),
-        reasons=dict(history.reasons.most_common()),
+        reasons=dict(Counter(dead.values()).most_common()),
         examples={fault: names[:_NAMED] for fault, names in faults.items() if names},
     )
 
 
-def _faults(history: History, done: set[str]) -> dict[str, list[str]]:
+def _faults(history: History, done: set[str], dead: AbstractSet[str]) -> dict[str, list[str]]:
     """Name what should not be, by the fields of `Count`."""
-    ended = done | history.dead.keys()
-    missing = {name: event for name, event in history.accepted.items() if name not in ended}
-    waiting = [name for name, event in missing.items() if event.offset >= history.committed.get(event.partition, 0)]
+    ended = done | dead
+    missing: dict[str, list[str]] = {"waiting": [], "parked": [], "lost": []}
+    for name, event in history.accepted.items():
+        if name not in ended:
+            missing[_whereabouts(history, name, event)].append(name)
     return {
-        "waiting": waiting,
-        "lost": [name for name in missing if name not in set(waiting)],
-        "both": sorted(done & history.dead.keys()),
+        **missing,
+        "both": sorted(done & dead),
         "strangers": sorted(ended - history.accepted.keys()),
         "out_of_order": list(disorder(history.accepted, history.runs)),
     }
+
+
+def _whereabouts(history: History, name: str, event: Accepted) -> str:
+    """Say where an event is that has not ended."""
+    if name in history.standing:
+        return history.standing[name].kind
+    is_settled = history.committed.get(event.partition, Ledger()).has_settled(event.offset)
+    return "lost" if is_settled else "waiting"
 
 
 def disorder(accepted: dict[str, Accepted], runs: list[Run]) -> Iterator[str]:

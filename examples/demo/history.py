@@ -1,26 +1,19 @@
-"""What happened, read from the files of the run and from the broker.
+"""What happened, read from the files of the run and, by `chain`, from the broker.
 
-Half of the referee (the other half is `count`): it shares nothing with the
-players, and imports the Kafka client, the standard library, and nothing of
-`streams`.
+A third of the referee (the others are `chain` and `count`): it shares nothing
+with the players, and imports nothing of `streams`.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
-
-TOPIC: Final = "flights"
-GROUP: Final = "tower"
-DEAD_LETTERS: Final = "flights.tower.dlq"
-_WITHIN_S = 30.0
+from examples.demo import chain
+from examples.demo.chain import TOPIC, Copy, Ledger
 
 
 class Accepted(NamedTuple):
@@ -50,12 +43,12 @@ class History:
 
     accepted: dict[str, Accepted]
     runs: list[Run]
-    dead: Counter[str]
-    """Event id to how often it stands in the dead-letter topic."""
-    reasons: Counter[str]
-    """Why they are dead, in the words of the dead letters."""
-    committed: dict[int, int]
-    """Partition to the group's committed offset."""
+    standing: dict[str, Copy]
+    """Event id to where it stands: it waits in a retry topic, or parked, or is dead."""
+    committed: dict[int, Ledger]
+    """Partition of the flights to what the group has committed."""
+    relocated: dict[str, int]
+    """Retry topics and the parked one: how many copies each took in."""
 
 
 def read(folder: Path, bootstrap: str) -> History:
@@ -67,10 +60,11 @@ def read(folder: Path, bootstrap: str) -> History:
     Raises:
         OSError: A file is missing, or the broker does not answer.
     """
-    dead, reasons = dead_letters(bootstrap)
+    held = chain.read(bootstrap)
     accepted = {name: Accepted(*event) for name, *event in lines(folder / "accepted.jsonl")}
     runs = [run for file in sorted((folder / "journal").glob("*.jsonl")) for run in runs_of(lines(file))]
-    return History(accepted, runs, dead, reasons, committed_offsets(bootstrap))
+    committed = {number: ledger for (topic, number), ledger in held.ledgers.items() if topic == TOPIC}
+    return History(accepted, runs, held.standing(), committed, held.relocated)
 
 
 def lines(file: Path) -> Iterator[Any]:
@@ -90,43 +84,3 @@ def runs_of(steps: Iterable[list[Any]]) -> Iterator[Run]:
             yield Run(name, started[name], None, "cut off")
         started[name] = time_ns
     yield from (Run(name, start_ns, None, "cut off") for name, start_ns in started.items())
-
-
-def dead_letters(bootstrap: str) -> tuple[Counter[str], Counter[str]]:
-    """Read the dead-letter topic to its end: how often each id stands there, and the reasons that are given."""
-    names: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    for message in _messages(bootstrap):
-        headers: dict[str, Any] = dict(message.headers() or ())
-        name = headers["ce_id"].decode()
-        names[name] += 1
-        if names[name] == 1:
-            reasons[json.loads(headers["streams-error"])["message"]] += 1
-    return names, reasons
-
-
-def _messages(bootstrap: str) -> Iterator[Message]:
-    """Give each record of the dead-letter topic."""
-    settings = {"group.id": "count", "enable.auto.commit": False, "auto.offset.reset": "earliest", "log_level": 0}
-    consumer = Consumer({"bootstrap.servers": bootstrap, **settings})
-    try:
-        partitions = consumer.list_topics(DEAD_LETTERS, timeout=_WITHIN_S).topics[DEAD_LETTERS].partitions
-        places = [TopicPartition(DEAD_LETTERS, number, 0) for number in partitions]
-        left = sum(consumer.get_watermark_offsets(place, timeout=_WITHIN_S)[1] for place in places)
-        consumer.assign(places)
-        while left:
-            message = consumer.poll(_WITHIN_S)
-            if message is None or message.error():
-                raise OSError(f"{DEAD_LETTERS} can't be read: {message.error() if message else 'no answer'}")
-            left -= 1
-            yield message
-    finally:
-        consumer.close()
-
-
-def committed_offsets(bootstrap: str) -> dict[int, int]:
-    """Ask the broker for the group's committed offset in each partition."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    answers = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(GROUP)], request_timeout=_WITHIN_S)
-    places = answers[GROUP].result().topic_partitions or []
-    return {place.partition: place.offset for place in places if place.topic == TOPIC and place.offset >= 0}

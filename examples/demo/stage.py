@@ -1,4 +1,4 @@
-"""What happens on the stage: two workers work, one is killed, another takes its place, all is settled."""
+"""What happens on the stage: two workers work, one is killed, another takes its place, all that waited comes back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from examples.demo.history import GROUP, TOPIC
+from examples.demo import chain
+from examples.demo.chain import GROUP, TOPIC, in_short, kind_of
+from examples.demo.plight import Plight, plight_of
 from examples.demo.producer import Feed
 from examples.demo.screen import Screen
 from examples.demo.workers import Crew, DemoError, Worker
@@ -19,7 +21,7 @@ from streams.config import Settings
 from streams.errors import BrokerError
 from streams.kafka.admin import Admin
 from streams.kafka.groups import describe_group
-from streams.kafka.offsets import committed
+from streams.kafka.offsets import committed, ends
 
 IN_FLIGHT_AT_LEAST: Final = 50
 """Events that must be under way in a worker when it is killed."""
@@ -30,6 +32,14 @@ _NO_COMMIT_S: Final = 1.0
 _STUCK_S: Final = 60.0
 
 
+class Kill(NamedTuple):
+    """Who was killed, and what it left."""
+
+    victim: Worker
+    plight: Plight
+    """What waited in the chain of its partitions."""
+
+
 class Stage:
     """Where it happens.
 
@@ -38,6 +48,7 @@ class Stage:
     """
 
     def __init__(self, bootstrap: str, workers: Crew, screen: Screen, *, accepted: Path, seed: int) -> None:
+        self._bootstrap = bootstrap
         self._luck = random.Random(seed)
         self._feed = Feed(bootstrap, accepted)
         self._admin = Admin(Settings(bootstrap=bootstrap))
@@ -51,6 +62,10 @@ class Stage:
         """The group's committed offsets, as of the last look."""
         self._moved_at = time.monotonic()
         """When those of the worker to be killed last moved."""
+        self._plight: Plight | None = None
+        """What waited in the chain when the worker was killed; None once the aircraft is back."""
+        self._ended_before = 0
+        """Events that had ended then."""
 
     def open(self) -> None:
         """Start the workers, and wait until each has its partitions."""
@@ -65,22 +80,23 @@ class Stage:
         self._feed.start(events(moments))
         self._screen.say(f"{self.total:,} events begin to go in; the aircraft is the key")
 
-    def kill_one(self) -> Worker:
+    def kill_one(self) -> Kill:
         """Kill one worker in the middle of its work, and start another one in its place.
 
-        The moment is a bad one: it has many records under way, and has just
-        committed.  Whoever commits before the work is done loses them.
+        The moment is a bad one: it has many records under way, others wait in
+        retry topics and parked, and it has just committed.  Whoever commits
+        before the work is done loses them.
         """
         victim = self._luck.choice(self._workers.present)
         enough = int(self.total * self._luck.uniform(0.30, 0.45))
         self._wait("the workers did not get on", lambda: self._workers.ended >= enough)
         self._wait("there was no moment to kill a worker", partial(self._is_bad_moment, victim))
         self._workers.kill(victim)
-        self._screen.say(f"[red]kill -9[/] {victim}, with [b]{len(victim.in_flight)}[/] records in flight")
+        kill = self._tell_of_kill(victim)
         members = self._members()
         self._screen.say(f"{self._workers.start()} starts in its place")
         self._wait("the new worker did not join its group", lambda: bool(self._members() - members))
-        return victim
+        return kill
 
     def settle(self) -> None:
         """Wait until the group has settled everything, then stop the workers."""
@@ -88,6 +104,8 @@ class Stage:
         self._feed.result()
         self._screen.say("all events are in, each acknowledged")
         self._wait("the group does not get on", self._is_settled)
+        self._workers.look()
+        self._tell_of_return()
         self._workers.stop()
 
     def _is_bad_moment(self, victim: Worker) -> bool:
@@ -102,12 +120,43 @@ class Stage:
         victim.look()
         if not has_just_committed or len(victim.in_flight) < IN_FLIGHT_AT_LEAST:
             return False
-        victim.suspend()  # so that the number that is told is the number that dies
+        victim.suspend()  # so that the numbers that are told are those at its death
         victim.look()
-        if len(victim.in_flight) < IN_FLIGHT_AT_LEAST:
+        self._plight = self._plight_of(victim) if len(victim.in_flight) >= IN_FLIGHT_AT_LEAST else None
+        if self._plight is None:
             victim.resume()
-            return False
-        return True
+        return self._plight is not None
+
+    def _plight_of(self, worker: Worker) -> Plight | None:
+        """Say what waits in the chain of *worker*'s partitions."""
+        standing = chain.read(self._bootstrap).standing().values()
+        return plight_of(copy for copy in standing if copy.place[1] in worker.partitions)
+
+    def _tell_of_kill(self, victim: Worker) -> Kill:
+        plight = self._plight
+        assert plight is not None, "the moment was a bad one"  # noqa: S101  # _is_bad_moment says so
+        self._ended_before = self._workers.ended
+        self._workers.awaited |= plight.events
+        self._screen.say(
+            f"the radar lost [b]{plight.tail}[/]: an event waits in {in_short(plight.where)},"
+            f" {plight.behind} later ones are parked behind it, the others fly on"
+        )
+        self._screen.say(
+            f"[red]kill -9[/] {victim}: [b]{len(victim.in_flight)}[/] records in flight,"
+            f" [b]{plight.waiting}[/] in retry topics, [b]{plight.parked}[/] parked"
+        )
+        return Kill(victim, plight)
+
+    def _tell_of_return(self) -> None:
+        """Say so once all that waited of the aircraft in trouble has ended."""
+        if self._plight is None or self._workers.awaited:
+            return
+        events = len(self._plight.events)
+        others = self._workers.ended - self._ended_before - events
+        self._screen.say(
+            f"[b]{self._plight.tail}[/] is back: its {events} events are done, and {others:,} others since the kill"
+        )
+        self._plight = None
 
     def _has_just_committed(self, victim: Worker) -> bool:
         """Say whether *victim* committed since the last call; where no commit comes for a second, that is no matter."""
@@ -123,7 +172,13 @@ class Stage:
         return {place.number: stored.offset for place, stored in places.items() if place.topic == TOPIC}
 
     def _is_settled(self) -> bool:
-        return self._offsets() == self._feed.result() and self._workers.are_idle
+        """Say whether nothing is left to do, in the source and in the chain: committed up to the end."""
+        stored = {
+            place: at.offset for place, at in committed(self._admin, GROUP).items() if kind_of(place.topic) != "dead"
+        }
+        source = {place.number: offset for place, offset in stored.items() if place.topic == TOPIC}
+        beside = {place: offset for place, offset in stored.items() if place.topic != TOPIC}
+        return source == self._feed.result() and beside == ends(self._admin, beside) and self._workers.are_idle
 
     def _members(self) -> set[str]:
         """Give the ids of the members that have joined and got partitions."""
@@ -139,6 +194,7 @@ class Stage:
         while not self._holds(condition):
             self._workers.look()
             self.tell(self._workers.ended)
+            self._tell_of_return()
             if self._workers.ended != ended:
                 ended, since = self._workers.ended, time.monotonic()
             elif time.monotonic() - since > _STUCK_S:

@@ -10,15 +10,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from examples.demo.chain import GROUP, TOPIC, in_short
 from examples.demo.count import Count, count
-from examples.demo.history import GROUP, TOPIC, read
+from examples.demo.history import read
 from examples.demo.screen import Screen
 from examples.demo.stage import Stage
 from examples.demo.workers import Crew
+from examples.flights.app import app
 from examples.flights.timetable import Flight
 from streams.config import Settings
 from streams.dev import KAFKA_VERSION, DevCluster, this_process
-from streams.engine.chain import dlq_topic
 from streams.engine.topics import chain_topics
 from streams.kafka.admin import Admin
 from streams.kafka.shape import NewTopic
@@ -51,6 +52,10 @@ class Result:
     killed: str
     in_flight: int
     """Events under way in the worker when it was killed."""
+    waiting: int
+    """Events that waited in retry topics of its partitions then."""
+    parked: int
+    """Events that were parked behind them."""
     seconds: float
     bootstrap: str
 
@@ -63,20 +68,26 @@ def play(options: Options, flights: Iterable[Flight], screen: Screen) -> Result:
         StreamsError: Kafka could not be started.
     """
     with kafka(options, screen) as bootstrap:
-        make_topics(bootstrap)
-        screen.say(
-            f"topic [b]{TOPIC}[/], {PARTITIONS} partitions; what is refused goes to [b]{dlq_topic(TOPIC, GROUP)}[/]"
-        )
+        beside = make_topics(bootstrap)
+        screen.say(f"topic [b]{TOPIC}[/], {PARTITIONS} partitions; beside it, for group {GROUP}: {beside}")
         with crew(options, bootstrap) as workers:
             stage = Stage(bootstrap, workers, screen, accepted=options.folder / "accepted.jsonl", seed=options.seed)
             stage.open()
             stage.feed(islice(flights, options.rows))
             with screen.progress("events handled", stage.total) as stage.tell:
-                killed = stage.kill_one()
+                victim, plight = stage.kill_one()
                 stage.settle()
         screen.say("all settled, and the workers stopped in order; now somebody else counts")
         counted = count(read(options.folder, bootstrap))
-        return Result(counted, str(killed), len(killed.in_flight), screen.seconds, bootstrap)
+        return Result(
+            counted,
+            str(victim),
+            len(victim.in_flight),
+            plight.waiting,
+            plight.parked,
+            screen.seconds,
+            bootstrap,
+        )
 
 
 @contextmanager
@@ -94,12 +105,15 @@ def kafka(options: Options, screen: Screen) -> Iterator[str]:
             ending.pop_all()
 
 
-def make_topics(bootstrap: str) -> None:
-    """Make the source topic, and what the group needs beside it."""
+def make_topics(bootstrap: str) -> str:
+    """Make the source topic, and what the group needs beside it; give the short names of these."""
+    route = app.routes[TOPIC]
     with Admin(Settings(bootstrap=bootstrap)) as admin:
         create_topics(admin, [NewTopic(TOPIC, PARTITIONS, config={"retention.ms": "-1"})])  # the flights are of 2013
         source = require_topics(admin, [TOPIC], with_config=True)[TOPIC]
-        create_topics(admin, [topic.as_new() for topic in chain_topics(source, GROUP)])
+        beside = [topic.as_new() for topic in chain_topics(source, GROUP, route.policy, route.tiers)]
+        create_topics(admin, beside)
+    return ", ".join(in_short(topic.name) for topic in beside)
 
 
 @contextmanager

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
+from examples.demo.chain import in_short, kind_of
 from examples.demo.count import Count
 from examples.demo.story import Options, Result
+
+BREAKS: Final = {
+    "settle-before-ack": "this time a record was called done when it was read. What was under way\n"
+    "in the killed worker is gone, and nobody will read it again.",
+    "reverse-order": "this time what was read together ran backwards. Nothing is lost, and the\n"
+    "order of the aircraft is gone.",
+}
+"""Faults that can be built in, and what to say of what they did."""
 
 Row: TypeAlias = tuple[int, str, str]
 """A number, what it counts, and a remark."""
@@ -34,15 +43,21 @@ def _ends(count: Count) -> Iterator[Row]:
     yield count.accepted, "accepted", "acknowledged to the producer"
     yield count.done, "done", "effects on disk, each event counted once"
     yield count.dead_letters, "dead letters", escape(reasons)
+    yield _place(count, "waiting", "for another attempt, or for the first")
+    yield _place(count, "parked", "behind one of their aircraft that waits")
 
 
 def _faults(count: Count) -> Iterator[Row]:
     yield _fault(count, "lost", "lost")
     yield _fault(count, "out_of_order", "out of order", f"within each of {count.keys:,} aircraft")
     yield _fault(count, "both", "done and dead")
-    for name, words in (("waiting", "still waiting"), ("strangers", "never accepted")):
-        if getattr(count, name):
-            yield _fault(count, name, words)
+    if count.strangers:
+        yield _fault(count, "strangers", "never accepted")
+
+
+def _place(count: Count, name: str, remark: str) -> Row:
+    """Tell how many events are still on their way; at the end that is a fault."""
+    return _fault(count, name, name) if getattr(count, name) else (0, name, remark)
 
 
 def _fault(count: Count, name: str, words: str, remark: str = "") -> Row:
@@ -56,24 +71,30 @@ def _fault(count: Count, name: str, words: str, remark: str = "") -> Row:
 def _troubles(result: Result) -> Iterator[Row]:
     count = result.count
     yield count.retried, "tried again", "the radar did not answer at first"
-    yield count.cut_off, "cut off by kill -9", f"of {result.in_flight:,} in flight in {result.killed}"
-    yield count.repeated, "ran twice", "in order; delivery is at least once"
+    yield count.relocated, "relocated", "\n".join(_stops(count))
+    yield count.cut_off, "cut off by kill -9", f"in {result.killed}"
+    yield count.repeated, "ran twice", f"{'' if count.out_of_order else 'in order; '}delivery is at least once"
+
+
+def _stops(count: Count) -> Iterator[str]:
+    """Say which topics events were moved to: retry topics first, as that is where the way begins."""
+    for topic, copies in sorted(count.relocated_to.items(), key=lambda stop: (kind_of(stop[0]) == "parked", stop)):
+        yield f"{copies:,} to {in_short(topic)}"
 
 
 def verdict(result: Result) -> str:
     """Say in one line whether it adds up."""
     count = result.count
     if count.adds_up:
-        ends = f"{count.done:,} + {count.dead_letters:,} = {count.accepted:,}"
-        return f"[bold green]It adds up:[/] {ends}. Nothing lost, every aircraft in order. {result.seconds:.0f} s."
+        ends = f"{count.done:,} done + {count.dead_letters:,} dead letters + 0 waiting + 0 parked = {count.accepted:,}"
+        return f"[bold green]It adds up:[/] {ends}.\nNothing lost, every aircraft in order. {result.seconds:.0f} s."
     return f"[bold red]It does not add up.[/] {result.seconds:.0f} s."
 
 
 def next_steps(options: Options, result: Result) -> Iterator[str]:
     """Say what to make of it and what to try next, a line each."""
     if options.broken:
-        yield "As it should be: this time a record was called done when it was read. What was under"
-        yield "way in the killed worker is gone, and nobody will read it again."
+        yield f"As it should be: {BREAKS[options.broken]}"
     if options.keep:
         yield from _look_round(options, result)
     elif options.broken:

@@ -30,13 +30,13 @@ class Worker:
     journals: Path
     log: Path
     in_flight: set[str] = field(default_factory=set)
-    """Events that began here and have not ended, as of the last `look`."""
-    running: set[str] = field(default_factory=set)
-    """Those of them that do not wait for their next attempt."""
+    """Events whose handler runs here, as of the last `look`."""
     partitions: set[int] = field(default_factory=set)
     """Those it had work from."""
+    awaited: set[str] = field(default_factory=set)
+    """Events that somebody waits for, and that have not come to an end; the whole crew's."""
     ended: int = 0
-    """Runs that came to an end here, as of the last `look`."""
+    """Events that came to an end here, as of the last `look`."""
     _read: int = 0
 
     def __str__(self) -> str:
@@ -56,14 +56,13 @@ class Worker:
 
     def _note(self, step: str, _: int, event_id: str, partition: int = -1) -> None:
         if step == "start":
-            self.running.add(event_id)
             self.in_flight.add(event_id)
             self.partitions.add(partition)
             return
-        self.running.discard(event_id)
+        self.in_flight.discard(event_id)
         if step != "failed":
-            self.in_flight.discard(event_id)
             self.ended += 1
+            self.awaited.discard(event_id)
 
     def require_running(self) -> None:
         """Hold that it runs.
@@ -118,16 +117,18 @@ class Crew:
         """All that were started, the killed one included."""
         self.present: list[Worker] = []
         """Those that run."""
+        self.awaited: set[str] = set()
+        """Events to look out for; each leaves when it comes to an end."""
 
     @property
     def ended(self) -> int:
-        """Runs that came to an end, in all."""
+        """Events that came to an end, in all."""
         return sum(worker.ended for worker in self.started)
 
     @property
     def are_idle(self) -> bool:
         """No handler runs in those that are present."""
-        return not any(worker.running for worker in self.present)
+        return not any(worker.in_flight for worker in self.present)
 
     def start(self) -> Worker:
         """Start one more worker."""
@@ -136,7 +137,7 @@ class Crew:
         command = [str(_STREAMS), "run", APP]
         with log.open("wb") as output:
             process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=output, stderr=output)
-        worker = Worker(name, process, self._folder / "journal", log)
+        worker = Worker(name, process, self._folder / "journal", log, awaited=self.awaited)
         self.started.append(worker)
         self.present.append(worker)
         return worker

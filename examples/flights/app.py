@@ -24,7 +24,12 @@ def journal() -> Journal:
     return Journal(Path(os.environ.get("FLIGHTS_JOURNAL", ".streams/flights")))
 
 
-@app.on(TOPIC, key="tail", retry=RetryPolicy(delays=("50ms", "200ms", "1s")), concurrency=96)
+patience = RetryPolicy(delays=("50ms", "200ms", "1s", "4s"), memory_up_to="500ms")
+"""The short waits pass in memory.  An event that waits longer goes to a retry topic, ``flights.tower.retry.1s``, then
+``.4s``; later events of its aircraft wait behind it in ``flights.tower.parked``, and all other aircraft go on."""
+
+
+@app.on(TOPIC, key="tail", retry=patience, concurrency=96)
 async def follow(event: FlightEvent, ctx: Context) -> DeadLetter | None:
     """Have the radar confirm the event, and write it down."""
     journal().note("start", event.id, ctx.record.partition)
@@ -32,7 +37,7 @@ async def follow(event: FlightEvent, ctx: Context) -> DeadLetter | None:
         await journal().keep("refused", event.id)
         return DeadLetter(ValueError(event.fault))
     try:
-        await radar.confirm(event.id, ctx.attempt)
+        await radar.confirm(event, ctx.attempt)
     except RadarError:
         journal().note("failed", event.id)
         raise

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections import Counter
 from dataclasses import replace
 from itertools import count as numbers
 from pathlib import Path
 
 import pytest
 
+from examples.demo import chain as chain_module
 from examples.demo import count as count_module
 from examples.demo import history as history_module
+from examples.demo.chain import Copy, Kind, Ledger
 from examples.demo.count import Count, count
 from examples.demo.history import Accepted, History, Run, lines, runs_of
 
@@ -27,7 +28,12 @@ def clean() -> History:
         name = f"{tail}/{seq}"
         accepted[name] = Accepted(tail, seq, 0, offset)
         runs.append(Run(name, 100 * offset, 100 * offset + 50, "done"))
-    return History(accepted, runs, Counter(), Counter(), {0: len(accepted)})
+    return History(accepted, runs, {}, {0: Ledger(len(accepted))}, {})
+
+
+def standing(name: str, kind: Kind, reason: str = "") -> dict[str, Copy]:
+    """Give what stands in the chain where it is one event."""
+    return {name: Copy(name, name.partition("/")[0], kind, ("flights.tower.x", 0), 0, 1, b"", reason)}
 
 
 def with_run(history: History, name: str, start_ns: int, end_ns: int | None = None, step: str = "done") -> History:
@@ -43,7 +49,7 @@ def without_runs(history: History, *names: str) -> History:
 
 def faults(result: Count) -> dict[str, int]:
     """Give the faults that were found."""
-    names = ("waiting", "lost", "both", "strangers", "out_of_order")
+    names = ("waiting", "parked", "lost", "both", "strangers", "out_of_order")
     return {name: number for name in names if (number := getattr(result, name))}
 
 
@@ -66,7 +72,7 @@ def test_line_that_a_kill_cut_short_counts_for_nothing(tmp_path: Path) -> None:
 
 def test_empty_history_does_not_add_up() -> None:
     """A run in which nothing was accepted proves nothing."""
-    result = count(History({}, [], Counter(), Counter(), {}))
+    result = count(History({}, [], {}, {}, {}))
 
     assert not result.adds_up
 
@@ -90,12 +96,45 @@ def test_event_whose_process_died_is_lost_unless_it_runs_again() -> None:
 
 def test_what_is_above_the_committed_offset_waits() -> None:
     """An event that the group has yet to settle is no loss, and no success."""
-    history = replace(without_runs(clean(), "N24211/4"), committed={0: 7})
+    history = replace(without_runs(clean(), "N24211/4"), committed={0: Ledger(7)})
 
     result = count(history)
 
     assert not result.adds_up
     assert faults(result) == {"waiting": 1}
+
+
+def test_what_is_settled_above_the_committed_offset_does_not_wait() -> None:
+    """An event that the ledger beside the committed offset calls settled, and nobody did, is lost."""
+    history = replace(without_runs(clean(), "N24211/4"), committed={0: Ledger(6, (range(7, 8),))})
+
+    assert faults(count(history)) == {"lost": 1}
+
+
+@pytest.mark.parametrize("kind", ["waiting", "parked"])
+def test_what_stands_in_the_chain_is_not_lost(kind: Kind) -> None:
+    """An event in a retry topic waits, one behind it is parked: no loss, and no success."""
+    history = replace(without_runs(clean(), "N14228/4"), standing=standing("N14228/4", kind))
+
+    result = count(history)
+
+    assert not result.adds_up
+    assert faults(result) == {kind: 1}
+
+
+def test_event_that_is_done_does_not_wait() -> None:
+    """A copy that stands in the chain because its settling is not committed yet changes nothing about its effect."""
+    history = replace(clean(), standing=standing("N14228/4", "waiting"))
+
+    assert count(history).adds_up
+
+
+def test_relocated_copies_are_summed() -> None:
+    """How many copies went through the topics of the chain is told in all and by topic."""
+    result = count(replace(clean(), relocated={"flights.tower.retry.1s": 2, "flights.tower.parked": 5}))
+
+    assert result.adds_up
+    assert result.relocated == 7
 
 
 def test_group_that_never_committed_leaves_everything_waiting() -> None:
@@ -108,7 +147,7 @@ def test_group_that_never_committed_leaves_everything_waiting() -> None:
 def test_dead_letter_is_an_end() -> None:
     """An event that was refused and stands in the dead-letter topic is accounted for, with its reason."""
     history = with_run(without_runs(clean(), "N14228/4"), "N14228/4", 600, step="refused")
-    history = replace(history, dead=Counter({"N14228/4": 1}), reasons=Counter({"no tail number": 1}))
+    history = replace(history, standing=standing("N14228/4", "dead", "no tail number"))
 
     result = count(history)
 
@@ -125,7 +164,7 @@ def test_refusal_without_a_dead_letter_is_a_loss() -> None:
 
 def test_two_ends_are_a_fault() -> None:
     """No event is done and dead as well."""
-    result = count(replace(clean(), dead=Counter({"N14228/4": 1})))
+    result = count(replace(clean(), standing=standing("N14228/4", "dead")))
 
     assert not result.adds_up
     assert faults(result) == {"both": 1}
@@ -200,7 +239,7 @@ def test_events_without_a_key_have_no_order() -> None:
     accepted = {name: Accepted(None, 0, 0, offset) for offset, name in enumerate("abc")}
     runs = [Run(name, 100 - offset, 200, "done") for offset, name in enumerate("abc")]
 
-    result = count(History(accepted, runs, Counter(), Counter(), {0: 3}))
+    result = count(History(accepted, runs, {}, {0: Ledger(3)}, {}))
 
     assert result.adds_up
 
@@ -225,9 +264,9 @@ def test_second_start_without_an_end_cuts_the_first_off() -> None:
     assert runs == [Run("a", 1, None, "cut off"), Run("a", 2, 3, "done")]
 
 
-@pytest.mark.parametrize("module", [count_module, history_module])
+@pytest.mark.parametrize("module", [chain_module, count_module, history_module])
 def test_referee_shares_nothing_with_the_players(module: object) -> None:
-    """The count imports the Kafka client, the standard library and its other half, and nothing else."""
+    """It imports the Kafka client, a MessagePack decoder, the standard library and itself, and nothing else."""
     path = Path(str(getattr(module, "__file__", "")))
     nodes = list(ast.walk(ast.parse(path.read_text())))
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
@@ -235,4 +274,5 @@ def test_referee_shares_nothing_with_the_players(module: object) -> None:
 
     foreign = {name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names}
 
-    assert foreign <= {"confluent_kafka", "confluent_kafka.admin", "examples.demo.history"}
+    itself = {"examples.demo", "examples.demo.chain", "examples.demo.history"}
+    assert foreign <= {"confluent_kafka", "confluent_kafka.admin", "msgspec", *itself}

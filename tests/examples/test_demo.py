@@ -29,13 +29,17 @@ def demo(*arguments: str) -> tuple[int, dict[str, Any], str]:
 
 
 def test_demo_adds_up() -> None:
-    """A worker dies with 50 records or more under way: nothing is lost or out of order, and it ends with 0."""
+    """A worker dies with 50 records under way, others in retry topics and parked: nothing is lost or out of order."""
     status, result, seen = demo()
 
     assert status == 0, seen
     assert result["adds_up"]
     assert (result["accepted"], result["lost"], result["out_of_order"]) == (EVENTS, 0, 0)
-    assert result["in_flight_at_kill"] >= 50
+    assert (result["waiting"], result["parked"]) == (0, 0)
+    assert result["at_kill"]["in_flight"] >= 50
+    assert result["at_kill"]["waiting"] > 0
+    assert result["at_kill"]["parked"] > 0
+    assert result["relocated"] >= result["at_kill"]["waiting"] + result["at_kill"]["parked"]
     assert result["dead_letters"] > 0
     assert result["retried"] > 0
     assert len(seen.splitlines()) <= 40
@@ -49,3 +53,12 @@ def test_demo_goes_red_when_it_should() -> None:
     assert not result["adds_up"]
     assert result["lost"] > 0
     assert result["examples"]["lost"][0] in seen
+
+
+def test_demo_sees_disorder() -> None:
+    """An engine that runs backwards what it read together loses nothing, and the demo ends with 1."""
+    status, result, seen = demo("--break", "reverse-order")
+
+    assert status == 1, seen
+    assert result["lost"] == 0
+    assert result["out_of_order"] > 0
