@@ -1,0 +1,105 @@
+"""What has to hold in every state: were all owners to die now, what would the next one find?
+
+Nothing is lost: what it does not find was done, or is a dead letter that
+counts.  Nothing rises: what was finished and committed it does not find.
+Nothing has two ends.  And what it will do again is the younger part of its
+key: no record that was done comes again while a younger one does not.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+from streams.engine.chain import unpack
+from tests.model.memory import Memory
+from tests.model.owner import outstanding
+from tests.model.world import World
+
+
+class View(NamedTuple):
+    """What a new owner would find; records are a bit each."""
+
+    open: int
+    dead: int
+    """Dead letters that count."""
+    twice: int
+    """Records with more than one of those."""
+    fault: str = ""
+
+
+class Promise:
+    """Holds worlds against what was promised."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._look = cache(self._scan)
+        keys = memory.engine.keys
+        self._all = (1 << len(keys)) - 1
+        self._younger = [
+            sum(1 << two for two in range(one + 1, len(keys)) if keys[two] == keys[one]) for one in range(len(keys))
+        ]
+        self._is_ordered = memory.engine.plan.policy != "unordered"
+
+    def view(self, world: World) -> View:
+        """Give what a new owner would find."""
+        return self._look(world.stored, world.logs)
+
+    def hold(self, before: World, world: World) -> tuple[World, str]:
+        """Give *world* with what the ledgers have closed since *before*, and what of the promise is broken."""
+        view = self.view(world)
+        if view.fault:
+            return world, view.fault
+        fault = ""
+        if before.stored != world.stored:
+            if before.is_based and world.is_based:
+                fault = _say("rises: a commit of its owner says it is open again:", before.closed & view.open)
+            closed = self._all & ~view.open
+            world = world._replace(closed=closed, closed_well=closed & ~view.dead)
+        return world, fault or self._wrong(world, view)
+
+    def _wrong(self, world: World, view: View) -> str:
+        lost = self._all & ~(view.open | world.done | view.dead)
+        return (
+            _say("is lost: neither done, nor dead, nor found again:", lost)
+            or _say("has two dead letters that count:", view.twice)
+            or self._rises(world, view)
+            or self._out_of_order(world, view)
+        )
+
+    def _rises(self, world: World, view: View) -> str:
+        if world.forgets:
+            return ""
+        return _say("rises: it was finished and committed, and is found again:", world.closed & view.open) or _say(
+            "has two ends: it was done and committed, and has a dead letter that counts:", world.closed_well & view.dead
+        )
+
+    def _out_of_order(self, world: World, view: View) -> str:
+        again = view.open & world.done
+        if not again or not self._is_ordered:
+            return ""
+        past = world.done & ~view.open & ~view.dead
+        wrong = sum(1 << one for one, younger in enumerate(self._younger) if again >> one & 1 and younger & past)
+        return _say("is done again after a younger one of its key, which is not:", wrong)
+
+    def _scan(self, stored: tuple[object, ...], logs: tuple[tuple[object, ...], ...]) -> View:
+        effect = self._memory.begin(b"next", stored, logs, tuple(map(len, logs)))  # type: ignore[arg-type]
+        if effect.fault:
+            return View(0, 0, 0, effect.fault)
+        owner = self._memory.thaw(effect.owner)
+        dead = twice = 0
+        part = owner.state.chain.parts[-1]
+        for offset, (copy, _) in enumerate(logs[-1]):  # type: ignore[misc]
+            if part.is_outstanding(offset):
+                record = 1 << unpack(copy.headers).offset  # type: ignore[has-type]
+                twice |= dead & record
+                dead |= record
+        found = outstanding(owner)
+        return View(sum(1 << one for one in found), dead, twice)
+
+
+def _say(what: str, records: int) -> str:
+    if not records:
+        return ""
+    named = [str(one) for one in range(records.bit_length()) if records >> one & 1]
+    return f"record {', '.join(named)} {what.rstrip(':')}"
