@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Final
@@ -21,7 +21,9 @@ from streams.config import Settings
 from streams.engine.assignment import Assignment
 from streams.engine.commit import Committer
 from streams.engine.growth import Growth
+from streams.engine.partition import PartitionState
 from streams.engine.plan import ChainPlan
+from streams.engine.recovery import places_of
 from streams.errors import BrokerError, ChainError
 from streams.kafka.admin import Admin
 from streams.kafka.offsets import delete_before, offsets_at
@@ -51,11 +53,11 @@ class History:
         self._history_s = history_s
         self._notes: dict[Partition, deque[tuple[float, int]]] = {}
 
-    def note(self, committed: Mapping[Partition, int], now_s: float) -> None:
-        """Note what is committed now; what is not named is not ours any more."""
-        self._notes = {place: self._notes.get(place, deque()) for place in committed}
+    def note(self, committed: Mapping[Partition, int], now_s: float, ours: Collection[Partition]) -> None:
+        """Note what is committed now, where that is known; forget what is none of *ours*."""
+        self._notes = {place: notes for place, notes in self._notes.items() if place in ours}
         for place, offset in committed.items():
-            notes = self._notes[place]
+            notes = self._notes.setdefault(place, deque())
             if notes and offset < notes[-1][1]:  # the topic was made anew
                 notes.clear()
             if not notes or offset > notes[-1][1]:
@@ -131,8 +133,9 @@ class Upkeep:
         self._done: SimpleQueue[Done] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_busy = False
-        self._look_at = self._delete_at = self._try_at = float("-inf")
+        self._look_at = self._try_at = float("-inf")
         self._compare_at = clock.monotonic() + _COMPARE_EVERY_S
+        self._delete_at = clock.monotonic() + _SOONEST_S
 
     def look(self, assignment: Assignment) -> None:
         """Take what the thread has done, and hand it what is due; costs one clock reading when nothing is.
@@ -167,19 +170,20 @@ class Upkeep:
         settled, inherited = dict[Partition, int](), dict[Partition, int]()
         if now_s >= self._delete_at:
             self._delete_at = now_s + max(_SOONEST_S, self._history_s / _NOTES)
-            self._history.note(self._committed([state.partition for state in states]), now_s)
+            ours = {place for state in states for place in places_of(state)}
+            self._history.note(self._committed(states), now_s, ours)
             settled, inherited = self._undeleted(self._history.old(now_s)), self._history.inherited(now_s)
         if not (compare or settled or inherited):
             return None
         before_ms = int((self._clock.now() - _INHERITED * self._history_s) * 1000)
         return Job(compare, settled, self._undeleted(inherited), before_ms)
 
-    def _committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Give what the broker has acknowledged of the chains of *partitions*."""
+    def _committed(self, states: Sequence[PartitionState]) -> dict[Partition, int]:
+        """Give what the broker has acknowledged of the chains of *states*."""
         return {
             entry.partition: entry.offset
-            for partition in partitions
-            for entry in self._committer.acknowledged(partition)[1:]
+            for state in states
+            for entry in self._committer.acknowledged(state.partition)[1:]
         }
 
     def _undeleted(self, offsets: Mapping[Partition, int]) -> dict[Partition, int]:

@@ -17,9 +17,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types d
     ResourceType,
 )
 
-from streams import App, Record
+from streams import App, Record, RetryPolicy
+from streams.clock import Clock
 from streams.errors import TopicError
 from streams.kafka.admin import Admin
+from streams.kafka.offsets import Committed, committed, watermarks
 from streams.kafka.shape import NewTopic
 from streams.kafka.topics import add_partitions, create_topics
 from streams.record import Partition
@@ -27,6 +29,7 @@ from streams.service import prepare_topics
 from tests.brokers import Kafka, unique
 from tests.cli.shell import Shell
 from tests.kafka.oddity import OddBroker
+from tests.path.clocks import SpedClock
 from tests.path.members import Running
 from tests.waiting import eventually
 
@@ -106,17 +109,18 @@ def test_what_is_printed_can_be_made_by_somebody_else(odd: OddBroker, orders: st
 
 
 @pytest.fixture
-def working(odd: OddBroker, orders: str) -> Iterator[Callable[[App], Running]]:
+def working(odd: OddBroker, orders: str) -> Iterator[Callable[..., Running]]:
     """Run members as alice, who may read and write what is named after *orders*, and do nothing else to it."""
     members: list[Running] = []
     with Admin(odd.settings()) as admin:
         _allow(admin.client, orders, AclOperation.READ, AclOperation.WRITE)
         _allow(admin.client, "billing", AclOperation.READ, kind=ResourceType.GROUP)
 
-    def run(app: App) -> Running:
+    def run(app: App, clock: Clock | None = None) -> Running:
         settings = odd.settings_of_alice(group=app.group)
         quick = {**settings.kafka, "topic.metadata.refresh.interval.ms": "500"}
-        members.append(Running(app, replace(settings, kafka=quick, protocol="classic", commit_every_s=0.1)))
+        quick_settings = replace(settings, kafka=quick, protocol="classic", commit_every_s=0.1)
+        members.append(Running(app, quick_settings, clock=clock))
         return members[-1]
 
     yield run
@@ -125,7 +129,7 @@ def working(odd: OddBroker, orders: str) -> Iterator[Callable[[App], Running]]:
 
 
 def test_a_partition_whose_chain_may_not_be_widened_waits_alone(
-    odd: OddBroker, orders: str, group: Callable[..., str], working: Callable[[App], Running]
+    odd: OddBroker, orders: str, group: Callable[..., str], working: Callable[..., Running]
 ) -> None:
     """It starts nothing, the others go on, the command that is told mends it, and then all of its records are done."""
     app, seen = App(group()), list[tuple[int, bytes]]()
@@ -156,6 +160,43 @@ def test_a_partition_whose_chain_may_not_be_widened_waits_alone(
     assert "denies a right" in cause
     assert before == [(0, b"meanwhile")]
     assert seen[1:] == [(3, b"early"), (3, b"late")]
+
+
+def test_who_may_not_delete_is_told_once_and_goes_on(
+    odd: OddBroker, orders: str, group: Callable[..., str], working: Callable[..., Running]
+) -> None:
+    """What settled in the chain stays in its logs, each topic is named once, and nothing else changes."""
+    app, seen, clock = App(group()), list[int](), SpedClock()
+
+    @app.on(orders, policy="park", retry=RetryPolicy(delays=("1s",), jitter=0, memory_up_to="0.5s"))
+    def take(record: Record) -> None:
+        seen.append(record.offset)
+        if seen == [0]:
+            raise ValueError("not yet")
+
+    tier = f"{orders}.{app.group}.retry.1s"
+    Shell(odd.bootstrap)(f"topics create {orders} --group {app.group} --retry 1s")
+    write(Kafka(odd.bootstrap), orders, 0, b"x")
+    member = working(app, clock)
+    member.until(lambda: seen == [0, 0])
+    with Admin(odd.settings()) as admin:
+        member.until(
+            lambda: Committed(1) in [replace(one, metadata="") for one in committed(admin, app.group).values()]
+        )
+        for day in (1, 3, 5):
+            clock.ahead_s = day * 86_400
+            pass_looks(member, 3)
+        write(Kafka(odd.bootstrap), orders, 0, b"x")
+        member.until(lambda: seen == [0, 0, 1])
+
+        assert watermarks(admin, [Partition(tier, 0)])[Partition(tier, 0)].low == 0
+    assert member.ear.heard("not_deleted") == [(tier, "TOPIC_AUTHORIZATION_FAILED")]
+
+
+def pass_looks(member: Running, count: int) -> None:
+    """Wait until *member* has shown itself *count* times more."""
+    before = len(member.ear.views)
+    member.until(lambda: len(member.ear.views) >= before + count)
 
 
 def write(kafka: Kafka, topic: str, number: int, value: bytes) -> None:
