@@ -100,7 +100,7 @@ def _faults(history: History, done: set[str], dead: AbstractSet[str]) -> dict[st
         **missing,
         "both": sorted(done & dead),
         "strangers": sorted(ended - history.accepted.keys()),
-        "out_of_order": list(disorder(history.accepted, history.runs)),
+        "out_of_order": list(disorder(history.accepted, history.runs, dead)),
     }
 
 
@@ -112,13 +112,13 @@ def _whereabouts(history: History, name: str, event: Accepted) -> str:
     return "lost" if is_settled else "waiting"
 
 
-def disorder(accepted: dict[str, Accepted], runs: list[Run]) -> Iterator[str]:
+def disorder(accepted: dict[str, Accepted], runs: list[Run], dead: AbstractSet[str]) -> Iterator[str]:
     """Name each run that began when it should not have, with what was wrong.
 
     For one key: no event begins before the one ahead of it ended for the first
     time, no two run at once, and what runs again after a crash does so in
-    order and leaves none out.  Events that never ended are not judged here:
-    they are lost.
+    order and leaves none out but the dead, which have their end for good.
+    Events that never ended are not judged here: they are lost.
     """
     ended = {run.id for run in runs if run.step in ("done", "refused")}
     of_key: defaultdict[str, list[tuple[int, Run]]] = defaultdict(list)
@@ -127,14 +127,15 @@ def disorder(accepted: dict[str, Accepted], runs: list[Run]) -> Iterator[str]:
         if run.id in ended and event is not None and event.key is not None:
             of_key[event.key].append((event.seq, run))
     for each in of_key.values():
-        yield from _disorder(each)
+        yield from _disorder(each, {seq for seq, run in each if run.id in dead})
 
 
-def _disorder(runs: list[tuple[int, Run]]) -> Iterator[str]:
+def _disorder(runs: list[tuple[int, Run]], dead: set[int]) -> Iterator[str]:
     """Judge the runs of one key, in the order in which they began."""
-    place = {seq: place for place, seq in enumerate(sorted({seq for seq, _ in runs}))}
+    order = sorted({seq for seq, _ in runs})
+    place = {seq: place for place, seq in enumerate(order)}
     first_end = _first_ends(runs)
-    before = [0, *(first_end[seq] for seq in sorted(place))]  # by place: when the one ahead first ended
+    before = [0, *(first_end[seq] for seq in order)]  # by place: when the one ahead first ended
     last, busy_until = -1, 0
     for seq, run in runs:
         at = place[seq]
@@ -142,7 +143,7 @@ def _disorder(runs: list[tuple[int, Run]]) -> Iterator[str]:
             yield f"{run.id} began before the one ahead of it had ended"
         elif run.start_ns < busy_until:
             yield f"{run.id} began while another one of its key ran"
-        elif at > last + 1:
+        elif not dead.issuperset(order[last + 1 : at]):
             yield f"{run.id} ran again without the one ahead of it"
         last, busy_until = at, max(busy_until, run.end_ns or 0)
 

@@ -234,6 +234,14 @@ def test_replay_with_a_hole_is_disorder() -> None:
     assert "ran again without" in result.examples["out_of_order"][0]
 
 
+def test_replay_leaves_out_what_is_dead() -> None:
+    """An event that stands among the dead letters has its end, and does not run again with its neighbours."""
+    history = with_run(without_runs(clean(), "N14228/3"), "N14228/3", 400, 450, "refused")
+    history = with_run(with_run(history, "N14228/2", 1000), "N14228/4", 1100)
+
+    assert count(replace(history, standing=standing("N14228/3", "dead"))).adds_up
+
+
 def test_events_without_a_key_have_no_order() -> None:
     """Records without a Kafka key run as they come."""
     accepted = {name: Accepted(None, 0, 0, offset) for offset, name in enumerate("abc")}
