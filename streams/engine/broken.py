@@ -9,10 +9,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from streams.engine.backlog import LaneKey
 from streams.engine.chainstate import ChainState
 from streams.engine.ledger import Chunk
-from streams.engine.partition import PartitionState, Run
+from streams.engine.partition import PartitionState
 from streams.engine.snapshot import Snapshot
 from streams.errors import UsageError
 from streams.kafka.message import Message
@@ -45,16 +44,12 @@ class ReverseOrder(PartitionState):
         return chunk
 
 
-class NoIndex(PartitionState):
-    """Runs what waits of a key although an older record of it stands in the chain: nothing is lost but the order."""
+class NoIndex(ChainState[Any]):
+    """Indexes records and no keys: what fails waits alone, and the later ones of its key go on."""
 
-    def advance(self, key: LaneKey) -> Run | None:
-        """Give what of *key* waits in memory, whatever is older."""
-        waiting = self.lanes.get(key)
-        if not waiting:
-            return PartitionState.advance(self, key)
-        self.lanes[key] = None
-        return waiting
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Know of nothing, and of no order."""
+        ChainState.__init__(self, *args, **kwargs | {"is_ordered": False})
 
 
 class NoFence(ChainState[Any]):
@@ -67,11 +62,11 @@ class NoFence(ChainState[Any]):
         return stretch
 
 
-_BREAKS: Final[Mapping[str, type[PartitionState]]] = {
-    "settle-before-ack": SettleBeforeAck,
-    "reverse-order": ReverseOrder,
-    "no-index": NoIndex,
-    "no-fence": PartitionState,
+_BREAKS: Final[Mapping[str, tuple[type[PartitionState], type[ChainState[Any]]]]] = {
+    "settle-before-ack": (SettleBeforeAck, ChainState),
+    "reverse-order": (ReverseOrder, ChainState),
+    "no-index": (PartitionState, NoIndex),
+    "no-fence": (PartitionState, NoFence),
 }
 
 
@@ -82,18 +77,24 @@ def state_class(environment: Mapping[str, str]) -> type[PartitionState]:
         UsageError: It asks for one that does not exist.
     """
     name = environment.get(VARIABLE)
-    if not name:
-        return PartitionState
-    if name not in _BREAKS:
-        raise UsageError(f"{VARIABLE}={name!r} is none of {', '.join(_BREAKS)}")
-    _log.critical(
-        "%s=%s: this member is broken on purpose and WILL LOSE RECORDS OR THEIR ORDER; use it for tests only",
-        VARIABLE,
-        name,
-    )
-    return _BREAKS[name]
+    chosen, _ = _classes(name)
+    if name:
+        _log.critical(
+            "%s=%s: this member is broken on purpose and WILL LOSE RECORDS OR THEIR ORDER; use it for tests only",
+            VARIABLE,
+            name,
+        )
+    return chosen
 
 
 def chain_class(environment: Mapping[str, str]) -> type[ChainState[Any]]:
-    """Give the state of a partition's chain to run with: the sound one, or the broken one."""
-    return NoFence if environment.get(VARIABLE) == "no-fence" else ChainState
+    """Give the state of a partition's chain to run with; as `state_class`."""
+    return _classes(environment.get(VARIABLE))[1]
+
+
+def _classes(name: str | None) -> tuple[type[PartitionState], type[ChainState[Any]]]:
+    if not name:
+        return PartitionState, ChainState
+    if name not in _BREAKS:
+        raise UsageError(f"{VARIABLE}={name!r} is none of {', '.join(_BREAKS)}")
+    return _BREAKS[name]

@@ -45,10 +45,15 @@ class Chain:
         source = found.pop(self.source, {})
         if not source:
             return Reading(*answered, {})
-        copies = list(self._copies(found))
+        copies = list(self._beyond(found))
         counting = [copy for copy in copies if counts(copy, found)]
         late = sum(_ledger(copy, found).fences(copy) for copy in copies)
         return Reading(*answered, source, found, waiting(counting), late)
+
+    def copies(self) -> Iterator[Copy]:
+        """Read the copies that need work, superseded ones among them."""
+        found = committed_of(self.admin, self.group)
+        return (copy for copy in self._beyond(found) if counts(copy, found))
 
     def dead_letters(self) -> Iterator[Dead]:
         """Read all dead letters that count."""
@@ -57,7 +62,7 @@ class Chain:
             if counts(copy_of(message, self.source), found):
                 yield dead_letter(message)
 
-    def _copies(self, found: Mapping[str, Mapping[int, Committed]]) -> Iterator[Copy]:
+    def _beyond(self, found: Mapping[str, Mapping[int, Committed]]) -> Iterator[Copy]:
         stretches = {
             place: range(found.get(place.topic, {}).get(place.number, _UNREAD).offset, end)
             for place, end in self._ends("tier", "parked").items()

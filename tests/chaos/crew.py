@@ -51,9 +51,9 @@ class Worker:
         return set(states) == {"T"}
 
     @property
-    def has_partitions(self) -> bool:
-        """Whether the group has ever given it partitions."""
-        return _GRANTED.search(self.log.read_bytes()) is not None
+    def grants(self) -> int:
+        """How often the group has given it partitions."""
+        return len(_GRANTED.findall(self.log.read_bytes()))
 
     @property
     def in_flight(self) -> set[Place]:

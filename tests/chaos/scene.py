@@ -167,7 +167,7 @@ class Scene:
         for _ in range(_NEWCOMERS):
             before = self.read().owners
             worker = self.crew.start()
-            eventually(partial(getattr, worker, "has_partitions"), within_s=60, every_s=0.001)
+            eventually(partial(getattr, worker, "grants"), within_s=60, every_s=0.001)
             worker.kill()
             fault = self.note_end(worker, "SIGKILL before its first commit", waiting=self._count(self.read().waiting))
             if self.read().owners == before:

@@ -11,7 +11,9 @@ from confluent_kafka import TopicCollection
 from streams.dev import DevCluster
 from streams.dev.broker import Broker
 from tests.chaos.conftest import Scenes
+from tests.chaos.history import Kind
 from tests.chaos.scene import Scene
+from tests.chaos.test_kill import kill_one
 
 pytestmark = pytest.mark.chaos
 
@@ -26,9 +28,10 @@ def broker(cluster: DevCluster, node: int) -> Broker:
     return next(one for one in cluster.brokers if one.node == node)
 
 
-def leader(scene: Scene, number: int) -> int:
-    """Who leads a partition of the scene's topic."""
-    described = scene.kafka.admin.describe_topics(TopicCollection([scene.topic]))[scene.topic].result(30)
+def leader(scene: Scene, number: int, topic: str | None = None) -> int:
+    """Who leads a partition of *topic*, by default of the scene's own."""
+    name = topic or scene.topic
+    described = scene.kafka.admin.describe_topics(TopicCollection([name]))[name].result(30)
     node: int = described.partitions[number].leader.id
     return node
 
@@ -62,6 +65,25 @@ def test_a_killed_broker_costs_nothing(
     cluster3.heal()
     verdict = scene.verdict()
     tell(f"{who.__name__}, {protocol}: {verdict.line}")
+
+    assert verdict.is_clean, str(verdict)
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("kind", ["tier", "parked"])
+def test_a_leader_killed_before_its_copies_are_scanned_costs_nothing(
+    kind: Kind, protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
+) -> None:
+    """Copies that it acknowledged to an owner, which dies with it, are found by the next owner at the next leader."""
+    scene = scenes3(seed=55, protocol=protocol, policy="park")
+    scene.start()
+    kill_one(scene, 55)
+    copy = next(copy for copy in scene.chain.copies() if copy.kind == kind)
+    broker(cluster3, leader(scene, copy.origin.partition, copy.topic)).kill()
+    scene.start()
+    cluster3.heal()
+    verdict = scene.verdict()
+    tell(f"{kind}, {protocol}: {verdict.line}")
 
     assert verdict.is_clean, str(verdict)
 

@@ -147,7 +147,18 @@ def test_overlap_of_a_run_that_slept_is_forgiven() -> None:
     asleep = replace(asleep, pauses=(Pause(2, 220, 600),), faults=(Fault("asleep", frozenset({C})),))
 
     assert found(asleep) == set()
-    assert "overlaps" in found(replace(asleep, pauses=(Pause(2, 90, 95),)))
+    assert "overlaps" in found(replace(asleep, pauses=(Pause(3, 220, 600),)))
+
+
+def test_start_in_the_moment_of_waking_is_forgiven() -> None:
+    """A few threads had looked at their lease when their process was suspended; more would be a lease that fails."""
+    woken = with_runs(ran(A, 700, pid=2))
+    crowd = with_runs(*(ran(C, 700 + 60 * number, pid=2) for number in range(9)))
+    finished = (Reading(600, 10_000, {0: Committed(4)}), ALL_SETTLED)
+
+    assert found(replace(woken, readings=finished, pauses=(Pause(2, 400, 690),))) == set()
+    assert found(replace(woken, readings=finished, pauses=(Pause(1, 400, 690),))) == {"beyond_bound", "risen"}
+    assert found(replace(crowd, readings=finished, pauses=(Pause(2, 400, 690),))) == {"beyond_bound", "risen"}
 
 
 def test_two_ends_are_found() -> None:
