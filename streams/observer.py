@@ -33,6 +33,9 @@ PauseReason: TypeAlias = Literal[
 ]
 """Why a partition's intake stands still."""
 
+ChainKind: TypeAlias = Literal["tier", "parked", "dlq"]
+"""What a topic of the chain holds: records that wait for their time, or behind one of their key, or dead letters."""
+
 CircuitState: TypeAlias = Literal["closed", "open", "half_open"]
 """Whether work passes: all of it, none, or a few records that try."""
 

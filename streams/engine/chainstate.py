@@ -339,6 +339,8 @@ class ChainState(Generic[T]):
     @property
     def blocked(self) -> int:
         """Keys that stand still until an operator decides."""
+        if self.after_death == "continue" and not self._unsure:
+            return 0
         return sum(
             backlog.is_suspect
             or (backlog.first_place != MOVING and len(backlog) > 0 and number_of(backlog.first_place) == self.dlq)

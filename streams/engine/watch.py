@@ -42,6 +42,7 @@ class Watch:
         self._view_at = NEVER
         self._told: dict[Slot, float] = {}
         self._counted: dict[str, tuple[int, float]] = {}
+        self._fenced: dict[PartitionState, int] = {}
 
     def look(self, states: Sequence[PartitionState]) -> None:
         """Do what is due; costs one clock reading when nothing is."""
@@ -61,6 +62,7 @@ class Watch:
     def tell(self, states: Sequence[PartitionState]) -> None:
         """Tell how this member stands."""
         self._tell_handled()
+        self._tell_fenced(states)
         self._observer.viewed(self.view(states, self._clock.monotonic()))
 
     def view(self, states: Sequence[PartitionState], now: float) -> MemberView:
@@ -84,6 +86,7 @@ class Watch:
     def _partition_view(self, state: PartitionState, now: float) -> PartitionView:
         committed, committed_at, used = self._committer.stored(state.partition)
         _, high = self._consumer.known_watermarks(state.partition)
+        chain = state.chain
         return PartitionView(
             partition=state.partition,
             position=state.ledger.position,
@@ -97,6 +100,11 @@ class Watch:
             commit_age_s=now - committed_at if committed_at > NEVER else float("nan"),
             paused=self._intake.paused.get(state),
             caught_up=state.has_caught_up,
+            in_tiers=sum(part.outstanding for part in chain.parts if part.is_tier),
+            parked=sum(part.outstanding for part in chain.parts if part.stage.kind == "parked"),
+            moving=chain.moving,
+            in_trouble=len(chain.index),
+            blocked=chain.blocked,
         )
 
     def _tell_stuck(self, executor: Executor, slot: Slot, now: float) -> bool:
@@ -117,6 +125,12 @@ class Watch:
                 age_s = wall_s - state.latest.timestamp()[1] / 1000
                 self._observer.settled(state.partition, age_s, settled - state.told)
                 state.told = settled
+
+    def _tell_fenced(self, states: Sequence[PartitionState]) -> None:
+        told, self._fenced = self._fenced, {state: state.chain.fenced for state in states}
+        for state, copies in self._fenced.items():
+            if copies > told.get(state, 0):
+                self._observer.fenced(state.partition, copies - told.get(state, 0))
 
     def _tell_handled(self) -> None:
         for topic, executor in self._executors.items():

@@ -16,7 +16,7 @@ from streams.clock import Clock, SystemClock
 from streams.monitor.lag import LagAge, lag_records
 from streams.monitor.metrics import PLACE, TABLE, TOPIC
 from streams.monitor.series import Counter, Gauge, Histogram, Labels, SeriesCollector
-from streams.observer import CircuitState, MemberView, Observer, OutcomeName, PartitionView, PauseReason
+from streams.observer import ChainKind, CircuitState, MemberView, Observer, OutcomeName, PartitionView, PauseReason
 from streams.record import Partition
 from streams.scaling.load import Load, LoadEstimator, Work
 
@@ -126,6 +126,18 @@ class MetricsObserver(Observer):
         """Count a dead letter that the broker refused."""
         self._counters["streams_dead_letters_refused_total"].add((partition.topic,))
 
+    def relocated(self, partition: Partition, kind: str, records: int) -> None:
+        """Count records that left for another topic of the chain."""
+        self._counters["streams_relocated_records_total"].add((partition.topic, kind), records)
+
+    def swept(self, partition: Partition, kind: str, records: int) -> None:
+        """Count records that came back from one."""
+        self._counters["streams_swept_records_total"].add((partition.topic,), records)
+
+    def fenced(self, partition: Partition, copies: int) -> None:
+        """Count copies that are nobody's."""
+        self._counters["streams_fenced_copies_total"].add((partition.topic,), copies)
+
     def committed(self, partition: Partition, offset: int, took_s: float) -> None:
         """Observe how long the broker took."""
         self._histograms["streams_commit_seconds"].observe((partition.topic,), max(0.0, took_s))
@@ -182,6 +194,8 @@ class MetricsObserver(Observer):
                 counter.add((topic,), 0)
         for outcome in get_args(OutcomeName):
             self._outcomes.add((topic, outcome), 0)
+        for kind in get_args(ChainKind):
+            self._counters["streams_relocated_records_total"].add((topic, kind), 0)
         for histogram in self._histograms.values():
             histogram.know((topic,))
 
@@ -202,6 +216,11 @@ class MetricsObserver(Observer):
             "streams_lag_seconds": lambda one: self._age.seconds(one, now_s),
             "streams_retrying_records": lambda one: one.retrying,
             "streams_waiting_behind_records": lambda one: one.behind,
+            "streams_tier_records": lambda one: one.in_tiers,
+            "streams_parked_records": lambda one: one.parked,
+            "streams_moving_records": lambda one: one.moving,
+            "streams_troubled_keys": lambda one: one.in_trouble,
+            "streams_blocked_keys": lambda one: one.blocked,
             "streams_commit_age_seconds": lambda one: one.commit_age_s if math.isfinite(one.commit_age_s) else None,
             "streams_ledger_used_ratio": lambda one: one.ledger_used,
         }

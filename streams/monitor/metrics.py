@@ -46,6 +46,25 @@ TABLE: Final = (
     ),
     Row("streams_settled_records_total", "counter", TOPIC, "Records that need no more work."),
     Row("streams_retries_total", "counter", TOPIC, "Runs that failed and whose record runs again."),
+    Row(
+        "streams_relocated_records_total",
+        "counter",
+        ("topic", "kind"),
+        "Records moved to another topic of the chain, acknowledged, by its kind: tier (they failed and wait for their "
+        "time), parked (they wait behind one of their key) or dlq (they follow a dead letter of their key).",
+    ),
+    Row(
+        "streams_swept_records_total",
+        "counter",
+        TOPIC,
+        "Records read back from topics of the chain, as their time had come or their key was free.",
+    ),
+    Row(
+        "streams_fenced_copies_total",
+        "counter",
+        TOPIC,
+        "Copies in the chain that were passed over: late requests of a former owner, whose records stand elsewhere.",
+    ),
     Row("streams_dead_letters_total", "counter", TOPIC, "Records in the dead-letter topic, acknowledged."),
     Row(
         "streams_dead_letters_refused_total",
@@ -107,7 +126,13 @@ TABLE: Final = (
         "Broker and connection errors that the client reported; after a fatal one (true) the member ends.",
     ),
     # What stands now, by partition; gone when the partition is.
-    Row("streams_lag_records", "gauge", PLACE, "Records that are not settled: unread ones and those in flight."),
+    Row(
+        "streams_lag_records",
+        "gauge",
+        PLACE,
+        "Records of the topic that are not settled: unread ones and those in flight; what waits in the chain is not "
+        "among them.",
+    ),
     Row(
         "streams_lag_seconds",
         "gauge",
@@ -117,6 +142,18 @@ TABLE: Final = (
     ),
     Row("streams_retrying_records", "gauge", PLACE, "Records that wait in memory for their next attempt."),
     Row("streams_waiting_behind_records", "gauge", PLACE, "Records that wait behind a record of their own key."),
+    Row("streams_tier_records", "gauge", PLACE, "Records that wait in retry topics for their next attempt."),
+    Row(
+        "streams_parked_records", "gauge", PLACE, "Records that wait in the parked topic behind a record of their key."
+    ),
+    Row(
+        "streams_moving_records",
+        "gauge",
+        PLACE,
+        "Records on their way to another topic of the chain, not acknowledged yet.",
+    ),
+    Row("streams_troubled_keys", "gauge", PLACE, "Keys of which a record stands in the chain; later ones wait for it."),
+    Row("streams_blocked_keys", "gauge", PLACE, "Keys of these that stand still until an operator decides."),
     Row("streams_commit_age_seconds", "gauge", PLACE, "Seconds since the last acknowledged commit was sent."),
     Row(
         "streams_ledger_used_ratio",

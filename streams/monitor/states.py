@@ -34,6 +34,8 @@ _ADVICE: Final[dict[PauseReason, str]] = {
     "dead_letter_topic": "its dead-letter topic can't be written; nothing is dropped; look at the topic and its rights",
     "retry_topic": "a topic that its failing records move to can't be written; nothing is dropped; look at its rights",
     "chain": "as many records wait in its chain as may; reading goes on when half of them ended; see what they fail of",
+    "chain_topic": "a topic of its chain lacks the partition; nothing of it starts until that is made",
+    "key": "as many records of one key wait in its chain as may; reading goes on when half of them ended; see that key",
     "breaker": "a dependency that its handler needs is down; nothing starts, no attempt is counted; look at it",
     "guard": "too many of its records would be dead letters; none is written; see what changed, then restart",
 }
@@ -102,6 +104,44 @@ class LogObserver(Observer):
         """Say that the end has begun."""
         self._write(logging.INFO, "stopping: nothing further is read, what runs may end, then the commit", {})
         self.close()
+
+    # ------------------------------------------------------------------ the chain
+
+    def recovered(self, partition: Partition, copies: int, keys: int, fenced: int, took_s: float) -> None:
+        """Say what former owners left."""
+        self._write(
+            logging.INFO,
+            "chain recovered: what waits in it goes on where it was",
+            {**_place(partition), "copies": copies, "keys": keys, "fenced": fenced, "took_s": round(took_s, 3)},
+        )
+
+    def suspect(self, partition: Partition, keys: int) -> None:
+        """Say that nobody knows what of a chain is done."""
+        self._write(
+            logging.ERROR,
+            "keys stand still: the commit that tells what of them was finished is lost, and to run their records again "
+            "could undo what came after; decide which are to run and which to be forgotten",
+            {**_place(partition), "keys": keys},
+        )
+
+    def lacking(self, partition: Partition, cause: str) -> None:
+        """Say what has to be made."""
+        self._say(
+            logging.ERROR,
+            "partition waits: a topic of its chain lacks it; nothing of it starts, the others go on, "
+            "and it begins by itself once that is mended",
+            partition,
+            {**_place(partition), "cause": cause},
+        )
+
+    def not_deleted(self, topic: str, code: str) -> None:
+        """Say that a topic grows, and that this is all."""
+        self._write(
+            logging.WARNING,
+            "settled records can't be deleted: the topic grows, nothing else changes; "
+            "grant the right to delete in it, or have somebody delete below the group's committed offsets",
+            {"topic": topic, "code": code},
+        )
 
     # ------------------------------------------------------------------ intake
 
