@@ -151,10 +151,10 @@ class Observer:
         """Settled records of *topic*, of the chain, can't be deleted, by the client's error *code*: it grows."""
 
     def suspected(self, partition: Partition, starts: int, blamed: int) -> None:
-        """*starts* owners began at this place and died: records run one at a time; *blamed* is an origin, or -1."""
+        """*starts* owners, this one the last, began at this place: records run one at a time; *blamed*: one, or -1."""
 
-    def acquitted(self, partition: Partition) -> None:
-        """The killer of processes was found, or there is none: the partition goes on as any other."""
+    def acquitted(self, partition: Partition, why: str) -> None:
+        """The partition goes on as any other: its killer was found, it has none, or it can't be tried now; see *why*."""
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """The group gave this member *partitions*."""

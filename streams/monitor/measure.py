@@ -58,6 +58,7 @@ class MetricsObserver(Observer):
         self._handler_s = 0.0
         self._open_breakers: dict[Labels, float] = {}
         self._open_guards: dict[Labels, float] = {}
+        self._suspected: set[Partition] = set()
         self._counters = {row.name: Counter(row) for row in TABLE if row.kind == "counter"}
         self._gauges = {row.name: Gauge(row) for row in TABLE if row.kind == "gauge"}
         self._histograms = {row.name: Histogram(row) for row in TABLE if row.kind == "histogram"}
@@ -155,7 +156,8 @@ class MetricsObserver(Observer):
         self._counters["streams_expired_records_total"].add((partition.topic,), records)
 
     def restarted(self, partition: Partition, cause: str) -> None:
-        """Count an assignment that began anew."""
+        """Count an assignment that began anew; whether it is suspected again is told."""
+        self._suspected.discard(partition)
         self._counters["streams_restarts_total"].add((partition.topic,))
 
     def breaker_turned(self, dependency: str, state: CircuitState, why: str) -> None:
@@ -167,6 +169,14 @@ class MetricsObserver(Observer):
         """Show whether a topic's dead letters are too many."""
         self._open_guards[topic,] = state != "closed"
         self._gauges["streams_guard_open"].show(self._open_guards)
+
+    def suspected(self, partition: Partition, starts: int, blamed: int) -> None:
+        """Show a partition whose records are tried one at a time."""
+        self._suspected.add(partition)
+
+    def acquitted(self, partition: Partition, why: str) -> None:
+        """Show it no longer."""
+        self._suspected.discard(partition)
 
     def broker_error(self, text: str, *, fatal: bool) -> None:
         """Count an error of the client."""
@@ -183,6 +193,7 @@ class MetricsObserver(Observer):
         """Count the event, and show *partitions* no longer."""
         self._counters["streams_rebalances_total"].add(("lost" if lost else "revoked",))
         self._age.forget(partitions)
+        self._suspected.difference_update(partitions)
         gone = {_labels(partition) for partition in partitions}
         for gauge in self._gauges.values():
             if gauge.row.labels == PLACE:
@@ -231,6 +242,7 @@ class MetricsObserver(Observer):
         paused = Count(one.paused for one in view.partitions)
         self._gauges["streams_paused_partitions"].show({(reason,): paused[reason] for reason in get_args(PauseReason)})
         self._show("streams_assigned_partitions", len(view.partitions))
+        self._show("streams_suspected_partitions", len(self._suspected))
         self._show("streams_in_flight_records", view.outstanding)
         self._show("streams_in_flight_bytes", view.outstanding_bytes)
         self._show("streams_handler_runs", view.running)

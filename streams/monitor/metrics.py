@@ -182,6 +182,13 @@ TABLE: Final = (
         TOPIC,
         "1 while a topic stands still because too many of its records would be dead letters; else 0.",
     ),
+    Row(
+        "streams_suspected_partitions",
+        "gauge",
+        (),
+        "Partitions at which process after process died: their records run one at a time to find the one that kills, "
+        "and the rest of the member stands still, paused for caution.",
+    ),
     Row("streams_in_flight_records", "gauge", (), "Records admitted and not yet settled."),
     Row("streams_in_flight_bytes", "gauge", (), "Bytes of the values of these records."),
     Row("streams_handler_runs", "gauge", (), "Handler runs under way."),

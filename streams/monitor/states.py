@@ -33,16 +33,24 @@ _ADVICE: Final[dict[PauseReason, str]] = {
     "lease": "no commit was acknowledged for almost a session; nothing starts until one is; look at the broker",
     "dead_letter_topic": "its dead-letter topic can't be written; nothing is dropped; look at the topic and its rights",
     "retry_topic": "a topic that its failing records move to can't be written; nothing is dropped; look at its rights",
+    "chain_topic": "a topic of its chain has no such partition; nothing of it starts until that is made; it is tried again",
     "chain": "as many records wait in its chain as may; reading goes on when half of them ended; see what they fail of",
+    "key": "as many records of one key wait in its chain as may; see what the oldest of them fails of",
     "chain_topic": "a topic of its chain lacks the partition; nothing of it starts until that is made",
     "key": "as many records of one key wait in its chain as may; reading goes on when half of them ended; see that key",
     "breaker": "a dependency that its handler needs is down; nothing starts, no attempt is counted; look at it",
     "guard": "too many of its records would be dead letters; none is written; see what changed, then restart",
+    "caution": "a record of another partition may be what kills processes; nothing else runs until that is known",
 }
 
 _TOO_MANY: Final = (
     "too many dead letters: the topic stands still, no further one is written and its records wait; "
     "see what changed (a deploy, a schema, a dependency), mend it, restart the members"
+)
+
+_KILLER: Final = (
+    "processes that began here died again and again: a record may have killed them; records of the partition run one "
+    "at a time and the rest of this process stands still until it is found or cleared"
 )
 
 
@@ -244,6 +252,20 @@ class LogObserver(Observer):
         }
         if why:
             self._say(*events[state], key=(topic, state), fields={"topic": topic, "cause": why})
+
+    # ------------------------------------------------------------------ records that kill
+
+    def suspected(self, partition: Partition, starts: int, blamed: int) -> None:
+        """Say that a killer is looked for, and which record it may be."""
+        fields = {**_place(partition), "owners": starts, "blamed": None if blamed < 0 else blamed}
+        self._write(logging.WARNING, _KILLER, fields)
+
+    def acquitted(self, partition: Partition, why: str) -> None:
+        """Say that it is over, and how."""
+        event = "the look for a record that kills is over; its partition goes on"
+        self._write(logging.WARNING, event, {**_place(partition), "cause": why})
+
+    # ------------------------------------------------------------------ handlers that hang
 
     def stuck(self, partition: Partition, offset: int, running_s: float) -> None:
         """Say that a handler does not return."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -124,6 +125,25 @@ def test_what_stands_still_is_shown(shown: Shown) -> None:
         0,
         1,
     )
+
+
+@pytest.mark.parametrize("how", ["acquitted", "revoked", "restarted"])
+def test_a_partition_is_suspected_until_it_is_not_or_goes(shown: Shown, how: str) -> None:
+    """Others that are suspected meanwhile count on."""
+    ends: dict[str, Callable[[], None]] = {
+        "acquitted": lambda: shown.observer.acquitted(ORDERS, "it has none"),
+        "revoked": lambda: shown.observer.revoked([ORDERS], lost=True),
+        "restarted": lambda: shown.observer.restarted(ORDERS, "unknown outcome"),
+    }
+    seen = []
+    shown.observer.suspected(ORDERS, 3, -1)
+    shown.observer.suspected(OTHER, 3, -1)
+    shown.observer.viewed(member(place()))
+    seen.append(shown("streams_suspected_partitions"))
+    ends[how]()
+    shown.observer.viewed(member(place()))
+
+    assert [*seen, shown("streams_suspected_partitions")] == [2, 1]
 
 
 def test_rebalances_are_counted_by_how_partitions_went(shown: Shown) -> None:

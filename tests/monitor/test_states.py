@@ -136,6 +136,18 @@ def test_too_many_dead_letters_are_an_alarm(log: Log) -> None:
     assert [line.levelname for line in others] == ["INFO", "INFO"]
 
 
+def test_the_look_for_a_record_that_kills_is_told_with_its_end(log: Log) -> None:
+    """Both lines are warnings: the process stands still in between."""
+    log.observer.suspected(ORDERS, 3, -1)
+    log.observer.suspected(ORDERS, 4, 777)
+    log.observer.acquitted(ORDERS, "its killer was found and is a dead letter")
+    first, second, end = log.lines()
+
+    assert [(line.owners, line.blamed) for line in (first, second)] == [(3, None), (4, 777)]
+    assert end.cause == "its killer was found and is a dead letter"
+    assert {line.levelname for line in (first, second, end)} == {"WARNING"}
+
+
 def test_back_pressure_is_no_news(log: Log) -> None:
     """Intake that stops and goes on as it should is for those who look for faults."""
     for reason in ORDINARY:
