@@ -116,19 +116,20 @@ class Backlog(Generic[T]):
         at = bisect_left(origins, origin, self._first)
         return self._places[at] if origins[at] == origin else None
 
-    def put(self, origin: int, place: int) -> None:
-        """Note that the live copy of *origin* is at *place*."""
+    def put(self, origin: int, place: int) -> int | None:
+        """Note that the live copy of *origin* is at *place*; give where it was before."""
         origins = self._origins
         if not origins or origins[-1] < origin:  # most come in their order
             origins.append(origin)
             self._places.append(place)
-            return
+            return None
         at = bisect_left(origins, origin, self._first)
         if origins[at] == origin:
-            self._places[at] = place
-        else:
-            origins.insert(at, origin)
-            self._places.insert(at, place)
+            left, self._places[at] = self._places[at], place
+            return left
+        origins.insert(at, origin)
+        self._places.insert(at, place)
+        return None
 
     def remove(self, origin: int) -> int | None:
         """Forget *origin*; give where its copy was."""

@@ -81,8 +81,6 @@ class ChainState(Generic[T]):
         """Dead copies met so far."""
         self.expired = [0] * len(stages)
         """By topic: offsets that were removed from its log before what stood there was settled."""
-        self.ended: set[int] = set()
-        """Origins that ended in a dead letter before the source could be told."""
         self.moving = 0
         """Records on their way to another topic of the chain."""
         self._ahead: list[tuple[int, int, LaneKey]] = []
@@ -145,8 +143,11 @@ class ChainState(Generic[T]):
                 continue
             self._find(number, offset, header, message)
 
-    def scanned(self, is_settled: Callable[[int], bool]) -> None:
-        """End the scan: mark what is suspect, and what a dead letter ended.
+    def scanned(self, is_settled: Callable[[int], bool]) -> list[int]:
+        """End the scan: mark what is suspect; give the origins that a dead letter ended and the source has open.
+
+        They have to be settled in the source's ledger at once, as the next
+        commit says that these dead letters were scanned (rule 16).
 
         Args:
             is_settled: Says whether the source's committed ledger has settled an origin.
@@ -155,10 +156,12 @@ class ChainState(Generic[T]):
             part.scanned()
         if self._unsure:
             self._suspect(is_settled)
+        ended: list[int] = []
         if self.after_death == "continue":
             for lane in self._dead:
-                self._end(lane, is_settled)
+                ended += self._end(lane)
         self._dead = set()
+        return [origin for origin in ended if not is_settled(origin)]
 
     def _ours(self, part: Copies, message: Message) -> CopyHeader | None:
         try:
@@ -208,14 +211,13 @@ class ChainState(Generic[T]):
                 unpack(place).number in unsure and is_settled(origin) for origin, place in backlog.entries()
             )
 
-    def _end(self, lane: LaneKey, is_settled: Callable[[int], bool]) -> None:
-        """End the records of *lane* whose live copy is a dead letter (rule 16)."""
+    def _end(self, lane: LaneKey) -> Iterator[int]:
+        """End the records of *lane* whose live copy is a dead letter; give their origins."""
         backlog = self.index[lane]
         for origin, place in list(backlog.entries()):
             if number_of(place) == self.dlq:
                 backlog.remove(origin)
-                if not is_settled(origin):
-                    self.ended.add(origin)
+                yield origin
         if not len(backlog):
             del self.index[lane]
 
@@ -223,13 +225,11 @@ class ChainState(Generic[T]):
 
     def depart(self, lane: LaneKey, origin: int) -> int | None:
         """Note that a copy of *origin* is on its way; give the place in the chain that it leaves, None: the source."""
+        self.moving += 1
         backlog = self.index.get(lane)
         if backlog is None:
             backlog = self.index[lane] = Backlog()
-        left = backlog.place(origin)
-        backlog.put(origin, MOVING)
-        self.moving += 1
-        return left
+        return backlog.put(origin, MOVING)
 
     def arrive(self, lane: LaneKey, header: CopyHeader, number: int, offset: int, appended_ms: int) -> None:
         """Note that the broker has the copy: it is the live one, and what it left is settled (rules 4 and 8)."""
