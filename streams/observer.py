@@ -154,7 +154,7 @@ class Observer:
         """*starts* owners, this one the last, began at this place: records run one at a time; *blamed*: one, or -1."""
 
     def acquitted(self, partition: Partition, why: str) -> None:
-        """The partition goes on as any other: its killer was found, it has none, or it can't be tried now; see *why*."""
+        """The partition goes on as any other: its killer was found, it has none, or nothing can be tried now."""
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """The group gave this member *partitions*."""
