@@ -45,6 +45,7 @@ def test_no_label_grows_with_the_data() -> None:
         "outcome",
         "event",
         "fatal",
+        "kind",
         "dependency",
         "reason",
         "version",
