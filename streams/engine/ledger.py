@@ -154,6 +154,11 @@ class Ledger:
             self._settle_restored(chunk)
         return chunk
 
+    def restore(self, offsets: Iterable[int]) -> None:
+        """Note, before anything is read, that *offsets* above `committable` are settled too."""
+        more = [range(offset, offset + 1) for offset in offsets]
+        self._restored = deque(sorted([*self._restored, *more], key=lambda settled: settled.start))
+
     def was_settled(self, offset: int) -> bool:
         """Say, before anything is read, whether an earlier owner settled *offset*."""
         return offset < self._committable or any(offset in settled for settled in self._restored)

@@ -193,7 +193,7 @@ class PartitionState:
 
     def begin_chain(self) -> None:
         """Take up what the scan of the chain found: its keys are busy, and their oldest records are looked for."""
-        self.chain.scanned(self.ledger.was_settled)
+        self.ledger.restore(self.chain.scanned(self.ledger.was_settled))
         self._chain_began = self.chain.marks()
         self.lanes.update(dict.fromkeys(self.chain.index))
         for key, backlog in self.chain.index.items():
@@ -263,7 +263,7 @@ class PartitionState:
         offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
         key = KEY(message) if self.chain.is_ordered else None
         backlog = self.chain.index.get(offset if key is None else key)
-        return offset in self.chain.ended or (backlog is not None and backlog.place(offset) is not None)
+        return backlog is not None and backlog.place(offset) is not None
 
     def _keys(self, chunk: Chunk, messages: list[Message], indexes: Sequence[int]) -> list[LaneKey]:
         if not self.chain.is_ordered:
@@ -448,10 +448,11 @@ class PartitionState:
         trouble = self.trouble.pop(key, None) if self._holds_lane(item) else None
         left = self.chain.depart(key, _offset(item))
         backlog = self.chain.index[key]
+        if backlog.loaded and _offset(item) < _offset(backlog.loaded[0]):  # what was read is not the next any more
+            self._unload(backlog)
         if trouble is not None:
             backlog.is_running = False
             backlog.in_memory = 0
-            self._unload(backlog)
             if self.lanes.get(key):
                 self.crowd.setdefault(key, None)
         return Move(item, number, self._header(item, left, trouble))
@@ -481,6 +482,7 @@ class PartitionState:
     def _unload(self, backlog: Backlog[Item]) -> None:
         """Take what was read ahead out of memory: it stands in the chain and is read again."""
         for item in backlog.loaded or ():
+            backlog.in_memory -= 1
             self.outstanding -= 1
             self.outstanding_bytes -= len(item[0])
             self.withdrawn += 1

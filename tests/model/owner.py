@@ -326,7 +326,7 @@ def outstanding(owner: Owner) -> set[int]:
     unread = {
         offset
         for offset in range(len(owner.engine.keys))
-        if not state.ledger.was_settled(offset) and offset not in chain.ended
+        if not state.ledger.was_settled(offset)
     }
     return unread | {origin for backlog in chain.index.values() for origin, _ in backlog.entries()}
 
