@@ -15,9 +15,22 @@ from streams.engine.watch import Watch
 from streams.kafka.session import Session
 from streams.observer import MemberView
 from streams.outcome import Retry
+from streams.record import Origin
 from streams.testing.clock import ManualClock
 from tests.engine.edges import ScriptedConsumer
-from tests.engine.stage import ORDERS, Heard, message, messages, route, state
+from tests.engine.stage import (
+    AT_DLQ,
+    AT_MINUTE,
+    AT_PARKED,
+    ORDERS,
+    PARK,
+    Heard,
+    chain_state,
+    message,
+    messages,
+    route,
+    state,
+)
 
 
 def charge(order: bytes) -> None:
@@ -76,6 +89,34 @@ def test_the_view_shows_each_partition(tower: Tower) -> None:
     assert (place.outstanding, place.retrying, place.behind, place.oldest_ms) == (3, 1, 1, 5)
     assert (place.commit_age_s, place.paused, place.caught_up) == (4.0, "lane", False)
     assert place.unread == 87
+
+
+def test_the_view_shows_what_stands_in_the_chain(tower: Tower) -> None:
+    """Copies by where they are, keys by whether anything but time can help them."""
+    chain = chain_state(stages=PARK, after_death="hold")
+    partition = state(chain=chain)
+    for offset, key, number in ((0, b"a", AT_MINUTE), (1, b"a", AT_PARKED), (2, b"b", AT_DLQ), (3, b"c", AT_PARKED)):
+        origin = Origin("orders", 0, offset, 0)
+        left = chain.depart(key, offset)
+        header = chain.header(origin, left, attempts=1, history=(), first_failed_ms=0)
+        if key != b"c":
+            chain.arrive(key, header, number, offset, 0)
+    (place,) = tower.view(partition).partitions
+
+    assert (place.in_tiers, place.parked, place.moving) == (1, 1, 1)
+    assert (place.in_trouble, place.blocked) == (3, 1)
+
+
+def test_fenced_copies_are_told_as_they_are_met(tower: Tower) -> None:
+    """Those of the scan with the first look, later ones with the next."""
+    partition = state()
+    partition.chain.fenced = 2
+    tower.watch.tell([partition])
+    tower.watch.tell([partition])
+    partition.chain.fenced = 3
+    tower.watch.tell([partition])
+
+    assert tower.heard.of("fenced") == [(ORDERS, 2), (ORDERS, 1)]
 
 
 def test_a_partition_without_a_commit_has_no_age(tower: Tower) -> None:

@@ -111,6 +111,36 @@ def test_events_are_counted(shown: Shown) -> None:
     assert shown("streams_broker_errors_total", fatal="true") == 0
 
 
+def test_the_ways_of_records_through_the_chain_are_counted(shown: Shown) -> None:
+    """By topic, those that leave by where they go; an owned topic shows all of it from 0."""
+    shown.observer.assigned([ORDERS])
+    shown.observer.relocated(ORDERS, "tier", 2)
+    shown.observer.relocated(OTHER, "tier", 1)
+    shown.observer.swept(ORDERS, "parked", 40)
+    shown.observer.swept(ORDERS, "tier", 2)
+    shown.observer.fenced(ORDERS, 3)
+
+    assert shown("streams_relocated_records_total", topic="orders", kind="tier") == 3
+    assert shown("streams_relocated_records_total", topic="orders", kind="parked") == 0
+    assert shown("streams_swept_records_total", topic="orders") == 42
+    assert shown("streams_fenced_copies_total", topic="orders") == 3
+
+
+def test_what_waits_in_the_chain_is_shown(shown: Shown) -> None:
+    """Records by where they are, keys by what they wait for; none of it is lag of the topic."""
+    shown.observer.viewed(member(place(in_tiers=2, parked=7, moving=1, in_trouble=3, blocked=1)))
+    shows = {
+        "streams_tier_records": 2,
+        "streams_parked_records": 7,
+        "streams_moving_records": 1,
+        "streams_troubled_keys": 3,
+        "streams_blocked_keys": 1,
+        "streams_lag_records": 0,
+    }
+
+    assert {name: shown(name, topic="orders", partition="0") for name in shows} == shows
+
+
 def test_what_stands_still_is_shown(shown: Shown) -> None:
     """A dependency or a topic that stands still is 1, probing included, and 0 as soon as it goes on."""
     seen = []

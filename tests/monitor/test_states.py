@@ -189,6 +189,40 @@ def test_other_changes_of_state_are_one_line_each(log: Log) -> None:
     assert [line.cause for line in log.lines() if hasattr(line, "cause")] == ["unknown outcome", "checksum"]
 
 
+def test_what_former_owners_left_is_news(log: Log) -> None:
+    """One line with its numbers."""
+    log.observer.recovered(ORDERS, 1_000, 7, 2, 0.1234)
+    (line,) = log.lines()
+
+    assert (line.levelname, line.copies, line.keys, line.fenced, line.took_s) == ("INFO", 1_000, 7, 2, 0.123)
+
+
+def test_keys_that_nobody_can_judge_are_an_error(log: Log) -> None:
+    """Somebody has to decide."""
+    log.observer.suspect(ORDERS, 4)
+    (line,) = log.lines()
+
+    assert (line.levelname, line.keys) == ("ERROR", 4)
+
+
+def test_a_partition_that_waits_for_its_chain_says_what_mends_it(log: Log) -> None:
+    """Once a window, however often it is tried."""
+    for _ in range(5):
+        log.observer.lacking(ORDERS, "Widen it: streams topics check orders --group billing --fix")
+    (line,) = log.lines()
+
+    assert (line.levelname, line.topic, line.partition) == ("ERROR", "orders", 0)
+    assert line.cause.endswith("streams topics check orders --group billing --fix")
+
+
+def test_a_topic_that_grows_is_told(log: Log) -> None:
+    """With the reason; it harms nothing."""
+    log.observer.not_deleted("orders.billing.parked", "TOPIC_AUTHORIZATION_FAILED")
+    (line,) = log.lines()
+
+    assert (line.levelname, line.topic, line.code) == ("WARNING", "orders.billing.parked", "TOPIC_AUTHORIZATION_FAILED")
+
+
 def test_an_error_without_a_text_is_no_error_of_ours(log: Log) -> None:
     """Whatever a user's exception does when it is asked for its text, the line is written."""
     log.observer.retrying(ORDERS, 1, 1, 0.5, SpoiltError())
