@@ -50,12 +50,10 @@ class Said:
     def keeps(self, copy: Copy) -> bool:
         """*copy* is open, and its next owner will believe in it."""
         _, snapshot = self._stored.get(copy.place, (0, None))
-        is_dead = (
-            snapshot is not None
-            and copy.offset >= snapshot.scan_end
-            and copy.assignment_id != snapshot.assignment_id
+        is_late = (
+            snapshot is not None and copy.offset >= snapshot.scan_end and copy.assignment_id != snapshot.assignment_id
         )
-        return not is_dead and not self.settles(copy.place, copy.offset)
+        return not is_late and not self.settles(copy.place, copy.offset)
 
     def owner(self, place: Partition) -> bytes | None:
         """The assignment under which the commit was written."""
@@ -76,6 +74,8 @@ class History:
         """By the record that they are copies of."""
         self.said = Said({})
         self.faults: list[str] = []
+        self._running: dict[tuple[Partition, int], bytes] = {}
+        self._done_in: set[tuple[bytes, Partition, int]] = set()
         self._latest: dict[tuple[bytes, Partition, bytes], int] = {}
         self._finished: dict[Partition, set[int]] = {partition: set() for partition in PARTITIONS}
 
@@ -89,6 +89,9 @@ class History:
         if key is not None:
             self._start_of_key(partition, offset, key, assignment_id)
         self.started.add((partition, offset))
+        if (assignment_id, partition, offset) in self._done_in:
+            self.faults.append(f"{name} began again in the assignment in which it was done")
+        self._running[partition, offset] = assignment_id
 
     def _start_of_key(self, partition: Partition, offset: int, key: bytes, assignment_id: bytes) -> None:
         name = f"{partition}/{offset}"
@@ -105,9 +108,11 @@ class History:
         if is_judged and any(other < offset and self._is_dead(partition, other) for other in same):
             self.faults.append(f"{name} began though an older one of its key is dead")
 
-    def end(self, partition: Partition, offset: int) -> None:
-        """Its work is done."""
+    def end(self, partition: Partition, offset: int, *, is_settled: bool = True) -> None:
+        """Its work is done; with *is_settled* nothing else is waited for."""
         self.done.add((partition, offset))
+        if is_settled:
+            self._done_in.add((self._running[partition, offset], partition, offset))
 
     def land(self, record: Message) -> None:
         """The broker has a copy."""

@@ -210,7 +210,9 @@ class PartitionAgainstModel(RuleBasedStateMachine):
                 self.fail(item, outcome)
             case "dead letter":
                 self.tries[item[3]] = self.tries.get(item[3], 0) + 1
-                self.buried(item, self.state.bury(item, ValueError("bad"), GiveUp("its own word"), 5))
+                bury = self.state.bury(item, ValueError("bad"), GiveUp("its own word"), 5)
+                assert isinstance(bury, Bury)
+                self.buried(item, bury)
             case "skip":
                 self.settle(item)
                 self.hand_out_one(self.state.settle(item))

@@ -38,7 +38,7 @@ class Member:
     a lease that was given holds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each names one thing
         self,
         app: App,
         event_loop: EventLoop | None = None,

@@ -193,6 +193,7 @@ def test_each_failure_counts_whatever_it_ends_in() -> None:
     (again,) = partition.due(1.0)
     bury = partition.bury(partition.interrupt(again, 0), DecodeError("bad"), GiveUp("its own word"), 9)
 
+    assert isinstance(bury, Bury)
     assert bury.attempts == 2
     assert [(attempt.time_ms, attempt.error) for attempt in bury.header.history] == [(5, "OSError"), (9, "DecodeError")]
 

@@ -212,7 +212,7 @@ class World:
             partition, offset, run = (int(part) for part in one.value.decode().split("/"))
             self.sent[run] -= 1
             if self.sent[run] == 0:
-                self.history.end(Partition("orders", partition), offset)
+                self.history.end(Partition("orders", partition), offset, is_settled=False)
         return delivery
 
     # -- the engine -----------------------------------------------------------------------------------
