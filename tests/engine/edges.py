@@ -118,7 +118,9 @@ class ScriptedReader(ChainReader):
             raise self.failures.pop(0)
         for place, stretch in ranges.items():
             self.scanned.append((place, stretch.start, stretch.stop))
-            records = [record for record in self.log.since(place, stretch.start) if (record.offset() or 0) < stretch.stop]
+            records = [
+                record for record in self.log.since(place, stretch.start) if (record.offset() or 0) < stretch.stop
+            ]
             for start in range(0, len(records), 3):
                 yield place, records[start : start + 3]
 

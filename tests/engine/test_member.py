@@ -40,7 +40,14 @@ def heard() -> Heard:
 def member(heard: Heard) -> Member:
     """A member whose broker is away."""
     settings = Settings(bootstrap=f"127.0.0.1:{free_ports(1)[0]}", group="billing", drain_s=1)
-    return Member(settings, {"orders": route(charge)}, "classic", Session(45, 3), plans={"orders": plan(route(charge))}, observer=heard)
+    return Member(
+        settings,
+        {"orders": route(charge)},
+        "classic",
+        Session(45, 3),
+        plans={"orders": plan(route(charge))},
+        observer=heard,
+    )
 
 
 def test_a_member_runs_for_its_time(member: Member, heard: Heard) -> None:
