@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -14,6 +14,7 @@ from streams.cli.status import document as group_document
 from streams.engine.standing import Standing, standing
 from streams.kafka.admin import Admin
 from streams.kafka.groups import Member
+from streams.observer import ChainKind
 
 
 @click.command(epilog="Example:  streams describe examples.orders:app")
@@ -81,9 +82,12 @@ def _describe_group(name: str, bootstrap: str | None, *, as_json: bool) -> None:
     click.echo(f"group {group.name}: {group.state}, protocol {group.protocol}, assignor {group.assignor or '-'}")
     for topic in found.topics:
         parts = found.of_topic(topic)
-        waiting = sum(part.outstanding for part in parts)
-        dead = cell(found.dead_letters.get(topic))
-        click.echo(f"  topic {topic}: {len(parts)} partition(s), {waiting:,} outstanding, dead letters: {dead}")
+        outstanding = sum(part.outstanding for part in parts)
+        in_retry, parked, dead = (cell(found.in_chain(kind, topic)) for kind in get_args(ChainKind))
+        click.echo(
+            f"  topic {topic}: {len(parts)} partition(s), {outstanding:,} outstanding, waiting: {in_retry},"
+            f" parked: {parked}, dead letters: {dead}"
+        )
     rows = [(member_name(member), member.client_id, _partitions(member)) for member in group.members]
     if rows:
         print_table(("member", "client", "partitions"), rows)

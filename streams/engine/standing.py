@@ -6,17 +6,19 @@ commit still counts as outstanding.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streams.engine.snapshot import decode
-from streams.engine.topics import chain_names, dlq_names
+from streams.engine.topics import chain_names, kind_of
 from streams.errors import LedgerError
 from streams.kafka.admin import Admin
 from streams.kafka.groups import Group, describe_group, list_groups
 from streams.kafka.offsets import Committed, Watermarks, committed, watermarks
 from streams.kafka.shape import Topic
 from streams.kafka.topics import find_topics, list_topics
+from streams.observer import ChainKind
 from streams.record import Partition
 
 
@@ -73,8 +75,12 @@ class Standing:
 
     group: Group
     progress: Mapping[Partition, Progress]
-    dead_letters: Mapping[str, int]
-    """Source topic to offsets in its dead-letter topic; only topics that have one."""
+    chains: Mapping[str, Mapping[ChainKind, int]] = field(default_factory=dict)
+    """By source, what is not settled in the topics of its chain, by their kind; only kinds that it has.
+
+    At most: late requests of a former owner may have left copies there that are
+    nobody's, and only the next owner, who reads them, can tell.
+    """
     gone: tuple[str, ...] = ()
     """Topics that it has offsets for and that do not exist any more."""
     has_ledger: bool = False
@@ -88,7 +94,7 @@ class Standing:
     @property
     def is_streams(self) -> bool:
         """It carries what only groups of streams carry: a ledger, or a dead-letter topic."""
-        return self.has_ledger or bool(self.dead_letters)
+        return self.has_ledger or any("dlq" in chain for chain in self.chains.values())
 
     @property
     def topics(self) -> list[str]:
@@ -99,6 +105,12 @@ class Standing:
     def outstanding(self) -> int:
         """Offsets of all its partitions that are not settled."""
         return sum(one.outstanding for one in self.progress.values())
+
+    def in_chain(self, kind: ChainKind, topic: str | None = None) -> int | None:
+        """Count what is not settled in topics of *kind*, of one source or of all; None where there is no such topic."""
+        chains = self.chains.values() if topic is None else [self.chains.get(topic, {})]
+        counts = [chain[kind] for chain in chains if kind in chain]
+        return sum(counts) if counts else None
 
     def of_topic(self, topic: str) -> list[Progress]:
         """Give the partitions of *topic* in order."""
@@ -129,17 +141,19 @@ def progress(place: Partition, commit: Committed | None, marks: Watermarks) -> P
 
 def _standing(admin: Admin, group: Group, existing: set[str]) -> Standing:
     commits = committed(admin, group.name)
-    dead = {source: name for name, (source, _) in dlq_names(existing, group.name).items()}
+    chain = {name: source for name, (source, _) in chain_names(existing, group.name).items()}
+    dead = {source for name, source in chain.items() if kind_of(name) == "dlq"}
     assigned = {place.topic for member in group.members for place in member.partitions}
-    named = {place.topic for place in commits} | assigned | set(dead)
+    named = {place.topic for place in commits} | assigned | dead
     named -= chain_names(named | existing, group.name).keys()
     topics = find_topics(admin, named & existing)
-    letters = find_topics(admin, dead.values())
-    marks = watermarks(admin, _readable([*topics.values(), *letters.values()]))
+    links = find_topics(admin, [name for name, source in chain.items() if source in named])
+    marks = watermarks(admin, _readable([*topics.values(), *links.values()]))
+    found = {place: progress(place, commits.get(place), mark) for place, mark in marks.items()}
     return Standing(
         group=group,
-        progress={place: progress(place, commits.get(place), marks[place]) for place in _readable(topics.values())},
-        dead_letters={source: _span(letters[name], marks) for source, name in dead.items() if name in letters},
+        progress={place: one for place, one in found.items() if place.topic in topics},
+        chains=_chains(chain, links.values(), found),
         gone=tuple(sorted(named - existing)),
         has_ledger=any(_is_ledger(commit) for commit in commits.values()),
     )
@@ -149,8 +163,14 @@ def _readable(topics: Iterable[Topic]) -> list[Partition]:
     return [place for topic in topics for place in topic.all_partitions if place.number not in topic.offline]
 
 
-def _span(topic: Topic, marks: Mapping[Partition, Watermarks]) -> int:
-    return sum(marks[place].span for place in _readable([topic]))
+def _chains(
+    sources: Mapping[str, str], links: Iterable[Topic], found: Mapping[Partition, Progress]
+) -> dict[str, dict[ChainKind, int]]:
+    chains: dict[str, Counter[ChainKind]] = {}
+    for link in links:
+        outstanding = sum(found[place].outstanding for place in _readable([link]))
+        chains.setdefault(sources[link.name], Counter())[kind_of(link.name)] += outstanding
+    return {source: dict(counts) for source, counts in chains.items()}
 
 
 def _ranges(commit: Committed) -> tuple[list[range], bool]:

@@ -13,6 +13,7 @@ from typing import Final
 from streams.engine.chain import delay_of, dlq_topic, parked_topic, retry_topic
 from streams.engine.policy import DEFAULT_POLICY, OrderPolicy
 from streams.kafka.shape import NewTopic, Topic
+from streams.observer import ChainKind
 from streams.retry import label
 
 HEADROOM_BYTES: Final = 64 * 1024
@@ -132,6 +133,11 @@ def chain_names(names: Iterable[str], group: str | None = None) -> dict[str, tup
     known = set(names)
     found = {name: _split(stem, known, group) for name in known if (stem := _stem(name)) is not None}
     return {name: pair for name, pair in found.items() if pair is not None}
+
+
+def kind_of(name: str) -> ChainKind:
+    """Say what a topic of a chain holds, by its *name*."""
+    return "dlq" if name.endswith(_DLQ) else "parked" if name.endswith(_PARKED) else "tier"
 
 
 def dlq_names(names: Iterable[str], group: str | None = None) -> dict[str, tuple[str, str]]:

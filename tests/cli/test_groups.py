@@ -92,10 +92,47 @@ def test_status_shows_groups_of_streams(streams: Shell, kafka: Kafka, stood: tup
 
     assert (ours["state"], ours["members"], ours["outstanding"], ours["dead_letters"]) == ("empty", 0, 3, 1)
     assert ours["topics"] == [
-        {"topic": name, "partitions": 2, "outstanding": 3, "settled_above": 3, "expired": 0, "dead_letters": 1},
+        {
+            "topic": name,
+            "partitions": 2,
+            "outstanding": 3,
+            "settled_above": 3,
+            "expired": 0,
+            "waiting": 0,
+            "parked": 0,
+            "dead_letters": 1,
+        }
     ]
     assert streams(f"status {team} --json").json["groups"] == [ours]
     assert team in streams("status").out
+
+
+def test_status_counts_what_waits_in_the_chain(
+    streams: Shell, admin: Admin, kafka: Kafka, stood: tuple[str, str]
+) -> None:
+    """By the ledgers that are committed for its topics: all beyond the committed offset but what is settled there."""
+    name, team = stood
+    streams(f"topics create {name} --group {team} --policy park --retry 1m --retry 10m")
+    minute, ten_minutes, parked, dlq = (
+        Partition(f"{name}.{team}.{end}", 1) for end in ("retry.1m", "retry.10m", "parked", "dlq")
+    )
+    for place, count in ((minute, 5), (ten_minutes, 2), (parked, 100), (dlq, 3)):
+        write(kafka, place.topic, [b"copy"] * count, partition=1)
+    ledgers = {
+        minute: Committed(3, encode(Snapshot(b"12345678", scan_end=3))),
+        parked: Committed(10, encode(Snapshot(b"12345678", runs=(20, 30), scan_end=3))),
+        dlq: Committed(1, encode(Snapshot(b"12345678", scan_end=3))),
+    }
+    commit_for_stopped(admin, team, ledgers)
+    (ours,) = streams(f"status {team} --json").json["groups"]
+    table = streams(f"status {team}").out.splitlines()
+    told = streams(f"describe {team}").out
+
+    assert (ours["waiting"], ours["parked"], ours["dead_letters"]) == (4, 60, 2)
+    assert [ours["topics"][0][kind] for kind in ("outstanding", "waiting", "parked", "dead_letters")] == [3, 4, 60, 2]
+    assert table[0].split()[-6:] == ["topic", "outstanding", "waiting", "parked", "dead", "letters"]
+    assert table[-1].split()[-4:] == ["3", "4", "60", "2"]
+    assert "3 outstanding, waiting: 4, parked: 60, dead letters: 2" in told
 
 
 def test_status_takes_no_topic_of_a_chain_for_a_source(streams: Shell, admin: Admin, stood: tuple[str, str]) -> None:
