@@ -75,8 +75,11 @@ class Worker:
             raise DemoError(f"{self} ended by itself, with status {self.process.returncode}. Its last words:\n{words}")
 
     def suspend(self) -> None:
-        """Make it stand still."""
+        """Make it stand still, and wait until it does: a busy machine takes its time."""
         self.process.send_signal(signal.SIGSTOP)
+        _, status = os.waitpid(self.process.pid, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):  # it ended meanwhile
+            self.process.returncode = os.waitstatus_to_exitcode(status)
 
     def resume(self) -> None:
         """Let it go on."""

@@ -24,9 +24,9 @@ def journal() -> Journal:
     return Journal(Path(os.environ.get("FLIGHTS_JOURNAL", ".streams/flights")))
 
 
-patience = RetryPolicy(delays=("50ms", "200ms", "1s", "4s"), memory_up_to="500ms")
+patience = RetryPolicy(delays=("50ms", "200ms", "1s", "3s"), memory_up_to="500ms")
 """The short waits pass in memory.  An event that waits longer goes to a retry topic, ``flights.tower.retry.1s``, then
-``.4s``; later events of its aircraft wait behind it in ``flights.tower.parked``, and all other aircraft go on."""
+``.3s``; later events of its aircraft wait behind it in ``flights.tower.parked``, and all other aircraft go on."""
 
 
 @app.on(TOPIC, key="tail", retry=patience, concurrency=96)

@@ -147,7 +147,7 @@ def test_short_waits_pass_in_memory_and_long_ones_in_retry_topics() -> None:
     """What fails once or twice stays in memory; an aircraft out of sight waits in one retry topic or two."""
     waits = [patience.tier_for(patience.delay_s(attempt)) for attempt in range(1, patience.attempts)]
 
-    assert waits == [None, None, 1.0, 4.0]
+    assert waits == [None, None, 1.0, 3.0]
     assert app.routes[TOPIC].policy == "park"
 
 
