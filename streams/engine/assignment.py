@@ -24,7 +24,7 @@ from streams.engine.chainstate import ChainState
 from streams.engine.commit import Committer
 from streams.engine.executors.executor import Executor
 from streams.engine.ledger import Ledger
-from streams.engine.partition import Item, PartitionState
+from streams.engine.partition import NO_LIMIT, Item, PartitionState
 from streams.engine.plan import ChainPlan
 from streams.engine.recovery import Recovery
 from streams.engine.snapshot import Snapshot, decode
@@ -252,6 +252,7 @@ class Assignment:
             assignment_id=assignment_id,
             chain=self._plans[partition.topic].begin(partition.number, assignment_id),
             park_after_s=seconds(route.retry.memory_up_to),
+            key_limit=self._settings.key_records if self._settings.on_key_full == "dead_letter" else NO_LIMIT,
             ledger=Ledger(offset, restored),
             policy=route.retry,
             rng=self._rng,

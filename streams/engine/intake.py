@@ -15,7 +15,7 @@ from typing import Final
 from streams.clock import Clock
 from streams.config import Settings
 from streams.engine.commit import Committer
-from streams.engine.partition import PartitionState
+from streams.engine.partition import NEVER, PartitionState
 from streams.engine.snapshot import METADATA_LIMIT
 from streams.kafka.consumer import GroupConsumer
 from streams.observer import Observer, PauseReason
@@ -25,6 +25,9 @@ _SHARED: Final = frozenset({"in_flight", "draining"})
 
 _OWN: Final = frozenset({"partition", "bytes"})
 """Reasons that a partition gives by itself."""
+
+_COUNT_EVERY_S: Final = 1.0
+"""How often the keys of a partition are gone through for the one that has most waiting, once one may have too much."""
 
 _CHARACTERS: Final = 2
 """What a record that waits takes of the metadata, about: 1.1 among ten times as many, 2.9 among a thousand times."""
@@ -48,6 +51,8 @@ class Intake:
         self._batch = min(settings.batch_records, settings.max_in_flight)
         self._full_since: float | None = None
         self._over_since: dict[PartitionState, float] = {}
+        self._fullest: dict[PartitionState, tuple[float, int]] = {}
+        """When the keys of a partition were counted, and what waits of the one that has most."""
         self.is_closed = False
         """Nothing further is to be read: the member stops."""
         self.paused: dict[PartitionState, PauseReason] = {}
@@ -94,7 +99,7 @@ class Intake:
         if go_on:
             consumer.resume([state.partition for state in go_on])
         self.paused = wanted
-        for table in (self._over_since, self.blocked):
+        for table in (self._over_since, self.blocked, self._fullest):
             for gone in [state for state in table if state.is_dropped]:
                 del table[gone]
         for state in stop:
@@ -126,6 +131,8 @@ class Intake:
             return "ledger"
         if state.chain.outstanding >= self._settings.chain_records * self._share(state, "chain"):
             return "chain"
+        if self._settings.on_key_full == "stop" and self._is_key_full(state):
+            return "key"
         is_troubled = bool(state.trouble or state.crowd)
         if is_troubled and state.waiting > self._settings.waiting_records * self._share(state, "lane"):
             return "lane"
@@ -134,6 +141,17 @@ class Intake:
     def _is_ledger_full(self, state: PartitionState) -> bool:
         used = self._committer.stored(state.partition)[2] * METADATA_LIMIT
         return max(used, _foreseen(state)) > self._settings.ledger_limit * self._share(state, "ledger")
+
+    def _is_key_full(self, state: PartitionState) -> bool:
+        bound = self._settings.key_records * self._share(state, "key")
+        if state.chain.outstanding < bound:
+            return False
+        now = self._clock.monotonic()
+        counted_at, most = self._fullest.get(state, (NEVER, 0))
+        if now - counted_at >= _COUNT_EVERY_S:
+            most = max(map(len, state.chain.index.values()), default=0)
+            self._fullest[state] = now, most
+        return most >= bound
 
     def _share(self, state: PartitionState, reason: PauseReason) -> float:
         """Give the share of a bound that holds now: what is paused goes on at half of it."""

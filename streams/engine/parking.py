@@ -10,11 +10,18 @@ from collections.abc import Sequence
 
 from streams.engine.backlog import MOVING, Backlog, LaneKey, pack
 from streams.engine.chain import unpack as read_header
-from streams.engine.partition import Item, Move, PartitionState, Run
+from streams.engine.partition import Bury, Item, Move, PartitionState, Run
 from streams.kafka.message import Message
 
 
-def relieve(state: PartitionState, now_s: float, *, is_forced: bool = False) -> list[Move]:
+class KeyFullError(Exception):
+    """So many records of one key wait in the chain that no further one may."""
+
+
+_FULL = KeyFullError("as many records of its key wait as may (key_records), and on_key_full says dead_letter")
+
+
+def relieve(state: PartitionState, now_s: float, *, is_forced: bool = False) -> list[Move | Bury]:
     """Move records that wait in memory into the chain: those that have waited long, or with *is_forced* all."""
     if state.chain.parked is None:
         return []
@@ -81,18 +88,25 @@ def _forget_copy(state: PartitionState, number: int, offset: int) -> None:
         state.chain.fenced += 1
 
 
-def _park(state: PartitionState, key: LaneKey) -> list[Move]:
-    """Move what waits in the lane of *key*, oldest first."""
+def _park(state: PartitionState, key: LaneKey) -> list[Move | Bury]:
+    """Move what waits in the lane of *key*, oldest first; what is beyond its limit into the dead letters."""
     waiting, state.lanes[key] = state.lanes[key] or [], None
     state.crowd.pop(key, None)
     backlog = state.chain.index.get(key)
     home = _next_home(state, backlog is not None and state.chain.is_followed(backlog))
-    return [state.depart(item, home) for item in waiting]
+    room = max(0, state.key_limit - (0 if backlog is None else len(backlog)))
+    return [*(state.depart(item, home) for item in waiting[:room]), *(_give_up(state, item) for item in waiting[room:])]
 
 
-def _move_held(state: PartitionState) -> list[Move]:
+def _give_up(state: PartitionState, item: Item) -> Bury:
+    assert state.chain.dlq is not None, "every chain has a dead-letter topic"  # noqa: S101  # so it is declared
+    move = state.depart(item, state.chain.dlq)
+    return Bury(item, move.number, move.header, _FULL, "its key is full")
+
+
+def _move_held(state: PartitionState) -> list[Move | Bury]:
     """Move what waits behind records that wait in memory for another attempt, and these too if there is a tier."""
-    moves: list[Move] = []
+    moves: list[Move | Bury] = []
     tiers = [number for number, part in enumerate(state.chain.parts) if part.is_tier and not part.stage.is_old]
     held = {key for _, _, key in state.held}
     for key in held:

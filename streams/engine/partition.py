@@ -44,6 +44,7 @@ Run: TypeAlias = Sequence[Item]
 
 NEVER: Final = float("-inf")
 _FAR: Final = 1 << 62
+NO_LIMIT: Final = 1 << 62
 
 
 def _never(_topic: str) -> bool:
@@ -131,6 +132,8 @@ class PartitionState:
     """What is outstanding beside the source topic."""
     park_after_s: float = 10.0
     """How long records wait in memory behind one that stands in the chain."""
+    key_limit: int = NO_LIMIT
+    """Records of one key in the chain from which on its further ones become dead letters."""
     starts: int = 0
     """Owners, this one included, that began at the same committed offset without a graceful end."""
     process: bytes = b""
