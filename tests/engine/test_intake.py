@@ -13,10 +13,10 @@ from streams.engine.intake import Intake
 from streams.engine.partition import PartitionState, Run, finish
 from streams.kafka.session import Session
 from streams.outcome import Retry
-from streams.record import Partition
+from streams.record import Origin, Partition
 from streams.testing.clock import ManualClock
 from tests.engine.edges import ScriptedConsumer
-from tests.engine.stage import Heard, message, state
+from tests.engine.stage import AT_PARKED, PARK, Heard, chain_state, message, state
 
 BOUNDS: dict[str, Any] = {
     "batch_records": 10,
@@ -303,6 +303,90 @@ def test_a_full_ledger_stops_its_partition() -> None:
 
     assert full == {0: "ledger"}
     assert gate.paused == {}
+
+
+# -- what waits in the chain ---------------------------------------------------------------------------
+
+
+def park(gate: Gate, *keys: bytes) -> None:
+    """One more record of each of *keys* stands in the parked topic of the first partition."""
+    chain = gate.states[0].chain
+    for key in keys:
+        offset = chain.parts[AT_PARKED].end
+        left = chain.depart(key, offset)
+        header = chain.header(Origin("orders", 0, offset, 0), left, attempts=0, history=(), first_failed_ms=0)
+        chain.arrive(key, header, AT_PARKED, offset, 0)
+
+
+def unpark(gate: Gate, key: bytes, count: int) -> None:
+    """The oldest *count* of these end."""
+    chain = gate.states[0].chain
+    for _ in range(count):
+        origin = chain.index[key].first
+        assert origin is not None
+        chain.finish(key, origin)
+
+
+def chained(**bounds: Any) -> Gate:
+    """A gate whose first partition has a whole chain."""
+    gate = Gate(**bounds)
+    gate.states[0].chain = chain_state(stages=PARK)
+    return gate
+
+
+def test_what_waits_in_the_chain_is_bounded() -> None:
+    """At the bound its partition reads no further until half of it ended, whatever the keys; others go on."""
+    gate = chained(chain_records=10)
+    park(gate, *(b"%d" % number for number in range(9)))
+    gate.pass_time(0.1)
+    before = gate.paused
+    park(gate, b"9")
+    gate.pass_time(0.1)
+    full = gate.paused
+    for number in range(5):
+        unpark(gate, b"%d" % number, 1)
+    gate.pass_time(0.1)
+    half = gate.paused
+    unpark(gate, b"5", 1)
+    gate.pass_time(0.1)
+
+    assert (before, full, half) == ({}, {0: "chain"}, {0: "chain"})
+    assert gate.paused == {}
+
+
+def test_what_waits_of_one_key_is_bounded() -> None:
+    """The same for the key that has most; many keys with little each are no reason."""
+    gate = chained(key_records=10)
+    park(gate, *(b"%d" % number for number in range(30)))
+    park(gate, *[b"a"] * 9)
+    gate.pass_time(1.1)
+    before = gate.paused
+    park(gate, b"a")
+    gate.pass_time(1.1)
+    full = gate.paused
+    unpark(gate, b"a", 6)
+    gate.pass_time(1.1)
+
+    assert (before, full) == ({}, {0: "key"})
+    assert gate.paused == {}
+
+
+def test_a_full_key_that_is_given_up_stops_nothing() -> None:
+    """Its further records become dead letters instead."""
+    gate = chained(key_records=10, on_key_full="dead_letter")
+    park(gate, *[b"a"] * 12)
+    gate.pass_time(1.1)
+
+    assert gate.paused == {}
+
+
+def test_a_partition_that_its_chain_lacks_stands_still() -> None:
+    """Whatever else may be said of it."""
+    gate = Gate()
+    gate.states[0].lacks = "topic orders.billing.parked has 1 partition(s)"
+    gate.pass_time(0.1)
+
+    assert gate.paused == {0: "chain_topic"}
 
 
 # -- what the engine says -----------------------------------------------------------------------------
