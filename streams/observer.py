@@ -178,7 +178,7 @@ class Observer:
         """Retention removed *records* offsets before they were read."""
 
     def paused(self, partition: Partition, reason: PauseReason) -> None:
-        """Intake of *partition* stopped."""
+        """Intake of *partition* stopped, or stands still for another *reason* now."""
 
     def resumed(self, partition: Partition) -> None:
         """Intake of *partition* goes on."""

@@ -98,12 +98,13 @@ class Intake:
             consumer.pause([state.partition for state in stop])
         if go_on:
             consumer.resume([state.partition for state in go_on])
-        self.paused = wanted
+        told, self.paused = self.paused, wanted
         for table in (self._over_since, self.blocked, self._fullest):
             for gone in [state for state in table if state.is_dropped]:
                 del table[gone]
-        for state in stop:
-            self._observer.paused(state.partition, wanted[state])
+        for state, reason in wanted.items():
+            if told.get(state) != reason:
+                self._observer.paused(state.partition, reason)
         for state in go_on:
             self._observer.resumed(state.partition)
 
