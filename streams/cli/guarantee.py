@@ -52,8 +52,8 @@ BOUNDS: Final = {
     "max_in_flight_bytes": "bytes of their values; at it, intake stops until some settle",
     "partition_in_flight": "the same count for one partition; at it, only that partition's intake stops",
     "waiting_records": (
-        "records of a partition that wait in memory, for an attempt or behind one; at it, policy park moves waiting"
-        " ones to the parked topic, else that partition's intake stops"
+        "records of a partition that wait in memory, for an attempt or behind one; at it, policy park moves them to"
+        " its topics, else that partition's intake stops"
     ),
     "ledger_limit": (
         "characters of commit metadata; at it, policy park moves what waits at the oldest offsets to the parked topic,"
@@ -73,16 +73,21 @@ BOUNDS: Final = {
 
 CHAIN_BOUNDS: Final = {
     "chain_records": (
-        "records of a partition that wait in its retry and parked topics; at it, that partition's intake stops until"
-        " some settle"
+        "records of a partition that wait in its retry and parked topics, with policies hold and follow its dead"
+        " letters too; at it, that partition's intake stops until half of them ended"
     ),
-    "key_records": "the same of one key; at it, {on_key_full}",
-    "chain_history_s": "seconds for which records of the chain stay readable after they settled; then they are deleted",
+    "chain_history_s": (
+        "seconds for which records of the chain stay readable after they settled; then they are deleted, where that"
+        " may be, those that an earlier owner settled twice as long after they were written"
+    ),
 }
 """The same, of routes that have more than dead letters."""
 
+KEY_BOUNDS: Final = {"key_records": "records of one key that wait there; at it, {on_key_full}"}
+"""The same, of routes that keep the order of keys there."""
+
 _KEY_FULL: Final = {
-    "stop": "its partition's intake stops until some settle, and nothing is given up",
+    "stop": "its partition's intake stops until half of them ended, and nothing is given up",
     "dead_letter": "the key's further records go to the dead-letter topic unrun, and its partition goes on",
 }
 """`Settings.on_key_full` to what it does."""
@@ -126,8 +131,8 @@ def schedule(policy: RetryPolicy, tier_for: Callable[[float], float | None] = la
 
 
 def _bounds(app: App, settings: Settings) -> list[dict[str, Any]]:
-    moves = any(route.policy != "block" for route in app.routes.values())
-    shown = BOUNDS | (CHAIN_BOUNDS if moves else {})
+    policies = {route.policy for route in app.routes.values()}
+    shown = BOUNDS | (CHAIN_BOUNDS if policies - {"block"} else {}) | (KEY_BOUNDS if "park" in policies else {})
     full = _KEY_FULL.get(settings.on_key_full, "")
     return [
         {"setting": name, "value": getattr(settings, name), "effect": effect.format(on_key_full=full)}

@@ -337,6 +337,12 @@ class ChainState(Generic[T]):
         return sum(part.outstanding for part in self.parts if part.stage.kind != "dlq")
 
     @property
+    def indexed(self) -> int:
+        """Copies that the index names: those that need work, and under `hold` and `follow` dead letters too."""
+        dead = 0 if self.dlq is None or self.after_death == "continue" else self.parts[self.dlq].outstanding
+        return self.outstanding + dead
+
+    @property
     def blocked(self) -> int:
         """Keys that stand still until an operator decides."""
         if self.after_death == "continue" and not self._unsure:

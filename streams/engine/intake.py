@@ -130,7 +130,7 @@ class Intake:
         """Say whether so much waits, in memory or in the chain, that nothing further may come."""
         if self._is_ledger_full(state):
             return "ledger"
-        if state.chain.outstanding >= self._settings.chain_records * self._share(state, "chain"):
+        if state.chain.indexed >= self._settings.chain_records * self._share(state, "chain"):
             return "chain"
         if self._settings.on_key_full == "stop" and self._is_key_full(state):
             return "key"
@@ -145,7 +145,7 @@ class Intake:
 
     def _is_key_full(self, state: PartitionState) -> bool:
         bound = self._settings.key_records * self._share(state, "key")
-        if state.chain.outstanding < bound:
+        if state.chain.indexed < bound:
             return False
         now = self._clock.monotonic()
         counted_at, most = self._fullest.get(state, (NEVER, 0))
