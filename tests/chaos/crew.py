@@ -51,6 +51,11 @@ class Worker:
         return set(states) == {"T"}
 
     @property
+    def is_joining(self) -> bool:
+        """Whether it has found its topics in order, and joins the group."""
+        return b": protocol " in self.log.read_bytes()
+
+    @property
     def grants(self) -> int:
         """How often the group has given it partitions."""
         return len(_GRANTED.findall(self.log.read_bytes()))

@@ -74,13 +74,18 @@ def test_a_killed_broker_costs_nothing(
 def test_a_leader_killed_before_its_copies_are_scanned_costs_nothing(
     kind: Kind, protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
 ) -> None:
-    """Copies that it acknowledged to an owner, which dies with it, are found by the next owner at the next leader."""
+    """What it acknowledged to an owner that is dead is found by the next owner, at the next leader."""
     scene = scenes3(seed=55, protocol=protocol, policy="park")
     scene.start()
     kill_one(scene, 55)
     copy = next(copy for copy in scene.chain.copies() if copy.kind == kind)
+    successor = scene.crew.start()
+    scene.wait(lambda: successor.is_joining)
     broker(cluster3, leader(scene, copy.origin.partition, copy.topic)).kill()
-    scene.start()
+
+    assert successor.grants == 0
+
+    scene.wait(lambda: successor.ended)
     cluster3.heal()
     verdict = scene.verdict()
     tell(f"{kind}, {protocol}: {verdict.line}")
