@@ -338,7 +338,7 @@ def test_describe_tells_what_a_dead_letter_means(parking: Callable[..., Document
 
 @pytest.mark.parametrize(
     ("full", "words"),
-    [("stop", "intake stops until some settle"), ("dead_letter", "go to the dead-letter topic unrun")],
+    [("stop", "intake stops until half of them ended"), ("dead_letter", "go to the dead-letter topic unrun")],
 )
 def test_describe_tells_what_a_full_key_leads_to(parking: Callable[..., Document], full: str, words: str) -> None:
     """Each bound of the chain with its effect; without retry topics there are none."""
@@ -347,6 +347,7 @@ def test_describe_tells_what_a_full_key_leads_to(parking: Callable[..., Document
     assert bounds["key_records"]["value"] == 77
     assert words in bounds["key_records"]["effect"]
     assert {"chain_records", "chain_history_s", "waiting_records"} <= set(bounds)
+    assert "key_records" not in {one["setting"] for one in parking("unordered")["bounds"]}
     assert "chain_records" not in {one["setting"] for one in parking("block")["bounds"]}
 
 

@@ -11,12 +11,13 @@ from streams.config import Settings
 from streams.engine.commit import Committer
 from streams.engine.intake import Intake
 from streams.engine.partition import PartitionState, Run, finish
+from streams.engine.policy import DeadLetterPolicy
 from streams.kafka.session import Session
 from streams.outcome import Retry
 from streams.record import Origin, Partition
 from streams.testing.clock import ManualClock
 from tests.engine.edges import ScriptedConsumer
-from tests.engine.stage import AT_PARKED, PARK, Heard, chain_state, message, state
+from tests.engine.stage import AT_DLQ, AT_PARKED, PARK, Heard, chain_state, message, state
 
 BOUNDS: dict[str, Any] = {
     "batch_records": 10,
@@ -352,6 +353,22 @@ def test_what_waits_in_the_chain_is_bounded() -> None:
 
     assert (before, full, half) == ({}, {0: "chain"}, {0: "chain"})
     assert gate.paused == {}
+
+
+@pytest.mark.parametrize(
+    ("after_death", "paused"), [("continue", {}), ("hold", {0: "chain"}), ("follow", {0: "chain"})]
+)
+def test_dead_letters_that_block_keys_are_bounded(after_death: DeadLetterPolicy, paused: dict[int, str]) -> None:
+    """They take memory as long as nobody decides about them; those that block nothing are no reason to stop."""
+    gate = Gate(chain_records=10)
+    chain = gate.states[0].chain = chain_state(stages=PARK, after_death=after_death)
+    for offset in range(10):
+        left = chain.depart(b"%d" % offset, offset)
+        header = chain.header(Origin("orders", 0, offset, 0), left, attempts=1, history=(), first_failed_ms=0)
+        chain.arrive(b"%d" % offset, header, AT_DLQ, offset, 0)
+    gate.pass_time(0.1)
+
+    assert gate.paused == paused
 
 
 def test_what_waits_of_one_key_is_bounded() -> None:
