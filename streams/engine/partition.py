@@ -451,8 +451,7 @@ class PartitionState:
         trouble = self.trouble.pop(key, None) if self._holds_lane(item) else None
         left = self.chain.depart(key, _offset(item))
         backlog = self.chain.index[key]
-        if backlog.loaded and _offset(item) < _offset(backlog.loaded[0]):  # what was read is not the next any more
-            self._unload(backlog)
+        self._unload(backlog, _offset(item))
         if trouble is not None:
             backlog.is_running = False
             backlog.in_memory = 0
@@ -482,15 +481,15 @@ class PartitionState:
             backlog.loaded = deque()
         return backlog.loaded
 
-    def _unload(self, backlog: Backlog[Item]) -> None:
-        """Take what was read ahead out of memory: it stands in the chain and is read again."""
-        for item in backlog.loaded or ():
+    def _unload(self, backlog: Backlog[Item], origin: int) -> None:
+        """Take what was read and is younger than *origin* out of memory: it is not next, and will be read again."""
+        while backlog.loaded and _offset(backlog.loaded[-1]) > origin:
+            item = backlog.loaded.pop()
             backlog.in_memory -= 1
             self.outstanding -= 1
             self.outstanding_bytes -= len(item[0])
             self.withdrawn += 1
             self.chain.carried.pop(_offset(item), None)
-        backlog.loaded = None
 
     # -- in: time and the group -----------------------------------------------------------
 
