@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -109,22 +109,7 @@ def chain_state(
 def plan(chosen: Route, group: str = "billing", chain_class: type[ChainState[Item]] = ChainState) -> ChainPlan:
     """The chain of *chosen* where all of its topics exist and no others."""
     topics = Chain(TOPIC_ID, chosen.tiers, (), has_parked=chosen.policy == "park")
-    made = plan_of(chosen.topic, group, topics, chosen.policy, chosen.dead_letters)
-
-    class Plan(ChainPlan):
-        """The same, with another class for its states."""
-
-        def begin(self, number: int, assignment_id: bytes) -> ChainState[Item]:
-            sound = made.begin(number, assignment_id)
-            return chain_class(
-                made.stages,
-                sound.lineage,
-                assignment_id=assignment_id,
-                after_death=sound.after_death,
-                is_ordered=sound.is_ordered,
-            )
-
-    return made if chain_class is ChainState else Plan(*(getattr(made, one.name) for one in fields(made)))
+    return replace(plan_of(chosen.topic, group, topics, chosen.policy, chosen.dead_letters), chain_class=chain_class)
 
 
 def route(handler: Callable[..., Any], **options: Any) -> Route:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError
@@ -108,6 +108,8 @@ class World:
         policy: OrderPolicy = "block",
         dead_letters: DeadLetterPolicy = "continue",
         chain_class: type[ChainState[Item]] = ChainState,
+        has_gaps: bool = True,
+        death_rate: float = 0.02,
     ) -> None:
         self.rng = random.Random(seed)
         self.clock = ManualClock(monotonic_s=time.monotonic() + 1_000_000)
@@ -120,7 +122,11 @@ class World:
         self.sent: dict[int, int] = {}
         """Handler run to how many of its sends the broker does not have."""
         self.is_calm = False
-        self.crashes = 0
+        self.crashes = self.suspected = 0
+        self.name_process: Callable[[], None] = lambda: None
+        """Called when a process starts."""
+        self._gaps = (0, 0, 0, 2) if has_gaps else (0,)
+        self._death_rate = death_rate
         self._state_class = state_class
         self._chain_class = chain_class
         self._policy: OrderPolicy = policy
@@ -207,7 +213,7 @@ class World:
         if one.partition is not None:
             place = Partition(one.topic, one.partition)
             self.history.land(self.log.since(place, delivery.offset)[0])
-            self.log.gaps[place] = self.rng.choice((0, 0, 0, 2))
+            self.log.gaps[place] = self.rng.choice(self._gaps)
         elif one.value is not None:
             partition, offset, run = (int(part) for part in one.value.decode().split("/"))
             self.sent[run] -= 1
@@ -219,6 +225,7 @@ class World:
 
     def _begin(self) -> Member:
         """A process starts, and knows what the broker knows."""
+        self.name_process()
         app = App("billing")
 
         retry = RetryPolicy(delays=(1, 3, 8), jitter=0, memory_up_to="2s")
@@ -275,9 +282,10 @@ class World:
             self.append(3)
         self.answer_produced()
         self.arrive_late()
-        if not self.is_calm and self.rng.random() < 0.02:
+        if not self.is_calm and self.rng.random() < self._death_rate:
             self.crashes += 1
             self.late += self.member.producer.flying
+            self.suspected += len(self.member.heard.of("suspected"))
             self.member = self._begin()
         self.member.loop.run_once()
 
@@ -286,8 +294,13 @@ class World:
         self.is_calm = True
         for _ in range(turns):
             self.turn()
-            if not self.history.missing and self._all_committed():
+            if not self.history.missing and self._all_committed() and not self._is_waiting():
                 return
+
+    def _is_waiting(self) -> bool:
+        if self.history.dead_letters != "continue":
+            return False  # some stay where they are
+        return any(state.chain.index for state in self.member.assignment.all())
 
     def _all_committed(self) -> bool:
         return all((self.stored.get(one, Stored(0, "")).offset or 0) >= self.ends[one] for one in PARTITIONS)
