@@ -33,7 +33,7 @@ IGNORED: dict[type, frozenset[str]] = {
         {"lineage", "after_death", "is_ordered", "parked", "dlq", "_numbers"}
         | {"fenced", "expired", "_sequence", "_fences", "_unsure"}
     ),
-    Owner: frozenset({"engine", "sent", "done"}),
+    Owner: frozenset({"engine", "sent", "done", "started"}),
 }
 """What is the same for all owners, only counts, or has done its work with the scan."""
 

@@ -53,6 +53,7 @@ class Effect(NamedTuple):
     done: int = 0
     """Records that ended well, a bit each."""
     request: Request | None = None
+    started: tuple[LaneKey, ...] = ()
     fault: str = ""
 
 
@@ -103,9 +104,9 @@ class Memory:
             request = getattr(owner, step[0])(*step[1:]) if step else None
         except Exception as error:  # noqa: BLE001  # whatever the engine raises is what was looked for
             return Effect(-1, fault=f"{type(error).__name__}: {error}")
-        sent, done = tuple(owner.sent), _bits(owner.done)
-        owner.sent, owner.done = [], []
-        return Effect(self._freeze(owner), sent, done, request)
+        sent, done, started = tuple(owner.sent), _bits(owner.done), tuple(owner.started)
+        owner.sent, owner.done, owner.started = [], [], []
+        return Effect(self._freeze(owner), sent, done, request, started)
 
     def _freeze(self, owner: Owner) -> int:
         remember(owner)

@@ -170,7 +170,8 @@ class Owner:
         self.open: set[int] = set()
         self.sent: list[Sent] = []
         self.done: list[int] = []
-        """What the last step sent, and ended well."""
+        self.started: list[LaneKey] = []
+        """What the last step sent, ended well, and started."""
 
     # -- steps ----------------------------------------------------------------------------------
 
@@ -287,6 +288,7 @@ class Owner:
         offset = _offset(self.running[key].item)
         if offset not in self.open:
             raise OrderError(f"record {offset} starts, and it has ended")
+        self.started.append(key)
         keys = self.engine.keys
         older = [one for one in sorted(self.open) if one < offset and keys[one] == keys[offset]]
         if older and self.engine.plan.policy != "unordered":
@@ -323,11 +325,7 @@ def begin(
 def outstanding(owner: Owner) -> set[int]:
     """Give the records that an owner which has read nothing yet is to run."""
     state, chain = owner.state, owner.state.chain
-    unread = {
-        offset
-        for offset in range(len(owner.engine.keys))
-        if not state.ledger.was_settled(offset)
-    }
+    unread = {offset for offset in range(len(owner.engine.keys)) if not state.ledger.was_settled(offset)}
     return unread | {origin for backlog in chain.index.values() for origin, _ in backlog.entries()}
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from tests.model.memory import Memory
 from tests.model.owner import Engine
+from tests.model.progress import Progress
 from tests.model.promise import Promise
 from tests.model.story import tell
 from tests.model.world import Bounds, Habits, Label, Physics, World
@@ -34,10 +36,24 @@ class Found:
         return "\n".join((head, *(f"{at:3}. {line}" for at, line in enumerate(self.trace, 1)), f"=> {self.fault}"))
 
 
-def search(engine: Engine, bounds: Bounds, habits: Habits = Habits(), most: int = 10_000_000) -> Found:  # noqa: B008
-    """Look at every world within *bounds*, *most* of them at most, until something is wrong."""
+SOUND: Final = Habits()
+
+
+def search(
+    engine: Engine, bounds: Bounds, habits: Habits = SOUND, *, most: int = 10_000_000, goes_on_every: int = 0
+) -> Found:
+    """Look at every world within *bounds* until something is wrong.
+
+    Args:
+        engine: What is explored.
+        bounds: How far.
+        habits: Of the rooms beside the engine.
+        most: Worlds at most.
+        goes_on_every: From each so-manieth world it is seen whether everything ends when nothing fails any more.
+    """
     memory = Memory(engine)
     physics, promise = Physics(memory, bounds, habits), Promise(memory)
+    progress = Progress(physics)
     first = physics.start()
     seen: dict[World, tuple[World, Label] | None] = {first: None}
     queue = deque([(first, 0)])
@@ -51,6 +67,8 @@ def search(engine: Engine, bounds: Bounds, habits: Habits = Habits(), most: int 
                 continue
             if not fault:
                 after, fault = promise.hold(world, after)  # noqa: PLW2901  # the same world, with its books kept
+            if not fault and goes_on_every and len(seen) % goes_on_every == 0:
+                fault = progress.standstill(after)  # noqa: PLW2901  # as above
             if fault:
                 trace = _trace(engine, seen, world, label)
                 return Found(len(seen), len(memory), depth + 1, is_whole=False, fault=fault, trace=trace)

@@ -56,6 +56,8 @@ class Habits:
     """Not rule 16: the ends of logs are read before the ledgers."""
     resends: bool = False
     """Not rule 9: what may not have arrived is sent once more."""
+    commits_overlap: bool = False
+    """Not rule 15: a commit is sent while another one is on its way."""
     starts_unleased: bool = False
     """Not rule 7: an owner starts records for as long as it lives."""
     spoils_commits: bool = False
@@ -188,11 +190,9 @@ class Physics:
 
     def _works(self, world: World, member: Member) -> Iterator[Next]:
         for step in self.steps(world, member):
-            after = self._step(world, member, step)
-            if isinstance(after, str):
-                yield ("step", member.number, step), world, after
-            elif after is not world:
-                yield ("step", member.number, step), after, ""
+            onward = self.step(world, member, step)
+            if onward[1] is not world or onward[2]:
+                yield onward
         for way in world.landed:
             if way[0] == member.number:
                 yield self.acknowledge(world, member, way[1])
@@ -217,7 +217,8 @@ class Physics:
         for number, wanted in enumerate(face.wanted):
             if wanted is not None:
                 yield from self._loads(number, wanted, face.marks[number], world.logs[number])
-        if all(number != member.number for number, _ in world.commits):
+        on_their_way = sum(number == member.number for number, _ in world.commits)
+        if on_their_way <= self.habits.commits_overlap:
             yield ("commit",)
 
     def _reads(self, left: int) -> Iterator[Step]:
@@ -240,6 +241,12 @@ class Physics:
             if mark < wanted:
                 yield ("load", number, mark, log[mark:])
 
+    def step(self, world: World, member: Member, step: Step) -> Next:
+        """Let an owner make *step*."""
+        after = self._step(world, member, step)
+        label = ("step", member.number, step)
+        return (label, world, after) if isinstance(after, str) else (label, after, "")
+
     def _step(self, world: World, member: Member, step: Step) -> World | str:
         """Let an owner make *step*; give the world then, or what is wrong."""
         effect = self.memory.step(member.local, step)
@@ -248,8 +255,21 @@ class Physics:
         if effect.request is not None:
             if tuple(Stored(*entry[1:]) for entry in effect.request) == world.stored:
                 return world
+            if any(one == (member.number, effect.request) for one in world.commits):
+                return world
             world = self._sends_commit(world, member.number, effect.request)
+        if effect.started and member.is_zombie and (overlap := self._overlap(world, member, effect.started)):
+            return overlap
         return self._with(world, member, effect)
+
+    def _overlap(self, world: World, member: Member, started: tuple[LaneKey, ...]) -> str:
+        """Say where a former owner starts what its successor is running (rule 7)."""
+        for other in world.members:
+            if other.number > member.number and not set(started).isdisjoint(self.face(other).running):
+                return (
+                    f"owner {member.number}, which has lost the partition, starts a key that owner {other.number} runs"
+                )
+        return ""
 
     def _with(self, world: World, member: Member, effect: Effect) -> World:
         if effect.owner != member.local:
