@@ -7,10 +7,15 @@ import pytest
 from streams import App, Record, RetryPolicy
 from streams.config import Settings
 from streams.engine.chain import dlq_topic, parked_topic, retry_topic
+from streams.engine.growth import Growth
+from streams.engine.plan import plan_of
 from streams.kafka.admin import Admin
-from streams.kafka.topics import add_partitions, find_topics
+from streams.kafka.topics import add_partitions, delete_topics, find_topics
+from streams.record import Partition
+from streams.service import prepare_topics
 from tests.brokers import Topics
 from tests.path.members import Bench, numbered
+from tests.waiting import eventually
 
 POLICY = RetryPolicy(delays=("1s",), jitter=0, memory_up_to="0.5s")
 
@@ -57,3 +62,25 @@ def test_records_of_new_partitions_are_all_done(start_at: str, bench: Bench, top
     with Admin(Settings(bootstrap=bench.bootstrap)) as admin:
         chain = [retry_topic(orders, app.group, 1), parked_topic(orders, app.group), dlq_topic(orders, app.group)]
         assert {found.partitions for found in find_topics(admin, chain).values()} == {3}
+
+
+def test_a_topic_of_the_chain_that_is_gone_is_named(bench: Bench, topic: Topics, app: App) -> None:
+    """With the command that makes it; what the partition's others lack is no matter."""
+    orders = topic(partitions=2)
+    declare(app, orders)
+    settings = Settings(bootstrap=bench.bootstrap, group=app.group)
+    chain, route = prepare_topics(settings, app.routes)[orders], app.routes[orders]
+    plan = plan_of(orders, app.group, chain, route.policy, route.dead_letters)
+    parked = parked_topic(orders, app.group)
+    with Admin(settings) as admin:
+        growth = Growth({orders: plan}, admin)
+        before = growth.lacking([Partition(orders, 1)])
+        delete_topics(admin, [parked])
+        eventually(lambda: not find_topics(admin, [parked]))
+        after = growth.lacking([Partition(orders, 1)])
+
+    assert before == {}
+    assert after == {
+        Partition(orders, 1): f"topic {parked} is missing. Make it:"
+        f" streams topics create {orders} --group {app.group} --policy park --retry 1s"
+    }
