@@ -50,6 +50,7 @@ def _stage(kafka: Kafka, topic: Topics, group: Callable[..., str], folder: Path)
         name, team = topic(partitions=_PARTITIONS), group("chaos")
         said = {"CHAOS_TOPIC": name, "CHAOS_GROUP": team, "CHAOS_RUN": run, "CHAOS_POLICY": policy}
         said |= {"STREAMS_BOOTSTRAP": kafka.bootstrap, "STREAMS_SESSION_TIMEOUT_S": "6"}
+        said |= {"STREAMS_MAX_DEATHS": "1000"}  # it is no record that kills processes here
         said |= _SETTINGS[policy] | environment
         place = folder / f"scene-{len(crews)}"
         place.mkdir()
