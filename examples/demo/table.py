@@ -71,7 +71,7 @@ def _fault(count: Count, name: str, words: str, remark: str = "") -> Row:
 def _troubles(result: Result) -> Iterator[Row]:
     count = result.count
     yield count.retried, "tried again", "the radar did not answer at first"
-    yield count.relocated, "relocated", "\n".join(_stops(count))
+    yield count.relocated, "relocated", ", ".join(_stops(count))
     yield count.cut_off, "cut off by kill -9", f"in {result.killed}"
     yield count.repeated, "ran twice", f"{'' if count.out_of_order else 'in order; '}delivery is at least once"
 
