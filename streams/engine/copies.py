@@ -120,7 +120,7 @@ class Copies:
     def settle(self, offset: int) -> None:
         """Note that the copy at *offset* needs no more work."""
         at = offset - self._base
-        if at >= 0 and self._flags[at] == OUTSTANDING:
+        if 0 <= at < len(self._flags) and self._flags[at] == OUTSTANDING:  # a copy may name one that its log has lost
             self._flags[at] = SETTLED
             self.outstanding -= 1
             if self._mark > _TRIM_AT and self._mark * 2 > len(self._flags):
@@ -135,7 +135,7 @@ class Copies:
     def passed(self, offset: int) -> None:
         """Note that the copy at *offset*, or what stands there, was read."""
         if not self.skips(offset):
-            self.cursor = max(self.cursor, offset + 1)
+            self.cursor = max(self.cursor, min(offset + 1, self.end))  # beyond stands what is not acknowledged yet
         if offset in self.relief:
             self.relief = range(offset + 1, self.relief.stop)
         self._ready.discard(offset)
