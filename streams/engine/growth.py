@@ -42,12 +42,12 @@ class Growth:
         for plan in plans:
             _require_same(plan, found.get(plan.source))
         wanted = {topic.name: topic for plan in plans for topic in _wanted(plan, found, partitions)}
-        if refused := self._widen(found, wanted.values()):
+        if answers := self._widen(found, wanted.values()):
             found = find_topics(self._admin, found)
         return {
             partition: " ".join(lacks)
             for partition in partitions
-            if (lacks := _lacks(self._plans[partition.topic], partition, found, wanted, refused))
+            if (lacks := _lacks(self._plans[partition.topic], partition, found, wanted, answers))
         }
 
     def _widen(self, found: Mapping[str, Topic], wanted: Iterable[ChainTopic]) -> dict[str, str]:
@@ -57,8 +57,8 @@ class Growth:
             if topic.name in found and found[topic.name].partitions < topic.partitions:
                 answers[topic.name] = ""
                 try:
-                    add_partitions(self._admin, topic.name, topic.partitions)
-                except BrokerError as error:  # another member may have been faster: it is looked at again
+                    add_partitions(self._admin, topic.name, topic.partitions, may_be_wide=True)
+                except BrokerError as error:
                     answers[topic.name] = str(error)
         return answers
 
@@ -91,12 +91,12 @@ def _lacks(
     partition: Partition,
     found: Mapping[str, Topic],
     wanted: Mapping[str, ChainTopic],
-    refused: Mapping[str, str],
+    answers: Mapping[str, str],
 ) -> list[str]:
     """Say what the chain lacks of *partition*, one sentence or two a topic."""
     told = []
     for stage in plan.stages:
         topic = found.get(stage.topic)
         if topic is None or topic.partitions <= partition.number:
-            told += [*faults(topic, wanted[stage.topic]), *filter(None, [refused.get(stage.topic)])]
+            told += [*faults(topic, wanted[stage.topic]), *filter(None, [answers.get(stage.topic)])]
     return told

@@ -120,18 +120,28 @@ def create_topics(admin: Admin, wanted: Sequence[NewTopic], *, may_exist: bool =
         try:
             _change(admin, topic.name, "making", partial(admin.client.create_topics, [new]))
         except TopicError as error:
-            if not (may_exist and _is_there(error)):
+            if not (may_exist and _answers(error, KafkaError.TOPIC_ALREADY_EXISTS)):
                 raise
     _await_leaders(admin, dict.fromkeys((topic.name for topic in wanted), 1))
 
 
-def add_partitions(admin: Admin, name: str, total: int) -> None:
-    """Widen topic *name* to *total* partitions.
+def add_partitions(admin: Admin, name: str, total: int, *, may_be_wide: bool = False) -> None:
+    """Widen topic *name* to *total* partitions; each can be written and read when this returns.
+
+    Args:
+        admin: The connection.
+        name: Which.
+        total: Partitions it is to have.
+        may_be_wide: One that has as many by now, or more, is no error: somebody else was widening it too.
 
     Raises:
         TopicError: The broker refuses.
     """
-    _change(admin, name, "widening", partial(admin.client.create_partitions, [NewPartitions(name, total)]))
+    try:
+        _change(admin, name, "widening", partial(admin.client.create_partitions, [NewPartitions(name, total)]))
+    except TopicError as error:
+        if not (may_be_wide and _answers(error, KafkaError.INVALID_PARTITIONS)):
+            raise
     _await_leaders(admin, {name: total})
 
 
@@ -170,9 +180,9 @@ def _change(admin: Admin, name: str, verb: str, change: Callable[..., Mapping[An
         raise admin.fault(error, doing, topic=name) from error
 
 
-def _is_there(error: TopicError) -> bool:
+def _answers(error: TopicError, code: int) -> bool:
     cause = None if error.__cause__ is None else faults.client_error(error.__cause__)
-    return cause is not None and cause.code() == KafkaError.TOPIC_ALREADY_EXISTS
+    return cause is not None and cause.code() == code
 
 
 def _await_leaders(admin: Admin, widths: Mapping[str, int]) -> None:
