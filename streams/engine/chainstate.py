@@ -182,23 +182,24 @@ class ChainState(Generic[T]):
         return f"{part.stage.topic}/{self.lineage.source.number}/{message.offset()}"
 
     def _find(self, number: int, offset: int, header: CopyHeader, message: Message) -> None:
-        origin, lane = header.offset, self.lane_of(message, header)
+        part, origin, lane = self.parts[number], header.offset, self.lane_of(message, header)
         backlog = self.index.get(lane)
         if backlog is None:
             backlog = self.index[lane] = Backlog()
-        self.parts[number].found(offset, message.timestamp()[1])
-        known, packed = backlog.place(origin), pack(number, header.hop, offset)
+        part.found(offset, message.timestamp()[1] if part.is_tier else 0)
+        packed = pack(number, header.hop, offset)
+        known = backlog.put(origin, packed)
         if known is not None:  # rule 4: the highest hop wins, and the others are settled at once
             loser, winner = sorted((unpack(packed), unpack(known)), key=_rank)
             self.parts[loser.number].settle(loser.offset)
-            packed = winner.pack()
-        backlog.put(origin, packed)
+            backlog.put(origin, winner.pack())
         before = self._numbers.get(header.from_topic)
         if before is not None:
             self.parts[before].settle(header.from_offset)
         if number == self.dlq:
             self._dead.add(lane)
-        self.seen_until = max(self.seen_until, origin)
+        if origin > self.seen_until:  # noqa: PLR1730  # `max` costs a call for each copy
+            self.seen_until = origin
 
     def _suspect(self, is_settled: Callable[[int], bool]) -> None:
         """Hold the keys of copies whose origin the source has settled, while nobody knows what became of them.
