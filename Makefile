@@ -10,7 +10,7 @@ CODE      := $(wildcard streams tests examples benchmarks)
 PYTEST    := $(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint types floors test check bench chaos format lock upgrade clean
+.PHONY: help install demo lint types floors test check bench chaos model format lock upgrade clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ bench: install ## Throughput beside a bare client loop, on a real Kafka
 
 chaos: install ## The long tests that break things on purpose
 	$(BIN)/pytest -m chaos --timeout 0 $(ARGS)
+
+model: install ## Every state of a partition's owners, within larger bounds than `make test` has; about half an hour
+	$(BIN)/pytest -m model --timeout 0 -s $(ARGS) tests/model
 
 format: install ## Put the code into its form
 	$(BIN)/ruff check --fix

@@ -6,6 +6,8 @@ then goes wrong, so that the rule, and the search, are known to be of use.
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import NamedTuple
 
 import pytest
@@ -149,3 +151,30 @@ def test_without_a_rule_the_promise_breaks(control: Control, monkeypatch: pytest
 
     assert control.says in found.fault, str(found)
     assert found.trace
+
+
+LARGE = [
+    Scene("one record, three owners", engine("a"), Bounds(owners=3)),
+    Scene("two of a key, three owners", engine("aa"), Bounds(owners=3, gives_up=False, depth=17)),
+    Scene("two of a key, calm", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, stretches=True, depth=24)),
+    Scene("three of a key", engine("aaa"), Bounds(owners=2, zombies=0, foreign=0, batches=True, depth=20)),
+    Scene("two keys", engine("aba"), Bounds(owners=2, zombies=0, foreign=0, batches=True, depth=18)),
+    Scene("hold", engine("aa", "hold"), Bounds(owners=3, zombies=0, depth=18)),
+    Scene("follow", engine("aaa", "follow"), Bounds(owners=2, zombies=0, foreign=0, batches=True, depth=18)),
+    Scene("two tiers", engine("aa", delay="11s 1m"), Bounds(owners=2, zombies=0, foreign=0, depth=20)),
+    Scene("waits in memory", engine("aaa", delay="1s"), Bounds(owners=2, zombies=0, is_forced=True, depth=17)),
+    Scene("a forgotten offset", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, forgets=1, depth=18)),
+    Scene("unordered", engine("aa", policy="unordered"), Bounds(owners=2, zombies=0, foreign=0, depth=19)),
+]
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("scene", LARGE, ids=lambda scene: scene.name)
+def test_the_promise_holds_further_out(scene: Scene) -> None:
+    """The same, within larger bounds; how many states that are is told."""
+    began_s = time.monotonic()
+    found = search(scene.engine, scene.bounds, goes_on_every=0 if scene.name == "follow" else 50)
+    sys.stdout.write(f"\n{scene.name}: {found}, {time.monotonic() - began_s:.0f} s\n")
+
+    assert not found.fault, str(found)
+    assert found.is_whole
