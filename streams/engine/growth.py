@@ -8,10 +8,10 @@ the member before the two are mixed (rule 17).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from streams.engine.plan import ChainPlan
-from streams.engine.topics import ChainTopic, chain_options, faults
+from streams.engine.topics import chain_options
 from streams.errors import BrokerError, ChainError
 from streams.kafka.admin import Admin
 from streams.kafka.shape import Topic
@@ -41,26 +41,23 @@ class Growth:
         found = find_topics(self._admin, [name for plan in plans for name in _names(plan)])
         for plan in plans:
             _require_same(plan, found.get(plan.source))
-        wanted = {topic.name: topic for plan in plans for topic in _wanted(plan, found, partitions)}
-        if answers := self._widen(found, wanted.values()):
+        narrow = [wanted for plan in plans for wanted in _narrow(plan, found, partitions)]
+        refusals = [refusal for name, width in narrow if (refusal := self._widen(name, width))]
+        if narrow:
             found = find_topics(self._admin, found)
         return {
-            partition: " ".join(lacks)
+            partition: _cause(self._plans[partition.topic], lacks, refusals)
             for partition in partitions
-            if (lacks := _lacks(self._plans[partition.topic], partition, found, wanted, answers))
+            if (lacks := _lacks(self._plans[partition.topic], partition, found))
         }
 
-    def _widen(self, found: Mapping[str, Topic], wanted: Iterable[ChainTopic]) -> dict[str, str]:
-        """Widen what is too narrow; give the names of those topics, each with what the cluster answered to it."""
-        answers = {}
-        for topic in wanted:
-            if topic.name in found and found[topic.name].partitions < topic.partitions:
-                answers[topic.name] = ""
-                try:
-                    add_partitions(self._admin, topic.name, topic.partitions, may_be_wide=True)
-                except BrokerError as error:
-                    answers[topic.name] = str(error)
-        return answers
+    def _widen(self, name: str, width: int) -> str:
+        """Widen one topic of a chain; give what the cluster has against it."""
+        try:
+            add_partitions(self._admin, name, width, may_be_wide=True)
+        except BrokerError as error:
+            return str(error)
+        return ""
 
 
 def _names(plan: ChainPlan) -> list[str]:
@@ -76,27 +73,28 @@ def _require_same(plan: ChainPlan, source: Topic | None) -> None:
         )
 
 
-def _wanted(plan: ChainPlan, found: Mapping[str, Topic], partitions: Iterable[Partition]) -> list[ChainTopic]:
-    """Give the topics of the chain as the source needs them now."""
+def _narrow(plan: ChainPlan, found: Mapping[str, Topic], partitions: Iterable[Partition]) -> Iterator[tuple[str, int]]:
+    """Give the topics of a chain that have fewer partitions than their source, and how many they need."""
     source = found.get(plan.source)
     highest = max(partition.number for partition in partitions if partition.topic == plan.source)
     width = max(highest + 1, 0 if source is None else source.partitions)
+    for stage in plan.stages:
+        if stage.topic in found and found[stage.topic].partitions < width:
+            yield stage.topic, width
+
+
+def _lacks(plan: ChainPlan, partition: Partition, found: Mapping[str, Topic]) -> list[str]:
+    """Name the topics of the chain that have no such partition."""
+    topics = {stage.topic: found.get(stage.topic) for stage in plan.stages}
+    return [name for name, topic in topics.items() if topic is None or topic.partitions <= partition.number]
+
+
+def _cause(plan: ChainPlan, lacks: Sequence[str], refusals: Sequence[str]) -> str:
+    """Say what is missing, why it could not be made, and what makes it."""
     tiers = [stage.delay_s for stage in plan.stages if stage.kind == "tier" and not stage.is_old]
     options = chain_options(plan.source, plan.group, plan.policy, tiers)
-    return [ChainTopic(stage.topic, plan.source, plan.group, width, -1, {}, options) for stage in plan.stages]
-
-
-def _lacks(
-    plan: ChainPlan,
-    partition: Partition,
-    found: Mapping[str, Topic],
-    wanted: Mapping[str, ChainTopic],
-    answers: Mapping[str, str],
-) -> list[str]:
-    """Say what the chain lacks of *partition*, one sentence or two a topic."""
-    told = []
-    for stage in plan.stages:
-        topic = found.get(stage.topic)
-        if topic is None or topic.partitions <= partition.number:
-            told += [*faults(topic, wanted[stage.topic]), *filter(None, [answers.get(stage.topic)])]
-    return told
+    because = f" {refusals[0]}" if refusals else ""
+    return (
+        f"{len(lacks)} topic(s) of its chain lack the partition: {', '.join(lacks)}.{because}"
+        f" Have somebody who may run: streams topics check {options} --fix"
+    )

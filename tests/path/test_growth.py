@@ -81,6 +81,6 @@ def test_a_topic_of_the_chain_that_is_gone_is_named(bench: Bench, topic: Topics,
 
     assert before == {}
     assert after == {
-        Partition(orders, 1): f"topic {parked} is missing. Make it:"
-        f" streams topics create {orders} --group {app.group} --policy park --retry 1s"
+        Partition(orders, 1): f"1 topic(s) of its chain lack the partition: {parked}."
+        f" Have somebody who may run: streams topics check {orders} --group {app.group} --policy park --retry 1s --fix"
     }
