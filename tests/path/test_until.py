@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from streams import App, Record, RetryPolicy
 from streams.engine.ending import RunReport, Until
@@ -21,7 +22,7 @@ def seen_by(app: App, topic: str) -> list[int]:
     return seen
 
 
-def report_of(bench: Bench, app: App, until: Until, **settings: object) -> RunReport:
+def report_of(bench: Bench, app: App, until: Until, **settings: Any) -> RunReport:
     """Run a member until it ends by itself."""
     member = bench.run(app, until, **settings)
     member.await_end()
