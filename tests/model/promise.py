@@ -8,6 +8,7 @@ key: no record that was done comes again while a younger one does not.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ class View(NamedTuple):
     """Dead letters that count."""
     twice: int
     """Records with more than one of those."""
+    held: int = 0
+    """Of those that are open: an operator decides, as nobody knows whether they were done."""
     fault: str = ""
 
 
@@ -51,7 +54,9 @@ class Promise:
         if view.fault:
             return world, view.fault
         fault = ""
-        if before.stored != world.stored:
+        if before.forgets != world.forgets:  # what is open now may be done, and be held
+            world = world._replace(closed=before.closed & ~view.open, closed_well=before.closed_well & ~view.open)
+        elif before.stored != world.stored:
             if before.is_based and world.is_based:
                 fault = _say("rises: a commit of its owner says it is open again:", before.closed & view.open)
             closed = self._all & ~view.open
@@ -75,7 +80,7 @@ class Promise:
         )
 
     def _out_of_order(self, world: World, view: View) -> str:
-        again = view.open & world.done
+        again = view.open & world.done & ~view.held
         if not again or not self._is_ordered:
             return ""
         past = world.done & ~view.open & ~view.dead
@@ -85,7 +90,7 @@ class Promise:
     def _scan(self, stored: tuple[object, ...], logs: tuple[tuple[object, ...], ...]) -> View:
         effect = self._memory.begin(b"next", stored, logs, tuple(map(len, logs)))  # type: ignore[arg-type]
         if effect.fault:
-            return View(0, 0, 0, effect.fault)
+            return View(0, 0, 0, fault=effect.fault)
         owner = self._memory.thaw(effect.owner)
         dead = twice = 0
         part = owner.state.chain.parts[-1]
@@ -95,7 +100,13 @@ class Promise:
                 twice |= dead & record
                 dead |= record
         found = outstanding(owner)
-        return View(sum(1 << one for one in found), dead, twice)
+        suspects = [backlog for backlog in owner.state.chain.index.values() if backlog.is_suspect]
+        held = _bits(origin for backlog in suspects for origin, _ in backlog.entries())
+        return View(_bits(found), dead, twice, held)
+
+
+def _bits(records: Iterable[int]) -> int:
+    return sum(1 << one for one in set(records))
 
 
 def _say(what: str, records: int) -> str:

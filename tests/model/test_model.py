@@ -163,7 +163,7 @@ LARGE = [
     Scene("follow", engine("aaa", "follow"), Bounds(owners=2, zombies=0, foreign=0, batches=True, depth=18)),
     Scene("two tiers", engine("aa", delay="11s 1m"), Bounds(owners=2, zombies=0, foreign=0, depth=20)),
     Scene("waits in memory", engine("aaa", delay="1s"), Bounds(owners=2, zombies=0, is_forced=True, depth=17)),
-    Scene("a forgotten offset", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, forgets=1, depth=18)),
+    Scene("a forgotten offset", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, forgets=1, depth=16)),
     Scene("unordered", engine("aa", policy="unordered"), Bounds(owners=2, zombies=0, foreign=0, depth=19)),
 ]
 
