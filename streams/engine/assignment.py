@@ -258,7 +258,7 @@ class Assignment:
             rng=self._rng,
             starts=starts,
             process=PROCESS,
-            is_suspected=starts >= self._settings.max_deaths - NAMED_DEATHS + 1,
+            is_suspected=deaths > 0 or starts >= self._settings.max_deaths - NAMED_DEATHS + 1,
             blamed=blamed,
             deaths=deaths,
         )

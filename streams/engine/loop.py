@@ -157,7 +157,8 @@ class ConsumerLoop:
             if runs:
                 executor.submit(list(finish(runs)))
                 if self.caution.is_active:
-                    self.caution.ended(runs[0][0])
+                    for run in runs:
+                        self.caution.ended(run[0])
             if done:
                 self.suspension.passed(topic, runs, done)
                 self.observer.finished(topic, "done", done)
@@ -188,10 +189,10 @@ class ConsumerLoop:
             self.caution.begin(self.assignment.all())
         if self.caution.is_active:
             states = self.assignment.all()
-            alone = self.caution.turn(states, is_running=bool(self.places(states)))
+            alone = self.caution.turn(states, is_running=self.is_running)
             if alone is not None:
                 self.executors[alone[0][4].partition.topic].submit([alone], ahead=True)
-        elif self.suspension.is_active:
+        if self.suspension.is_active and not self.caution.is_active:
             for run in self.suspension.turn(self.assignment.all()):
                 self.executors[run[0][4].partition.topic].submit([run], ahead=True)
 
@@ -250,6 +251,11 @@ class ConsumerLoop:
     def is_busy(self, states: Sequence[PartitionState]) -> bool:
         """Say whether anything of *states* is running or on its way to the broker."""
         return self.relocator.is_busy_with(states) or bool(self.places(states))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether any handler is running, of a former stay of a partition too."""
+        return any(slot.running() for executor in self.executors.values() for slot in executor.slots())
 
     def places(self, states: Sequence[PartitionState]) -> list[str]:
         """Name the records of *states* whose handlers are running."""

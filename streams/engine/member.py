@@ -121,6 +121,8 @@ class Member:
             clock=clock,
             observer=observer,
         )
+        caution.stands_still = lambda state: suspension.why(state.partition.topic) is not None
+        caution.timeout_of = lambda topic: routes[topic].timeout_s
         self._intake.standing = lambda state: caution.reason(state) or suspension.reason(state)
         self._loop = ConsumerLoop(
             settings=settings,
@@ -241,7 +243,8 @@ class Member:
     def _is_working(self) -> bool:
         states = self._assignment.all()
         return self._loop.is_busy(states) or any(
-            state.outstanding > state.waiting and not state.is_suspended for state in states
+            state.outstanding > state.waiting and (self._loop.caution.is_active or not state.is_suspended)
+            for state in states
         )
 
     def _tell_alive(self) -> None:

@@ -82,6 +82,8 @@ class Member:
             clock=self.clock,
             observer=self.heard,
         )
+        caution.stands_still = lambda state: suspension.why(state.partition.topic) is not None
+        caution.timeout_of = lambda topic: routes[topic].timeout_s
         intake.standing = lambda state: caution.reason(state) or suspension.reason(state)
         self.assignment = Assignment(
             settings=chosen,

@@ -88,7 +88,7 @@ def gate() -> Iterator[threading.Event]:
 # -- the killer ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("max_deaths", [3])
+@pytest.mark.parametrize("max_deaths", [3, 4, 5, 8])
 @pytest.mark.parametrize("place", [0, 3, 5])
 def test_a_killer_is_given_up_after_so_many_deaths(max_deaths: int, place: int) -> None:
     """Wherever it stands among the others, exactly so many, and everything else is done."""
@@ -108,6 +108,14 @@ def test_wherever_handlers_run(route: dict[str, Any]) -> None:
 
     assert (deaths, fleet.dead_letters()) == (3, [3])
     assert [seen.named for seen in fleet.seen[-2]] == [seen.offset for seen in fleet.seen[-2]]
+
+
+def test_reading_a_value_may_kill_too() -> None:
+    """A decoder runs in the record's own run and never before."""
+    fleet = Fleet({ORDERS: range(6)}, at(3), is_decoder=True, max_deaths=3)
+    deaths = fleet.deaths()
+
+    assert (deaths, fleet.dead_letters()) == (3, [3])
 
 
 def test_two_killers_are_both_found() -> None:
@@ -319,6 +327,22 @@ def test_it_ends_with_its_time() -> None:
     assert len(offsets(fleet)) == 20
 
 
+def test_a_handler_that_never_returns_holds_the_others_for_its_timeout_at_most(gate: threading.Event) -> None:
+    """Then they go on, and it is named no longer: others may be what kills from now on."""
+    fleet = Fleet({ORDERS: [0], OTHER: [100]}, route={"run": "threads", "timeout": 600}, max_deaths=3)
+    fleet.work = lambda record: gate.wait(20) and None if record.offset == 0 else None
+    member = suspected(fleet)
+    until_seen(fleet, member, 0)
+    fleet.clock.advance(599)
+    turns(member)
+    still = (offsets(fleet), stands(fleet).named)
+    fleet.clock.advance(2)
+    until_seen(fleet, member, 0, 100)
+
+    assert still == ([0], 0)
+    assert (stands(fleet).named, stands(fleet).starts) == (-1, 2)
+
+
 def test_it_ends_where_nothing_can_be_tried() -> None:
     """Something else holds the partition: after a while the others go on, and nothing is forgotten."""
     fleet = Fleet({ORDERS: range(2)}, max_deaths=3)
@@ -365,3 +389,17 @@ def test_a_killer_stays_one_while_the_guard_takes_no_dead_letters() -> None:
 
     assert (offsets(fleet), fleet.dead_letters()) == ([100], [])
     assert (stands(fleet).deaths, why(member)) == (2, ["no dead letter is written now"])
+
+
+def test_a_dependency_that_is_down_is_not_called_by_the_look_for_a_killer() -> None:
+    """Once its breaker opens the partition is let go, stands still for it as any other, and its deaths stay counted."""
+    fleet = Fleet({ORDERS: range(20), OTHER: [100]}, max_deaths=3)
+    down = fleet.app.dependency("payments", errors=(ConnectionError,), failures=5)
+    fleet.route |= {"needs": [down], "retry": RetryPolicy(delays=("5s",) * 3, jitter=0)}
+    fleet.work = lambda _: Retry(DOWN)
+    member = suspected(fleet)
+    turns(member, 40)
+
+    assert offsets(fleet) == [0, 1, 2, 3, 4]
+    assert why(member) == ["its route stands still"]
+    assert (stands(fleet).starts, fleet.dead_letters()) == (2, [])

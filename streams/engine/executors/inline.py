@@ -44,7 +44,7 @@ class InlineExecutor:
 
     def take(self, state: PartitionState, chunk: Chunk) -> None:
         """Run *chunk*; settle it as a whole where every run ends well, else go by lanes from there on."""
-        if state.lanes or not self.route.is_bare:
+        if state.lanes or not self.route.is_bare or time.monotonic() > state.lease_until:
             self.submit(state.enlane(chunk))
             return
         CURRENT.set(self._slot)
