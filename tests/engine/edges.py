@@ -82,6 +82,10 @@ class ScriptedReader(ChainReader):
         """Where it was put, in order."""
         self.failures: list[BrokerError] = []
         """What the next scans end in."""
+        self.gone: dict[Partition, int] = {}
+        """Where the log has nothing any more."""
+        self.limits: list[int] = []
+        """How much each poll asked for."""
         self.is_closed = False
 
     @property
@@ -100,6 +104,7 @@ class ScriptedReader(ChainReader):
         self.at.pop(partition, None)
 
     def poll(self, limit: int) -> list[Message]:
+        self.limits.append(limit)
         found: list[Message] = []
         for place, offset in list(self.at.items()):
             part = self.log.since(place, offset)[: limit - len(found)]
@@ -109,7 +114,8 @@ class ScriptedReader(ChainReader):
         return found
 
     def out_of_range(self) -> dict[Partition, int]:
-        return {}
+        gone, self.gone = self.gone, {}
+        return gone
 
     def scan(
         self, ranges: Mapping[Partition, Stretch], *, silence_s: float = 0

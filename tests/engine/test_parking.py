@@ -102,16 +102,6 @@ def test_what_is_older_than_the_dead_does_not_follow_it() -> None:
     assert offsets(runs) == [[0]]
 
 
-@pytest.mark.xfail(reason="relieve ends at once where there is no parked topic")
-def test_a_key_without_a_parked_topic_follows_too() -> None:
-    """Where nothing is parked the younger records of a dead one join it all the same."""
-    shelf = Shelf((DLQ,), after_death="follow")
-    (run,) = shelf.read((0, b"a"), (1, b"a"))
-    shelf.take(shelf.state.bury(shelf.state.interrupt(run, 0), DOWN, GiveUp("bad"), 5))
-
-    assert moved(shelf) == [(0, 1)]
-
-
 def test_where_nothing_is_parked_nothing_leaves() -> None:
     """Under `block` records wait in memory, whatever the pressure."""
     shelf = Shelf((DLQ,), policy=RetryPolicy(delays=(1,), jitter=0))
