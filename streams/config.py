@@ -106,7 +106,7 @@ class Settings:
     """Seconds a handler may run. On the event loop it is then cancelled and retried; in a thread it keeps its lane and
     is reported."""
 
-    max_deaths: int = 4
+    max_deaths: int = 6
     """Times that a record may take its process with it; then it becomes a dead letter without a run. Before that,
     records of its partition run one at a time, to find out which one it is."""
 

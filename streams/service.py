@@ -35,7 +35,7 @@ from streams.engine.topics import (
 )
 from streams.errors import BrokerError, StreamsError, TopicError
 from streams.kafka import faults
-from streams.kafka.admin import Admin
+from streams.kafka.admin import START_WITHIN_S, Admin
 from streams.kafka.protocol import resolve_protocol
 from streams.kafka.session import session_of
 from streams.kafka.topics import await_topics, create_topics, find_topics, list_topics, require_topics
@@ -120,7 +120,7 @@ def prepare_topics(settings: Settings, routes: Mapping[str, Route]) -> dict[str,
         TopicError: A source is missing, or a topic of the chain differs or can't be made; names every difference and
             its remedy.
     """
-    with Admin(settings) as admin:
+    with Admin(settings, timeout_s=START_WITHIN_S) as admin:
         sources = require_topics(admin, routes, with_config=True)
         existing = set(list_topics(admin))
         wanted = {

@@ -21,6 +21,7 @@ from streams.retry import label, seconds
 HEADER: Final = "streams"
 ERROR_HEADER: Final = "streams-error"
 _FOREIGN: Final = "streams-was-"
+_OURS: Final = frozenset({HEADER, ERROR_HEADER})
 _VERSION: Final = 1
 _HISTORY: Final = 10
 _STACK_CHARS: Final = 8_000
@@ -225,14 +226,13 @@ def copy_headers(source: Headers | None, header: CopyHeader, error: ErrorHeader 
         ours.append((ERROR_HEADER, error.pack()))
     if not source:
         return ours
-    reserved = (HEADER, ERROR_HEADER)
-    return [(_FOREIGN + name if name in reserved else name, value) for name, value in source] + ours
+    return [(_escaped(name), value) for name, value in source] + ours
 
 
 def original(message: Message, header: CopyHeader) -> Message:
     """Give the record as it stood in its source, out of a copy of it."""
     written = cast("Headers", message.headers() or [])
-    headers = [(name, value) for name, value in written if name not in (HEADER, ERROR_HEADER)]
+    headers = [(name.removeprefix(_FOREIGN), value) for name, value in written if name not in _OURS]
     return make_message(
         header.topic,
         header.partition,
@@ -242,6 +242,11 @@ def original(message: Message, header: CopyHeader) -> Message:
         headers=headers or None,
         timestamp_ms=header.timestamp_ms,
     )
+
+
+def _escaped(name: str) -> str:
+    """Give *name* as a copy carries it: `original` takes the prefix off again, once."""
+    return _FOREIGN + name if name in _OURS or name.startswith(_FOREIGN) else name
 
 
 def _find(headers: Headers | None, name: str) -> bytes | None:

@@ -28,6 +28,9 @@ _LOG: Final = logging.getLogger("streams.kafka.client")
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False  # what the client logs about a connection reaches the user as one error, once
 
+START_WITHIN_S: Final = 30.0
+"""To ask at a start: after a broker's death the others may be asked in vain for 10 to 20 s."""
+
 _STEP_S: Final = 0.02
 _AGAIN_S: Final = 0.1
 _REFUSED_S: Final = 2.0

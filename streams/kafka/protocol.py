@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from streams.config import Settings
 from streams.kafka import faults
-from streams.kafka.admin import Admin, wrong_setting
+from streams.kafka.admin import START_WITHIN_S, Admin, wrong_setting
 from streams.kafka.groups import GroupProtocol, describe_group
 from streams.kafka.settings import connection
 
@@ -37,7 +37,7 @@ def resolve_protocol(settings: Settings) -> tuple[GroupProtocol, str]:
     """
     if settings.protocol != "auto":
         return settings.protocol, "set by protocol"
-    with Admin(settings) as admin:
+    with Admin(settings, timeout_s=START_WITHIN_S) as admin:
         group = describe_group(admin, settings.group)
     if group.is_running:
         return group.protocol, f"the group's {len(group.members)} running member(s) speak it"

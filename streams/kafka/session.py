@@ -17,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types d
 
 from streams.config import Settings
 from streams.errors import BrokerError
-from streams.kafka.admin import Admin
+from streams.kafka.admin import START_WITHIN_S, Admin
 from streams.kafka.groups import GroupProtocol
 from streams.kafka.settings import heartbeat_s
 
@@ -63,7 +63,7 @@ def session_of(settings: Settings, protocol: GroupProtocol) -> Session:
 def _broker_session(settings: Settings) -> Session | None:
     asked = ConfigResource(ResourceType.GROUP, settings.group)
     doing = f"reading the settings of group {settings.group!r}"
-    with Admin(settings) as admin:
+    with Admin(settings, timeout_s=START_WITHIN_S) as admin:
         answers = admin.ask_each(lambda: admin.client.describe_configs([asked], request_timeout=10), doing)
     found = next(iter(answers.values()))
     if isinstance(found, KafkaException):
