@@ -40,7 +40,7 @@ class Chain:
         The logs are read after the ledgers: what was appended meanwhile can
         only add to what waits, as whatever it replaced counts still.
         """
-        found = committed_of(self.admin, self.group)
+        found = committed_of(self.client, self.group, self.source)
         answered = time.monotonic_ns(), int(time.time() * 1000)
         source = found.pop(self.source, {})
         if not source:
@@ -52,12 +52,12 @@ class Chain:
 
     def copies(self) -> Iterator[Copy]:
         """Read the copies that need work, superseded ones among them."""
-        found = committed_of(self.admin, self.group)
+        found = committed_of(self.client, self.group, self.source)
         return (copy for copy in self._beyond(found) if counts(copy, found))
 
     def dead_letters(self) -> Iterator[Dead]:
         """Read all dead letters that count."""
-        found = committed_of(self.admin, self.group)
+        found = committed_of(self.client, self.group, self.source)
         for message in messages_in(self.client, {place: range(end) for place, end in self._ends("dlq").items()}):
             if counts(copy_of(message, self.source), found):
                 yield dead_letter(message)

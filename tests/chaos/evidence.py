@@ -16,18 +16,17 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
 
 from tests.chaos.history import Committed, Ending, Place, Run
 from tests.waiting import eventually
 
 _WITHIN_S: Final = 30.0
+_ANSWER_S: Final = 5.0
 _ENDINGS: Final[Mapping[str, Ending]] = {"END": "done", "FAIL": "failed"}
 
 
@@ -77,13 +76,25 @@ def steps_of(journal: Path) -> Iterator[tuple[str, int, Place, int, str]]:
         yield step, int(time_ns), Place(int(partition), int(offset)), int(attempt), key
 
 
-def committed_of(admin: AdminClient, group: str) -> dict[str, dict[int, Committed]]:
-    """Ask the broker what *group* has committed, by topic and partition; nothing while the coordinator is away."""
-    answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=_WITHIN_S)
+def committed_of(client: Mapping[str, Any], group: str, source: str) -> dict[str, dict[int, Committed]]:
+    """Ask the coordinator what *group* has committed of *source* and its chain; nothing while it is away.
+
+    A consumer asks, and joins nothing: where a coordinator dies, the same
+    question of an admin client goes unanswered or aborts the process
+    (confluentinc/librdkafka#4605).
+    """
+    consumer = Consumer({**client, "group.id": group})
     try:
-        places = answer[group].result().topic_partitions or []
-    except KafkaException:  # the coordinator is away: nothing is known
-        places = []
+        there = consumer.list_topics(timeout=_WITHIN_S).topics
+        topics = [name for name in there if name == source or name.startswith(f"{source}.{group}.")]
+        asked = [TopicPartition(topic, number) for topic in topics for number in there[topic].partitions]
+        places = consumer.committed(asked, timeout=_ANSWER_S)
+    except KafkaException:
+        return {}
+    finally:
+        consumer.close()
+    if any(place.error for place in places):
+        return {}
     found: dict[str, dict[int, Committed]] = defaultdict(dict)
     for place in places:
         if place.offset >= 0:

@@ -241,7 +241,7 @@ class Scene:
     def _is_settled(self, ends: dict[int, int]) -> bool:
         for worker in self.crew.present[:1]:
             self._require(worker)
-        source = evidence.committed_of(self.kafka.admin, self.group).get(self.topic, {})
+        source = evidence.committed_of(self.kafka.client(), self.group, self.topic).get(self.topic, {})
         is_read = all(not end or (number in source and source[number].offset == end) for number, end in ends.items())
         return is_read and not (self.is_parking and self.chain.reading().waiting)
 
