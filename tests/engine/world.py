@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError
@@ -117,6 +119,8 @@ class World:
         self.log = ChainLog(self.clock)
         self.late: list[Produced] = []
         """Requests whose sender does not hear of them any more; they may still arrive."""
+        self.answers: deque[Callable[[], None]] = deque()
+        """What the broker has done and not told yet, in order."""
         self.ends = dict.fromkeys(PARTITIONS, 0)
         self.stored: dict[Partition, Stored] = {}
         self.sent: dict[int, int] = {}
@@ -184,15 +188,17 @@ class World:
 
     def answer_produced(self) -> None:
         """The broker takes, refuses, or says nothing of what was produced."""
+        while self.answers and (self.is_calm or self.rng.random() < 0.8):
+            self.answers.popleft()()
         producer = self.member.producer
         while producer.flying and (self.is_calm or self.rng.random() < 0.8):
             fate = "stored" if self.is_calm else self.rng.choices(("stored", "refused", "unknown"), (90, 7, 3))[0]
             one = self._pick(producer.flying)
             if fate == "stored":
-                one.done(self._land(one))
+                self.answers.append(partial(one.done, self._land(one)))
             else:
                 self.late += [one] if fate == "unknown" else []
-                one.done(Delivery(fate, -1, "ERROR"))  # type: ignore[arg-type]  # one of the words
+                self.answers.append(partial(one.done, Delivery(fate, -1, "ERROR")))  # type: ignore[arg-type]  # a word
 
     def arrive_late(self) -> None:
         """Requests that nobody waits for any more are taken, or never come."""
@@ -285,6 +291,7 @@ class World:
         if not self.is_calm and self.rng.random() < self._death_rate:
             self.crashes += 1
             self.late += self.member.producer.flying
+            self.answers.clear()
             self.suspected += len(self.member.heard.of("suspected"))
             self.member = self._begin()
         self.member.loop.run_once()
