@@ -339,9 +339,9 @@ class ChainState(Generic[T]):
 
     @property
     def indexed(self) -> int:
-        """Copies that the index names: those that need work, and under `hold` and `follow` dead letters too."""
+        """What the index names: copies that need work or are on their way, under `hold` and `follow` dead letters too."""
         dead = 0 if self.dlq is None or self.after_death == "continue" else self.parts[self.dlq].outstanding
-        return self.outstanding + dead
+        return self.outstanding + self.moving + dead
 
     @property
     def blocked(self) -> int:
