@@ -11,7 +11,10 @@
     ├── RecordError           one record can't be processed whatever the attempt
     │   ├── DecodeError       its bytes are not what the handler declared
     │   ├── ContractError     it breaks the schema of its subject
-    │   └── ResultError       the handler gave back something that is no outcome
+    │   ├── ResultError       the handler gave back something that is no outcome
+    │   └── ProcessKilledError  each time it ran alone, its process died
+    ├── FollowsError          an older record of its key is dead, and the younger ones join it
+    ├── KeyFullError          so many records of its key wait that no further one may
     ├── HandlerTimeoutError   a handler ran past its time
     ├── SendError             what a handler sent was not accepted by the broker
     └── LedgerError           commit metadata that this program can't read
@@ -100,6 +103,18 @@ class ContractError(RecordError):
 
 class ResultError(RecordError):
     """A handler gave back something that is no outcome."""
+
+
+class ProcessKilledError(RecordError):
+    """Each time this record ran alone, its process died."""
+
+
+class FollowsError(StreamsError):
+    """An older record of the same key is dead, and the younger ones join it."""
+
+
+class KeyFullError(StreamsError):
+    """So many records of one key wait in the chain that no further one may."""
 
 
 class HandlerTimeoutError(StreamsError):

@@ -22,7 +22,7 @@ from streams.clock import Clock
 from streams.engine.backlog import MOVING
 from streams.engine.commit import Committer
 from streams.engine.partition import Item, PartitionState, Run
-from streams.errors import RecordError
+from streams.errors import ProcessKilledError
 from streams.kafka.consumer import GroupConsumer
 from streams.observer import Observer, PauseReason
 
@@ -33,10 +33,6 @@ _QUIET_S: Final = 10.0
 """How long a suspected partition may give nothing to try before it is let go: something else holds it."""
 _AT_MOST_S: Final = 300.0
 """How long the process stands still for it at most; only a run that is under way then may end within its timeout."""
-
-
-class ProcessKilledError(RecordError):
-    """Each time this record ran alone, its process died."""
 
 
 class Caution:

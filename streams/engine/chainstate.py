@@ -87,7 +87,6 @@ class ChainState(Generic[T]):
         self._sequence = 0
         self._numbers = {stage.topic: number for number, stage in enumerate(stages)}
         self._fences: list[tuple[int, bytes] | None] = [None] * len(self.parts)
-        self._unsure: set[int] = set()
         self._dead: set[LaneKey] = set()
         self.parked = self._number("parked")
         self.dlq = self._number("dlq")
@@ -111,9 +110,10 @@ class ChainState(Generic[T]):
         end = max(marks.stop, base)
         self.expired[number] += max(0, marks.start - base)
         if snapshot is None:
-            self._unsure.add(number)
+            part.unsure_until = end
             part.begin(base, end, ())
             return range(max(base, marks.start), end)
+        part.unsure_until = snapshot.unsure_until
         self._fences[number] = (snapshot.scan_end, snapshot.assignment_id)
         settled = list(snapshot.settled(base))
         self.expired[number] -= sum(len(range(done.start, min(done.stop, marks.start))) for done in settled)
@@ -154,7 +154,7 @@ class ChainState(Generic[T]):
         """
         for part in self.parts:
             part.scanned()
-        if self._unsure:
+        if any(part.unsure_until >= 0 for part in self.parts):
             self._suspect(is_settled)
         ended: list[int] = []
         if self.after_death == "continue":
@@ -206,10 +206,10 @@ class ChainState(Generic[T]):
 
         Dead letters make none suspect: that the source has settled them is what they are.
         """
-        unsure = self._unsure - {self.dlq}
+        until = [-1 if number == self.dlq else part.unsure_until for number, part in enumerate(self.parts)]
         for backlog in self.index.values():
             backlog.is_suspect = any(
-                unpack(place).number in unsure and is_settled(origin) for origin, place in backlog.entries()
+                offset_of(place) < until[number_of(place)] and is_settled(origin) for origin, place in backlog.entries()
             )
 
     def _end(self, lane: LaneKey) -> Iterator[int]:
@@ -346,7 +346,7 @@ class ChainState(Generic[T]):
     @property
     def blocked(self) -> int:
         """Keys that stand still until an operator decides."""
-        if self.after_death == "continue" and not self._unsure:
+        if self.after_death == "continue" and all(part.unsure_until < 0 for part in self.parts):
             return 0
         return sum(
             backlog.is_suspect

@@ -57,6 +57,8 @@ class Copies:
         self.cursor = 0
         self.scan_end = 0
         """End of the log when this owner scanned it: what others appended above it is dead."""
+        self.unsure_until = -1
+        """Of the copies below this offset nobody knows whether they were finished: their ledger was lost (rule 17)."""
         self.relief = range(0)
         """Outstanding copies at these offsets are to be moved, so that the ledger can move on."""
         self._base = 0
@@ -212,7 +214,8 @@ class Copies:
         """Give the offset to commit and what stands beside it."""
         committable = self.committable
         runs = runs_of(islice(self.ranges(), _MOST_RUNS), committable)
-        return committable, Snapshot(assignment_id, runs=runs, scan_end=self.scan_end)
+        unsure_until = self.unsure_until if committable < self.unsure_until else -1
+        return committable, Snapshot(assignment_id, runs=runs, scan_end=self.scan_end, unsure_until=unsure_until)
 
     def _next_relief(self) -> int | None:
         at = self._flags.find(OUTSTANDING, max(0, self.relief.start - self._base))

@@ -5,14 +5,9 @@ from __future__ import annotations
 from streams.engine.chain import copy_headers, describe_error
 from streams.engine.context import Send
 from streams.engine.partition import Bury, Move
-from streams.errors import DecodeError
+from streams.errors import DecodeError, FollowsError
 from streams.kafka.message import KEY, VALUE, Message
 from streams.record import Headers, headers_of
-
-
-class FollowsError(Exception):
-    """An older record of the same key is dead, and the younger ones join it."""
-
 
 _FOLLOWS = FollowsError("an older record of its key stands in the dead-letter topic")
 

@@ -11,12 +11,8 @@ from collections.abc import Sequence
 from streams.engine.backlog import MOVING, Backlog, LaneKey, pack
 from streams.engine.chain import unpack as read_header
 from streams.engine.partition import Bury, Item, Move, PartitionState, Run
+from streams.errors import KeyFullError
 from streams.kafka.message import Message
-
-
-class KeyFullError(Exception):
-    """So many records of one key wait in the chain that no further one may."""
-
 
 _FULL = KeyFullError("as many records of its key wait as may (key_records), and on_key_full says dead_letter")
 

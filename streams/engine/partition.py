@@ -435,7 +435,8 @@ class PartitionState:
             self.withdrawn += 1
         self.chain.arrive(key, move.header, move.number, offset, appended_ms)
         backlog = self.chain.index[key]
-        return self.advance(key) if backlog.first in (None, _offset(move.item)) or isinstance(move, Bury) else None
+        is_next = backlog.first in (None, _offset(move.item)) or isinstance(move, Bury)
+        return self.advance(key) if is_next or self.chain.is_followed(backlog) else None
 
     def take_in(self, message: Message, header: CopyHeader, key: LaneKey) -> Item:
         """Give the record that a copy holds as an item; it counts as being in memory."""

@@ -48,6 +48,8 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True):
     scanned: int = -1
     """Of a dead-letter topic: what stands below has ended its records; the next owner scans from here."""
 
+    unsure_until: int = -1
+    """Of a topic of the chain: its ledger was lost once, and copies below this offset are from before that."""
     process: bytes = b""
     """Of the source: names the process that wrote this."""
     named: int = -1

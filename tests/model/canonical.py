@@ -31,7 +31,7 @@ IGNORED: dict[type, frozenset[str]] = {
     ),
     ChainState: frozenset(
         {"lineage", "after_death", "is_ordered", "parked", "dlq", "_numbers"}
-        | {"fenced", "expired", "_sequence", "_fences", "_unsure"}
+        | {"fenced", "expired", "_sequence", "_fences"}
     ),
     Owner: frozenset({"engine", "sent", "done", "started"}),
 }

@@ -87,7 +87,6 @@ def test_nothing_stands_still(scene: Scene) -> None:
     assert found.is_whole
 
 
-@pytest.mark.xfail(reason="a record that is parked after its key's dead letter stays in the parked topic")
 def test_followers_join_their_dead_letter() -> None:
     """Under `follow`, whatever of a dead record's key was parked is a dead letter in the end."""
     found = search(engine("aa", "follow"), ALONE, goes_on_every=1)

@@ -60,7 +60,6 @@ def test_without_the_rule_it_would_run_again(physics: Physics, monkeypatch: pyte
     assert physics.face(world.members[0]).running == (b"a",)
 
 
-@pytest.mark.xfail(reason="what one owner held, its successor runs: its commit makes the ledger readable again")
 def test_what_is_held_stays_held(physics: Physics) -> None:
     """The next owner holds it too: nobody has decided since."""
     first = lived(physics, physics.start(), *LIFE)
