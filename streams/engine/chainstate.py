@@ -339,7 +339,7 @@ class ChainState(Generic[T]):
 
     @property
     def indexed(self) -> int:
-        """Copies that need work or are on their way; under `hold` and `follow` dead letters too: they stay in the index."""
+        """Copies that need work or are on their way; under `hold` and `follow` dead letters too, which stay indexed."""
         dead = 0 if self.dlq is None or self.after_death == "continue" else self.parts[self.dlq].outstanding
         return self.outstanding + self.moving + dead
 
