@@ -7,6 +7,7 @@ leave memory; `load` takes in what was read from a topic of the chain.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from streams.engine.backlog import MOVING, Backlog, LaneKey, pack
 from streams.engine.chain import unpack as read_header
@@ -58,7 +59,8 @@ def load(state: PartitionState, number: int, messages: Sequence[Message], wall_m
             elif place != MOVING:
                 is_followed = state.chain.is_followed(backlog) and number != state.chain.dlq
                 if (is_relief or is_followed) and backlog.rank(header.offset) >= backlog.in_memory:
-                    moves.append(state.depart(state.take_in(message, header, key), _next_home(state, is_followed)))
+                    home = state.chain.dlq if is_followed else _home(state, number, backlog.rank(header.offset))
+                    moves.append(state.depart(state.take_in(message, header, key), cast("int", home)))
                 elif _may_load(state, number, backlog, header.offset):
                     state.loaded(backlog).append(state.take_in(message, header, key))
                     backlog.in_memory += 1
@@ -85,13 +87,21 @@ def _forget_copy(state: PartitionState, number: int, offset: int) -> None:
 
 
 def _park(state: PartitionState, key: LaneKey) -> list[Move | Bury]:
-    """Move what waits in the lane of *key*, oldest first; what is beyond its limit into the dead letters."""
-    waiting, state.lanes[key] = state.lanes[key] or [], None
+    """Move what waits in the lane of *key*, oldest first; what is beyond its limit into the dead letters.
+
+    Of a followed key the younger records join the dead one; an older one stays: it runs.
+    """
+    waiting, older = state.lanes[key] or [], list[Item]()
+    backlog, home = state.chain.index.get(key), state.chain.parked
+    if backlog is not None and state.chain.is_followed(backlog):
+        home, dead = state.chain.dlq, cast("int", backlog.first)
+        older = [item for item in waiting if cast("int", item[0].offset()) < dead]
+    state.lanes[key] = older or None
     state.crowd.pop(key, None)
-    backlog = state.chain.index.get(key)
-    home = _next_home(state, backlog is not None and state.chain.is_followed(backlog))
     room = max(0, state.key_limit - (0 if backlog is None else len(backlog)))
-    return [*(state.depart(item, home) for item in waiting[:room]), *(_give_up(state, item) for item in waiting[room:])]
+    leaving = waiting[len(older) :]
+    moved = [state.depart(item, cast("int", home)) for item in leaving[:room]]
+    return [*moved, *(_give_up(state, item) for item in leaving[room:])]
 
 
 def _give_up(state: PartitionState, item: Item) -> Bury:
@@ -117,10 +127,11 @@ def _move_held(state: PartitionState) -> list[Move | Bury]:
     return moves
 
 
-def _next_home(state: PartitionState, is_followed: bool) -> int:  # noqa: FBT001  # it is the question
-    """Give the topic that records of a key in trouble move to: dead letters for those of a followed key."""
-    if is_followed and state.chain.dlq is not None:
-        return state.chain.dlq
-    if state.chain.parked is not None:
-        return state.chain.parked
-    return next(number for number, part in enumerate(state.chain.parts) if part.is_tier)
+def _home(state: PartitionState, number: int, rank: int) -> int:
+    """Give the topic that a copy moves to so that the ledger of topic *number* can go on.
+
+    A head in a tier stays in that tier, as nothing waits in `parked`; where
+    there is no parked topic, each stays in its own.
+    """
+    parked = next((one for one, part in enumerate(state.chain.parts) if part.stage.kind == "parked"), number)
+    return number if rank == 0 and state.chain.parts[number].is_tier else parked

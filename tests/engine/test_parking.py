@@ -85,9 +85,6 @@ def test_what_is_followed_leaves_at_once() -> None:
     assert moved(shelf) == [(AT_DLQ, 1), (AT_DLQ, 2)]
 
 
-@pytest.mark.xfail(
-    reason="relieve gives everything in the lane of a followed key to the dead letters, older records too"
-)
 def test_what_is_older_than_the_dead_does_not_follow_it() -> None:
     """Only younger records join a dead one: what the source still has from before it runs first."""
     shelf = Shelf(after_death="follow")
@@ -304,7 +301,6 @@ def test_what_was_relieved_runs_in_its_order() -> None:
     assert offsets(shelf.load(AT_PARKED, 2)[0]) == [[1, 2]]
 
 
-@pytest.mark.xfail(reason="a head that is relieved from a tier is parked, where nothing waits")
 def test_relief_of_a_head_keeps_its_wait() -> None:
     """A record that waits its minute and is moved to let the ledger go on does not run before that minute is over."""
     shelf = troubled(behind=0)
@@ -319,11 +315,7 @@ def test_relief_of_a_head_keeps_its_wait() -> None:
 @pytest.mark.parametrize(
     "is_old",
     [
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(raises=StopIteration, reason="_next_home knows parked topics and tiers only"),
-            id="only emptied",
-        ),
+        pytest.param(True, id="only emptied"),
         pytest.param(False, id="written"),
     ],
 )

@@ -61,7 +61,7 @@ def test_dead_letters_of_a_key_keep_their_order(bench: Bench, topic: Topics, app
     """Whoever reads them finds the older one first."""
     orders = topic()
 
-    @app.on(orders, retry=AT_ONCE)
+    @app.on(orders, retry=AT_ONCE, guard=None)
     async def charge(_: Record) -> None:
         raise RefusedError
 
