@@ -116,7 +116,14 @@ class Record:
     @property
     def origin(self) -> Origin:
         """Topic, partition, offset and time as first consumed."""
-        return Origin(self.topic, self.partition, self.offset, self.timestamp_ms)
+        message = self._message
+        number, offset = message.partition(), message.offset()
+        return Origin(
+            message.topic() or "",
+            -1 if number is None else number,
+            -1 if offset is None else offset,
+            message.timestamp()[1],
+        )
 
     def __repr__(self) -> str:
         """Show the place, never the payload."""

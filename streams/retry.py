@@ -192,10 +192,15 @@ class RetryPolicy:
         It is the shortest that is long enough; a wait beyond the longest gets
         the longest.  Without tiers every wait is spent in memory.
         """
-        needed_s = _whole_ms(delay_s)
-        if not self.tiers or needed_s <= self._memory_s:
+        tiers = self.tiers
+        if not tiers or delay_s <= self._memory_s:
             return None
-        return next((tier_s for tier_s in self.tiers if tier_s >= needed_s), self.tiers[-1])
+        if delay_s in tiers:  # as most are: the policy's own
+            return delay_s
+        needed_s = _whole_ms(delay_s)
+        if needed_s <= self._memory_s:
+            return None
+        return next((tier_s for tier_s in tiers if tier_s >= needed_s), tiers[-1])
 
     def for_error(self, error: BaseException) -> RetryPolicy:
         """Give the policy that decides on *error*: an override, or this one."""
@@ -215,8 +220,8 @@ class RetryPolicy:
             since_first_s: Seconds since the first run ended.
             after_s: The wait that the handler asked for; None: the policy's.
         """
-        policy = self.for_error(error)
-        if isinstance(error, (RecordError, *policy.dead_letter_on)):
+        policy = self.for_error(error) if self.overrides else self
+        if isinstance(error, RecordError) or isinstance(error, policy.dead_letter_on):  # noqa: SIM101  # no tuple
             return GiveUp(f"{type(error).__name__} is not retried")
         if attempt >= policy.attempts:
             return GiveUp(f"attempt {attempt} of {policy.attempts} failed")
@@ -227,7 +232,11 @@ class RetryPolicy:
 
     def delay_s(self, attempt: int) -> float:
         """Give the wait after run number *attempt*, without jitter; the last delay repeats."""
-        return seconds(self.delays[min(attempt, len(self.delays)) - 1])
+        return self._delays_s[min(attempt, len(self.delays)) - 1]
+
+    @cached_property
+    def _delays_s(self) -> tuple[float, ...]:
+        return tuple(map(seconds, self.delays))
 
     def jittered(self, delay_s: float, rng: random.Random) -> float:
         """Lengthen *delay_s* by a random share up to `jitter`; never shorten it."""

@@ -145,7 +145,7 @@ class Intake:
 
     def _is_key_full(self, state: PartitionState) -> bool:
         bound = self._settings.key_records * self._share(state, "key")
-        if state.chain.indexed < bound:
+        if state.chain.indexed - len(state.chain.index) + 1 < bound:  # each key has one at least
             return False
         now = self._clock.monotonic()
         counted_at, most = self._fullest.get(state, (NEVER, 0))

@@ -409,7 +409,9 @@ class PartitionState:
             del self.chain.index[key]
             self.crowd.pop(key, None)
             return self.release(key)
-        run: list[Item] = list(takewhile(lambda item: _offset(item) < first, waiting))  # rule 2: the smallest origin
+        run: list[Item] = []
+        if waiting:  # rule 2: the smallest origin
+            run = list(takewhile(lambda item: _offset(item) < first, waiting))
         if run:
             self.lanes[key] = waiting[len(run) :] or None
         elif backlog.loaded:

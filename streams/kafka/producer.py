@@ -7,6 +7,7 @@ thread; this one nobody else touches.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -21,6 +22,8 @@ Fate: TypeAlias = Literal["stored", "refused", "unknown"]
 
 _LOOK_WITHIN_S: Final = 2.0
 
+_ANY: Final = -1
+"""In place of a partition: the key decides."""
 _REFUSED: Final = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -76,13 +79,9 @@ class EngineProducer:
 
         Gives False, with nothing queued, where the client's queue is full.
         """
-
-        def delivered(error: KafkaError | None, message: Message) -> None:
-            done(_delivery(error, message))
-
-        place = {} if partition is None else {"partition": partition}
+        delivered, number = partial(_deliver, done), _ANY if partition is None else partition
         try:
-            self._producer.produce(topic, value, key, on_delivery=delivered, headers=cast("list", headers), **place)  # type: ignore[arg-type, type-arg]
+            self._producer.produce(topic, value, key, number, delivered, headers=cast("list", headers))  # type: ignore[type-arg]
         except BufferError:
             return False
         except KafkaException as error:
@@ -115,6 +114,10 @@ class EngineProducer:
         """Forget what is queued; what is on its way stays unknown."""
         self._producer.purge(in_queue=True, in_flight=False, blocking=False)
         self._producer.poll(0)
+
+
+def _deliver(done: Callable[[Delivery], None], error: KafkaError | None, message: Message) -> None:
+    done(_delivery(error, message))
 
 
 def _delivery(error: KafkaError | None, message: Message) -> Delivery:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
@@ -204,8 +204,13 @@ class LogObserver(Observer):
 
     def retrying(self, partition: Partition, offset: int, attempt: int, delay_s: float, error: BaseException) -> None:
         """Say that runs fail: each one at DEBUG, and above it now and then."""
-        fields = {**_place(partition, offset), "attempt": attempt, "delay_s": round(delay_s, 3), "error": _told(error)}
-        self._write(logging.DEBUG, "run failed; the record runs again", fields)
+
+        def fields() -> dict[str, object]:
+            told = {"attempt": attempt, "delay_s": round(delay_s, 3), "error": _told(error)}
+            return {**_place(partition, offset), **told}
+
+        if self._log.isEnabledFor(logging.DEBUG):
+            self._write(logging.DEBUG, "run failed; the record runs again", fields())
         self._say(logging.WARNING, "records fail and run again", (partition.topic, type(error)), fields)
 
     def dead_lettered(self, partition: Partition, offset: int, attempts: int, error: BaseException) -> None:
@@ -296,11 +301,14 @@ class LogObserver(Observer):
     def _write(self, level: int, event: str, fields: Mapping[str, object]) -> None:
         self._log.log(level, event, extra={**fields, **self._group})
 
-    def _say(self, level: int, event: str, key: Hashable, fields: Mapping[str, object]) -> None:
+    def _say(
+        self, level: int, event: str, key: Hashable, fields: Mapping[str, object] | Callable[[], Mapping[str, object]]
+    ) -> None:
         """Write now, or once a window with the number of times and the fields of the last one."""
 
         def line(times: int) -> None:
-            self._write(level, event, {**fields, "times": times} if times > 1 else fields)
+            told = fields() if callable(fields) else fields
+            self._write(level, event, {**told, "times": times} if times > 1 else told)
 
         self._repeats.happened((event, key), self._clock.monotonic(), line)
 
