@@ -16,8 +16,6 @@ from examples.demo.story import Options, Result
 BREAKS: Final = {
     "settle-before-ack": "this time a record was called done when it was read. What was under way\n"
     "in the killed worker is gone, and nobody will read it again.",
-    "reverse-order": "this time what was read together ran backwards. Nothing is lost, and the\n"
-    "order of the aircraft is gone.",
 }
 """Faults that can be built in, and what to say of what they did."""
 

@@ -53,12 +53,3 @@ def test_demo_goes_red_when_it_should() -> None:
     assert not result["adds_up"]
     assert result["lost"] > 0
     assert result["examples"]["lost"][0] in seen
-
-
-def test_demo_sees_disorder() -> None:
-    """An engine that runs backwards what it read together loses nothing, and the demo ends with 1."""
-    status, result, seen = demo("--break", "reverse-order")
-
-    assert status == 1, seen
-    assert result["lost"] == 0
-    assert result["out_of_order"] > 0
