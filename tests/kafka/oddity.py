@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types do not mark them as public
     AclBinding,
     AclOperation,
     AclPermissionType,
+    AdminClient,
     ResourcePatternType,
     ResourceType,
 )
@@ -86,12 +88,24 @@ class OddBroker:
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Let it stand still for a while."""
+        """Let it stand still for a while: begins once it gives no answer, as its threads stop one after the other."""
+        admin = Kafka(self.bootstrap).admin
+        admin.list_topics(timeout=30)  # it is connected: from here on silence is the broker's
         os.kill(self._process, signal.SIGSTOP)
         try:
+            while _answers(admin):
+                pass
             yield
         finally:
             os.kill(self._process, signal.SIGCONT)
+
+
+def _answers(admin: AdminClient) -> bool:
+    try:
+        admin.list_topics(timeout=0.2)
+    except KafkaException:
+        return False
+    return True
 
 
 @contextmanager

@@ -30,6 +30,8 @@ from tests.waiting import eventually
 
 _T = TypeVar("_T")
 
+_UNUSUAL = ("restarted", "commit_failed", "revoked", "fenced", "suspect", "suspected", "lacking", "stuck", "expired")
+
 Written: TypeAlias = (
     "tuple[bytes | None, bytes | None] | tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]"
 )
@@ -101,6 +103,11 @@ class Running:
             self.report = self.member.run(self._until)
         except Exception as error:  # noqa: BLE001  # the test looks at it
             self.error = error
+
+    def unusual(self) -> list[Heard]:
+        """What it told of that does not belong to a quiet day, and its end: for whoever reads a failure."""
+        told = [event for event in list(self.ear.events) if event.name in _UNUSUAL]
+        return [*told, Heard("ended", (self.report, self.error), {})]
 
     @property
     def is_running(self) -> bool:

@@ -341,7 +341,8 @@ def test_every_record_ends_once_and_in_order(bench: Bench, topic: Topics, app: A
     letters = {int((letter.value() or b"").split()[0]) for letter in bench.dead(orders, app.group)}
 
     assert letters == {number for number, times in enumerate(fails) if times < 0}
-    assert all(numbers == sorted(set(numbers)) for numbers in ends.values())
+    wrong = {key: numbers for key, numbers in ends.items() if numbers != sorted(set(numbers))}
+    assert not wrong, f"{first.unusual()}, {second.unusual()}"
     assert sum(map(len, ends.values())) == len(keys)
     assert {number: tries[number] for number in range(len(keys))} == {
         number: max(times, 0) + 1 for number, times in enumerate(fails)
