@@ -124,10 +124,15 @@ class Running:
 
         return eventually(met, within_s=within_s)
 
-    def settled(self, *, within_s: float = 30) -> None:
-        """Wait until all that stands in the topics now is committed as settled."""
+    def passed(self, *, within_s: float = 30) -> None:
+        """Wait until all that stands in the topics now is committed as settled; in the chain it may wait on."""
         ends = self._ends()
         self.until(lambda: self._has_committed(ends), within_s=within_s)
+
+    def settled(self, *, within_s: float = 30) -> None:
+        """Wait until it is, and nothing of it waits in the chain but what stands behind a held dead letter."""
+        ends = self._ends()
+        self.until(lambda: self._has_committed(ends) and not self._is_waiting(), within_s=within_s)
 
     def _ends(self) -> dict[Partition, int]:
         found = self._admin.list_topics(timeout=30).topics
@@ -139,6 +144,10 @@ class Running:
     def _has_committed(self, ends: dict[Partition, int]) -> bool:
         committed = {partition: offset for partition, offset, _ in self.ear.heard("committed")}
         return all(committed.get(partition, -1) >= end for partition, end in ends.items())
+
+    def _is_waiting(self) -> bool:
+        chains = [state.chain for state in self.member.assignment.all()]
+        return any(len(chain.index) > chain.blocked for chain in chains)
 
     def stop(self, *, within_s: float = 40) -> RunReport:
         """Stop it in order, and give its report."""

@@ -25,7 +25,7 @@ def test_what_is_beyond_a_key_s_bound_is_given_up(bench: Bench, topic: Topics, a
 
     bench.write(orders, [*numbered(20, [b"stuck"]), *numbered(10, [b"free"])])
     member = bench.run(app, key_records=5, on_key_full="dead_letter", waiting_records=2)
-    member.settled()
+    member.passed()
     report = member.stop()
     letters = [headers_of(message) for message in bench.dead(orders, app.group)]
     reasons = {error.reason for headers in letters if (error := unpack_error(headers)) is not None}
@@ -54,7 +54,7 @@ def test_a_full_key_stops_its_partition_and_nothing_is_given_up(bench: Bench, to
     bench.write(orders, numbered(20, [b"stuck"]))
     works.set()
     member.until(lambda: len(seen) == 40)
-    member.settled()
+    member.passed()
 
     assert seen == list(range(40))
     assert member.ear.heard("resumed")

@@ -79,7 +79,7 @@ def test_offsets_of_an_idle_chain_are_written_again(bench: Bench, topic: Topics,
 
     bench.write(orders, numbered(3))
     member = bench.run(app, waiting_records=1)
-    member.settled()
+    member.passed()
     member.until(lambda: sum(count for _, _, count in member.ear.heard("relocated")) == 3)
     member.until(lambda: (view := member.ear.views[-1].partitions[0]).in_tiers + view.parked == 3)
     chain = {orders, *(f"{orders}.{app.group}.{end}" for end in ("retry.1h", "parked", "dlq"))}

@@ -55,7 +55,7 @@ def test_a_running_member_ends_before_it_mixes_the_two(protocol: str, bench: Ben
     orders = topic()
     seen = declare(app, orders)
     member = wait_in_the_chain(bench, app, orders, protocol=protocol)
-    member.settled()
+    member.passed()
     before = list(seen)
     make_anew(bench, orders)
     member.await_end(within_s=90)
@@ -96,7 +96,7 @@ def test_a_group_whose_chain_is_empty_goes_on_with_the_new_topic(bench: Bench, t
 
     bench.write(orders, numbered(30))
     first = bench.run(app)
-    first.settled()
+    first.passed()
     first.stop()
     seen.clear()
     make_anew(bench, orders)
