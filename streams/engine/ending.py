@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 from streams.clock import Clock
 from streams.engine.assignment import Assignment
+from streams.engine.elsewhere import ANSWER_WITHIN_S, Elsewhere
 from streams.engine.partition import PartitionState
-from streams.errors import BrokerError
 from streams.kafka.consumer import GroupConsumer
 from streams.record import Partition
-
-_ASK_EVERY_S: Final = 0.5
-_ANSWER_WITHIN_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +20,7 @@ class Until:
     empty: bool = False
     """Stop once the ends of the topics, read at the start, are passed and nothing is due."""
     settled: bool = False
-    """As `empty`, and wait for retries too."""
+    """As `empty`, and wait for retries too, those of other members included."""
     max_records: int | None = None
     """Stop after reading this many."""
     max_time_s: float | None = None
@@ -54,21 +51,21 @@ class RunReport:
 class Emptiness:
     """Knows whether the ends that were read at the start are passed, in the whole group.
 
-    A partition that another member owns counts too: were that member dead, its
-    partitions would come here once the group has noticed.
+    A partition that another member owns counts too, with its chain where all
+    is to be settled: were that member dead, both would come here once the
+    group has noticed.
     """
 
-    def __init__(self, consumer: GroupConsumer, topics: list[str], clock: Clock) -> None:
+    def __init__(self, consumer: GroupConsumer, topics: Iterable[str], elsewhere: Elsewhere, clock: Clock) -> None:
         """Read the ends of *topics*."""
-        self._consumer = consumer
+        self._elsewhere = elsewhere
         self._clock = clock
-        self._ask_at = 0.0
         self._ends: dict[Partition, int] = {}
+        """Of all partitions; 0 for those that hold nothing."""
         for topic in topics:
-            for partition in consumer.partitions_of(topic, _ANSWER_WITHIN_S):
-                low, high = consumer.watermarks(partition, _ANSWER_WITHIN_S)
-                if low < high:
-                    self._ends[partition] = high
+            for partition in consumer.partitions_of(topic, ANSWER_WITHIN_S):
+                low, high = consumer.watermarks(partition, ANSWER_WITHIN_S)
+                self._ends[partition] = high if low < high else 0
 
     def is_reached(self, assignment: Assignment, *, settled: bool) -> bool:
         """Say whether nothing is left to do, and with *settled* nothing waits either."""
@@ -81,7 +78,8 @@ class Emptiness:
                 continue  # what it holds waits, and what it has not read as well
             if state.ledger.position < self._ends.get(state.partition, 0) or self._is_at_work(state, settled=settled):
                 return False
-        return self._others_passed(assignment)
+        others = {place: end for place, end in self._ends.items() if assignment.get(place) is None and (end or settled)}
+        return self._elsewhere.is_done(others, settled=settled)
 
     def _is_at_work(self, state: PartitionState, *, settled: bool) -> bool:
         chain = state.chain
@@ -90,16 +88,3 @@ class Emptiness:
         if state.outstanding > state.retrying + state.behind or chain.moving:
             return True
         return chain.outstanding > 0 and chain.has_runnable(int(self._clock.now() * 1000))
-
-    def _others_passed(self, assignment: Assignment) -> bool:
-        others = [partition for partition in self._ends if assignment.get(partition) is None]
-        if not others:
-            return True
-        if self._clock.monotonic() < self._ask_at:
-            return False
-        self._ask_at = self._clock.monotonic() + _ASK_EVERY_S
-        try:
-            stored = self._consumer.committed(others, _ANSWER_WITHIN_S)
-        except BrokerError:
-            return False  # asked again soon
-        return all((stored[partition].offset or 0) >= self._ends[partition] for partition in others)

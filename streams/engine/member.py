@@ -16,6 +16,7 @@ from streams.config import Settings
 from streams.engine.assignment import Assignment
 from streams.engine.caution import Caution
 from streams.engine.commit import Committer
+from streams.engine.elsewhere import Elsewhere
 from streams.engine.ending import Emptiness, RunReport, Until
 from streams.engine.executors.eventloop import AsyncExecutor, EventLoop
 from streams.engine.executors.executor import Executor
@@ -74,58 +75,58 @@ class Member:
         state_class: type[PartitionState] = PartitionState,
     ) -> None:
         """Prepare everything; nothing is joined yet."""
-        observer = observer or Observer()
-        self._clock = clock = clock or SystemClock()
         self._settings = settings
+        self._routes = routes
+        self._plans = plans
+        self._clock = clock or SystemClock()
+        self._observer = observer or Observer()
         self.beat = beat
         """Called whenever the poll thread goes round or waits."""
-        self._observer = observer
         self._stop_reason: str | None = None
-        self._committer = Committer(settings, session, clock, observer)
-        self._consumer = GroupConsumer(settings, protocol, self._answered)
         self._executors: dict[str, Executor] = {
             topic: executor_for(route, event_loop) for topic, route in routes.items()
         }
-        self._intake = Intake(settings, self._committer, clock, observer)
-        suspension = Suspension(routes, clock, observer)
-        relocator = Relocator(EngineProducer(settings))
-        reader, admin = ChainReader(settings), Admin(settings, timeout_s=_ENDS_WITHIN_S)
-        self._closing = [reader.close, admin.close]
-        self._assignment = Assignment(
-            settings=settings,
+        self._reader, self._admin = ChainReader(settings), Admin(settings, timeout_s=_ENDS_WITHIN_S)
+        self._committer = Committer(settings, session, self._clock, self._observer)
+        self._consumer = GroupConsumer(settings, protocol, self._answered)
+        self._intake = Intake(settings, self._committer, self._clock, self._observer)
+        self._upkeep = Upkeep(settings, plans, self._committer, self._clock, self._observer)
+        self._assignment = self._make_assignment(state_class)
+        self._loop = self._make_loop()
+
+    def _make_assignment(self, state_class: type[PartitionState]) -> Assignment:
+        """Make the room for rebalances."""
+        marks = partial(watermarks, self._admin)
+        assignment = Assignment(
+            settings=self._settings,
             executors=self._executors,
-            plans=plans,
+            plans=self._plans,
             consumer=self._consumer,
             committer=self._committer,
-            recovery=Recovery(reader, partial(watermarks, admin), clock, observer),
-            clock=clock,
-            observer=observer,
+            recovery=Recovery(self._reader, marks, self._clock, self._observer),
+            clock=self._clock,
+            observer=self._observer,
             state_class=state_class,
         )
-        self._assignment.lacking = Growth(plans, admin).lacking
-        self._upkeep = Upkeep(settings, plans, self._committer, clock, observer)
-        self._closing.append(self._upkeep.close)
+        assignment.lacking = Growth(self._plans, self._admin).lacking
+        return assignment
+
+    def _make_loop(self) -> ConsumerLoop:
+        """Make the rooms that a record passes through, and the loop that goes round in them."""
+        suspension = Suspension(self._routes, self._clock, self._observer)
+        relocator = Relocator(EngineProducer(self._settings))
         router = Router(
-            routes=routes,
+            routes=self._routes,
             relocator=relocator,
             intake=self._intake,
             suspension=suspension,
-            clock=clock,
-            observer=observer,
+            clock=self._clock,
+            observer=self._observer,
         )
-        caution = Caution(
-            consumer=self._consumer,
-            committer=self._committer,
-            give_up=router.give_up,
-            enough=settings.partition_in_flight,
-            clock=clock,
-            observer=observer,
-        )
-        caution.stands_still = lambda state: suspension.why(state.partition.topic) is not None
-        caution.timeout_of = lambda topic: routes[topic].timeout_s
+        caution = self._make_caution(router, suspension)
         self._intake.standing = lambda state: caution.reason(state) or suspension.reason(state)
-        self._loop = ConsumerLoop(
-            settings=settings,
+        return ConsumerLoop(
+            settings=self._settings,
             executors=self._executors,
             consumer=self._consumer,
             assignment=self._assignment,
@@ -134,25 +135,44 @@ class Member:
             caution=caution,
             router=router,
             relocator=relocator,
-            sweeper=Sweeper(
-                reader,
-                {topic: home for plan in plans.values() for topic, home in plan.homes().items()},
-                lambda: self._intake.free(self._assignment.all()),
-                clock,
-                observer,
-            ),
+            sweeper=self._make_sweeper(),
             committer=self._committer,
-            watch=Watch(
-                executors=self._executors,
-                consumer=self._consumer,
-                intake=self._intake,
-                committer=self._committer,
-                clock=clock,
-                observer=observer,
-            ),
-            clock=clock,
-            observer=observer,
+            watch=self._make_watch(),
+            clock=self._clock,
+            observer=self._observer,
             beat=self._tell_alive,
+        )
+
+    def _make_caution(self, router: Router, suspension: Suspension) -> Caution:
+        """Make the search for records that kill; it knows what stands still for another reason."""
+        caution = Caution(
+            consumer=self._consumer,
+            committer=self._committer,
+            give_up=router.give_up,
+            enough=self._settings.partition_in_flight,
+            clock=self._clock,
+            observer=self._observer,
+        )
+        caution.stands_still = lambda state: suspension.why(state.partition.topic) is not None
+        caution.timeout_of = lambda topic: self._routes[topic].timeout_s
+        return caution
+
+    def _make_sweeper(self) -> Sweeper:
+        """Make what reads the chain back, as far as the bounds leave room."""
+        homes = {topic: home for plan in self._plans.values() for topic, home in plan.homes().items()}
+        return Sweeper(
+            self._reader, homes, lambda: self._intake.free(self._assignment.all()), self._clock, self._observer
+        )
+
+    def _make_watch(self) -> Watch:
+        """Make what looks at runs that take too long, and tells how all goes."""
+        return Watch(
+            executors=self._executors,
+            consumer=self._consumer,
+            intake=self._intake,
+            committer=self._committer,
+            clock=self._clock,
+            observer=self._observer,
         )
 
     @property
@@ -172,7 +192,7 @@ class Member:
         """
         until = until or Until()
         topics = list(self._executors)
-        emptiness = Emptiness(self._consumer, topics, self._clock) if until.empty or until.settled else None
+        emptiness = self._make_emptiness() if until.empty or until.settled else None
         self._loop.limit = until.max_records
         ends_at = None if until.max_time_s is None else self._clock.monotonic() + until.max_time_s
         self._consumer.subscribe(topics, self._assignment)
@@ -192,6 +212,11 @@ class Member:
             return self._leave()
         finally:
             self._close()
+
+    def _make_emptiness(self) -> Emptiness:
+        """Read where all topics end now, and make what knows when that is passed."""
+        elsewhere = Elsewhere(self._consumer, self._plans, self._reader, self._clock)
+        return Emptiness(self._consumer, self._executors, elsewhere, self._clock)
 
     def _leave(self) -> RunReport:
         """Let nothing start, wait for what runs while the group is still heard, commit, and go."""
@@ -237,8 +262,8 @@ class Member:
         for executor in self._executors.values():
             executor.close()
         self._consumer.close(_CLOSE_WITHIN_S)
-        for close in self._closing:
-            close()
+        for room in (self._reader, self._admin, self._upkeep):
+            room.close()
 
     def _is_working(self) -> bool:
         states = self._assignment.all()

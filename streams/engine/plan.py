@@ -37,6 +37,10 @@ class ChainPlan:
             is_ordered=self.policy != "unordered",
         )
 
+    def places(self, number: int, *, with_dead_letters: bool = True) -> list[Partition]:
+        """Give the partitions of the chain of source partition *number*, in its order."""
+        return [Partition(one.topic, number) for one in self.stages if with_dead_letters or one.kind != "dlq"]
+
     def homes(self) -> dict[str, Home]:
         """Give each topic's place in the chain."""
         return {stage.topic: Home(self.source, number) for number, stage in enumerate(self.stages)}

@@ -57,22 +57,14 @@ class Recovery:
             BrokerError: The broker does not answer; the call can be repeated.
             ChainError: A topic of the chain holds what this group did not write.
         """
-        places = {place: (state, number) for state in states for number, place in enumerate(places_of(state))}
-        if not places:
+        if not any(state.chain.parts for state in states):
             return
         began_s = self._clock.monotonic()
-        marks = self._marks(list(places))
+        marks = self._marks([place for state in states for place in places_of(state)])
         for state in states:
             state.chain = fresh(state)
-        ranges: dict[Partition, Stretch] = {}
-        for place, (state, number) in places.items():
-            mark, found = marks[place], stored[place]
-            stretch = state.chain.restore(number, found.offset, decode(place, found), range(mark.low, mark.high))
-            if stretch:
-                ranges[place] = Stretch(stretch.start, stretch.stop)
-        for place, messages in self._reader.scan(ranges) if ranges else ():
-            state, number = places[place]
-            state.chain.scan(number, messages)
+        parts = {place: (state.chain, number) for state in states for number, place in enumerate(places_of(state))}
+        read_chains(self._reader, parts, stored, decode, marks)
         for state in states:
             self._begin(state, began_s)
 
@@ -88,6 +80,30 @@ class Recovery:
         suspects = sum(backlog.is_suspect for backlog in chain.index.values())
         if suspects:
             self._observer.suspect(state.partition, suspects)
+
+
+def read_chains(
+    reader: ChainReader,
+    parts: Mapping[Partition, tuple[ChainState[Item], int]],
+    stored: Mapping[Partition, Stored],
+    decode: Decode,
+    marks: Mapping[Partition, Watermarks],
+) -> None:
+    """Begin the ledger at each of *parts*, a chain and the number of one of its topics, and scan what it leaves open.
+
+    Raises:
+        BrokerError: The broker does not answer.
+        ChainError: A topic of the chain holds what this group did not write.
+    """
+    ranges: dict[Partition, Stretch] = {}
+    for place, (chain, number) in parts.items():
+        mark, found = marks[place], stored[place]
+        stretch = chain.restore(number, found.offset, decode(place, found), range(mark.low, mark.high))
+        if stretch:
+            ranges[place] = Stretch(stretch.start, stretch.stop)
+    for place, messages in reader.scan(ranges) if ranges else ():
+        chain, number = parts[place]
+        chain.scan(number, messages)
 
 
 def places_of(state: PartitionState) -> list[Partition]:
