@@ -13,7 +13,7 @@ from streams.config import Settings
 from streams.contracts.codec import contract_codec
 from streams.contracts.registry import Registry
 from streams.engine.breaker import Dependency
-from streams.engine.declaration import Signature, check, name_of, signature_of
+from streams.engine.declaration import Options, Signature, check, name_of, signature_of
 from streams.engine.guard import DEFAULT_GUARD, Guard
 from streams.engine.policy import DEFAULT_POLICY, DeadLetterPolicy, OrderPolicy
 from streams.engine.route import NULL, Route, RunMode, bytes_of
@@ -108,52 +108,25 @@ class App:
         Raises:
             AppError: The topic has a handler already, or the options contradict each other or the function.
         """
+        options = Options(
+            topic=topic,
+            key=key,
+            retry=RetryPolicy() if retry is None else retry,
+            policy=policy,
+            dead_letters=dead_letters,
+            run=run,
+            concurrency=concurrency,
+            batch=batch,
+            codec=codec,
+            subject=subject,
+            timeout=timeout,
+            tombstones=tombstones,
+            needs=needs,
+            guard=guard,
+        )
 
         def declare(handler: _Handler) -> _Handler:
-            if topic in self.routes:
-                raise AppError(
-                    f"topic {topic!r} has two handlers in group {self.group!r}, {self.routes[topic].name} and"
-                    f" {name_of(handler)}; give the second one a group of its own"
-                )
-            signature = signature_of(handler, topic)
-            mode: RunMode = run or ("async" if signature.is_async else "threads")
-            attempts = RetryPolicy() if retry is None else retry
-            check(
-                signature,
-                topic=topic,
-                key=key,
-                mode=mode,
-                policy=policy,
-                dead_letters=dead_letters,
-                retry=attempts,
-                batch=batch,
-                concurrency=concurrency,
-                timeout=timeout,
-                needs=needs,
-                dependencies=self.dependencies,
-                guard=guard,
-            )
-            decode, explain = self._decoder(signature, topic, codec, subject, batch=batch, tombstones=tombstones)
-            self.routes[topic] = Route(
-                topic=topic,
-                handler=handler,
-                name=signature.name,
-                decode=decode,
-                explain=explain,
-                wants_context=signature.wants_context,
-                wants_tombstones=tombstones,
-                run=mode,
-                concurrency=concurrency or _CONCURRENCY[mode],
-                batch=batch,
-                policy=policy,
-                dead_letters=dead_letters,
-                retry=attempts,
-                timeout_s=self.settings.handler_timeout_s if timeout is None else seconds(timeout),
-                key_field=key,
-                subject=subject,
-                needs=tuple(needs),
-                guard=guard,
-            )
+            self._declare(handler, options)
             return handler
 
         return declare
@@ -213,32 +186,58 @@ class App:
         self.resources = resources
         return resources
 
+    def _declare(self, handler: Callable[..., Any], options: Options) -> None:
+        """Make the route of *handler*."""
+        topic = options.topic
+        if topic in self.routes:
+            raise AppError(
+                f"topic {topic!r} has two handlers in group {self.group!r}, {self.routes[topic].name} and"
+                f" {name_of(handler)}; give the second one a group of its own"
+            )
+        signature = signature_of(handler, topic)
+        check(signature, options, self.dependencies)
+        mode = options.mode(signature)
+        decode, explain = self._decoder(signature, options)
+        self.routes[topic] = Route(
+            topic=topic,
+            handler=handler,
+            name=signature.name,
+            decode=decode,
+            explain=explain,
+            wants_context=signature.wants_context,
+            wants_tombstones=options.tombstones,
+            run=mode,
+            concurrency=options.concurrency or _CONCURRENCY[mode],
+            batch=options.batch,
+            policy=options.policy,
+            dead_letters=options.dead_letters,
+            retry=options.retry,
+            timeout_s=self.settings.handler_timeout_s if options.timeout is None else seconds(options.timeout),
+            key_field=options.key,
+            subject=options.subject,
+            needs=tuple(options.needs),
+            guard=options.guard,
+        )
+
     def _decoder(
-        self,
-        signature: Signature,
-        topic: str,
-        codec: Codec[Any] | None,
-        subject: str | None,
-        *,
-        batch: int | None,
-        tombstones: bool,
+        self, signature: Signature, options: Options
     ) -> tuple[Callable[[Message], Any], Callable[[Exception, Message], StreamsError]]:
         """Give how a message becomes the handler's argument, and how a failure to do so is put into words."""
-        annotation = signature.value(batch)
+        annotation, codec, subject = signature.value(options.batch), options.codec, options.subject
         if annotation is Record:
             if codec is not None or subject is not None:
                 extra = "codec" if subject is None else f"subject {subject!r}"
                 raise AppError(
-                    f"{signature.place(topic)}: it takes Record and reads the value itself; drop its {extra}"
+                    f"{signature.place(options.topic)}: it takes Record and reads the value itself; drop its {extra}"
                 )
-            return (Record if tombstones else _whole_record), lambda error, _: DecodeError(str(error))
+            return (Record if options.tombstones else _whole_record), lambda error, _: DecodeError(str(error))
         try:
             chosen: RecordCodec[Any] = codec_for(annotation) if codec is None else record_codec(codec)
             if subject is not None:
                 chosen = contract_codec(Registry(self._schemas).subject(subject), chosen)
         except UsageError as error:
-            raise AppError(f"{signature.place(topic)}: {error}") from error
-        return _reader(chosen, tombstones=tombstones), lambda error, message: chosen.explain(
+            raise AppError(f"{signature.place(options.topic)}: {error}") from error
+        return _reader(chosen, tombstones=options.tombstones), lambda error, message: chosen.explain(
             error, VALUE(message) or b""
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from streams.codec import Codec
 from streams.engine.breaker import Dependency
 from streams.engine.context import Context
 from streams.engine.guard import Guard
@@ -49,6 +50,30 @@ class Signature:
         if batch is None or annotation is inspect.Parameter.empty:
             return annotation
         return typing.get_args(annotation)[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a declaration says beside its function, as it was said; `App.on` tells what each option means."""
+
+    topic: str
+    key: str | None
+    retry: RetryPolicy
+    policy: OrderPolicy
+    dead_letters: DeadLetterPolicy
+    run: RunMode | None
+    concurrency: int | None
+    batch: int | None
+    codec: Codec[Any] | None
+    subject: str | None
+    timeout: Duration | None
+    tombstones: bool
+    needs: Sequence[Dependency]
+    guard: Guard | None
+
+    def mode(self, signature: Signature) -> RunMode:
+        """Give what runs the function."""
+        return self.run or ("async" if signature.is_async else "threads")
 
 
 def name_of(handler: Callable[..., Any]) -> str:
@@ -119,39 +144,24 @@ def _shape_faults(
         yield "it yields; a handler returns None or an outcome"
 
 
-def check(  # noqa: PLR0913  # each names one option
-    signature: Signature,
-    *,
-    topic: str,
-    key: object,
-    mode: object,
-    policy: object,
-    dead_letters: object,
-    retry: object,
-    batch: int | None,
-    concurrency: int | None,
-    timeout: Duration | None,
-    needs: object,
-    dependencies: Mapping[str, Dependency],
-    guard: object,
-) -> None:
-    """See that a declaration can be meant.
+def check(signature: Signature, options: Options, dependencies: Mapping[str, Dependency]) -> None:
+    """See that a declaration can be meant, in an app that has *dependencies*.
 
     Raises:
         AppError: It contradicts itself or the function; with every contradiction, one a line.
     """
     faults = [
-        *_name_faults(topic, key),
-        *_retry_faults(policy, retry),
-        *_policy_faults(policy, dead_letters),
-        *_mode_faults(signature, mode, concurrency),
-        *_batch_faults(signature, batch),
-        *_timeout_faults(timeout),
-        *_need_faults(needs, dependencies),
-        *_guard_faults(guard),
+        *_name_faults(options.topic, options.key),
+        *_retry_faults(options.policy, options.retry),
+        *_policy_faults(options.policy, options.dead_letters),
+        *_mode_faults(signature, options.mode(signature), options.concurrency),
+        *_batch_faults(signature, options.batch),
+        *_timeout_faults(options.timeout),
+        *_need_faults(options.needs, dependencies),
+        *_guard_faults(options.guard),
     ]
     if faults:
-        raise AppError("\n".join(f"{signature.place(topic)}: {fault}" for fault in faults))
+        raise AppError("\n".join(f"{signature.place(options.topic)}: {fault}" for fault in faults))
 
 
 def _name_faults(topic: object, key: object) -> Iterator[str]:
