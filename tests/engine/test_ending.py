@@ -8,15 +8,17 @@ from typing import cast
 import pytest
 
 from streams.engine.assignment import Assignment
+from streams.engine.decision import Run
+from streams.engine.elsewhere import Elsewhere
 from streams.engine.ending import Emptiness
-from streams.engine.partition import PartitionState, Run, finish
+from streams.engine.partition import PartitionState, finish
 from streams.errors import BrokerError
 from streams.kafka.consumer import Stored
 from streams.outcome import Retry
 from streams.record import Partition
 from streams.testing.clock import ManualClock
-from tests.engine.edges import ScriptedConsumer
-from tests.engine.stage import ORDERS, OTHER, messages, state
+from tests.engine.edges import ChainLog, ScriptedConsumer, ScriptedReader
+from tests.engine.stage import ORDERS, OTHER, messages, plan, route, state
 
 
 @dataclass
@@ -33,6 +35,10 @@ class Owned:
         return next((one for one in self.states if one.partition == partition), None)
 
 
+def take(_order: bytes) -> None:
+    """Do nothing."""
+
+
 class Group:
     """A topic of two partitions, one of which is owned here."""
 
@@ -42,7 +48,9 @@ class Group:
         self.consumer.partitions = {"orders": 2}
         self.consumer.marks = {ORDERS: (0, ends.get("ours", 3)), OTHER: (0, ends.get("others", 0))}
         self.owned = Owned([state()])
-        self.emptiness = Emptiness(self.consumer, ["orders"], self.clock)
+        plans = {"orders": plan(route(take))}
+        elsewhere = Elsewhere(self.consumer, plans, ScriptedReader(ChainLog()), self.clock)
+        self.emptiness = Emptiness(self.consumer, ["orders"], elsewhere, self.clock)
 
     @property
     def ours(self) -> PartitionState:
@@ -142,3 +150,17 @@ def test_a_partition_that_nobody_has_begun_is_not_done(committed: int | None) ->
     group.consumer.stored[OTHER] = Stored(committed, "")
 
     assert not group.is_reached()
+
+
+def test_a_chain_counts_though_its_source_holds_nothing() -> None:
+    """Retention may have emptied the source of what waits in its chain: that counts where all is to be settled."""
+    group = Group(ours=0, others=0)
+    parked = Partition("orders.billing.parked", OTHER.number)
+    group.consumer.marks[parked] = (0, 1)
+    waits = group.is_reached(settled=True)
+    is_empty = group.is_reached()
+    group.consumer.stored[parked] = Stored(1, "")
+    group.clock.advance(0.5)
+
+    assert (waits, is_empty) == (False, True)
+    assert group.is_reached(settled=True)
