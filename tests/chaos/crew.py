@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.evidence import in_flight, runs_of, steps_of
-from tests.chaos.history import Pause, Place, Run
+from streams.verify.history import Pause, Place, Run
+from streams.verify.journal import in_flight, runs_of, steps_of
 from tests.waiting import eventually
 
 ROOT: Final = Path(__file__).parents[2]

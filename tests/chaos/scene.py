@@ -13,11 +13,13 @@ from typing import Final, cast
 import orjson
 from confluent_kafka import KafkaError, Message, Producer
 
+from streams.kafka.witness import ends_of
+from streams.verify.chain import Chain
+from streams.verify.evidence import committed_of
+from streams.verify.history import Fault, Headers, History, Kind, Place, Reading, Sent
+from streams.verify.verdict import Verdict, judge
 from tests.brokers import Kafka
-from tests.chaos import evidence
-from tests.chaos.chain import Chain
 from tests.chaos.crew import Crew, Worker
-from tests.chaos.history import Fault, Headers, History, Kind, Place, Reading, Sent, Verdict, judge
 from tests.waiting import eventually
 
 KEYS: Final = 400
@@ -113,7 +115,7 @@ class Scene:
     @property
     def chain(self) -> Chain:
         """What its group keeps beside the topic."""
-        return Chain(self.kafka.admin, self.kafka.client(), self.topic, self.group)
+        return Chain(self.kafka.client(), self.topic, self.group)
 
     @property
     def backlog(self) -> int:
@@ -241,12 +243,12 @@ class Scene:
     def _is_settled(self, ends: dict[int, int]) -> bool:
         for worker in self.crew.present[:1]:
             self._require(worker)
-        source = evidence.committed_of(self.kafka.client(), self.group, self.topic).get(self.topic, {})
+        source = committed_of(self.kafka.client(), self.group, self.topic).get(self.topic, {})
         is_read = all(not end or (number in source and source[number].offset == end) for number, end in ends.items())
         return is_read and not (self.is_parking and self.chain.reading().waiting)
 
     def _ends(self) -> dict[int, int]:
-        return {place.number: end for place, end in evidence.ends_of(self.kafka.client(), self.topic).items()}
+        return {place.number: end for place, end in ends_of(self.kafka.client(), self.topic).items()}
 
     def _require(self, worker: Worker) -> bool:
         assert worker.is_running, f"worker {worker.pid} ended by itself:\n{worker.last_words}"

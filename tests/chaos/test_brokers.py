@@ -10,8 +10,8 @@ from confluent_kafka import TopicCollection
 
 from streams.dev import DevCluster
 from streams.dev.broker import Broker
+from streams.verify.history import Kind
 from tests.chaos.conftest import Scenes
-from tests.chaos.history import Kind
 from tests.chaos.scene import Scene
 from tests.chaos.test_kill import kill_one
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from streams.verify.verdict import judge
 from tests.chaos.conftest import Scenes
-from tests.chaos.history import judge
 from tests.waiting import eventually
 
 

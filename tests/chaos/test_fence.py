@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from streams.verify.verdict import Verdict
 from tests.chaos.conftest import Scenes
-from tests.chaos.history import Verdict
 from tests.chaos.scene import Scene
 
 pytestmark = pytest.mark.chaos

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from streams.kafka.witness import messages_of
+from streams.verify.history import Place
 from tests.brokers import Topics
 from tests.chaos.conftest import Scenes
-from tests.chaos.evidence import messages_of
-from tests.chaos.history import Place
 from tests.chaos.scene import IN_FLIGHT, Scene
 
 _LATEST = 400

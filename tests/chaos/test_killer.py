@@ -15,9 +15,9 @@ import pytest
 from confluent_kafka import Producer
 
 from streams.engine.chain import dlq_topic
+from streams.kafka.witness import messages_of
 from tests.brokers import Kafka, Topics
 from tests.chaos.crew import ROOT
-from tests.chaos.evidence import messages_of
 from tests.waiting import eventually
 
 KILLS: Final = b"kills"

@@ -21,11 +21,11 @@ from streams.engine.member import Member
 from streams.engine.plan import plan_of
 from streams.kafka.protocol import resolve_protocol
 from streams.kafka.session import session_of
+from streams.kafka.witness import messages_of
 from streams.observer import MemberView, Observer
 from streams.record import Headers, Partition
 from streams.service import prepare_topics
 from tests.brokers import Kafka, Topics
-from tests.chaos.evidence import messages_of
 from tests.waiting import eventually
 
 _T = TypeVar("_T")

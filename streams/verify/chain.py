@@ -1,7 +1,6 @@
 """What stands in the chain of a group, as the group's committed ledgers and the broker's logs tell it.
 
-Imports nothing of `streams`: a copy's header is read by its written form, and
-the fence is applied as the protocol words it.
+The fence is applied as the protocol words it.
 """
 
 from __future__ import annotations
@@ -9,17 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
-import msgspec
-from confluent_kafka import Message
-from confluent_kafka.admin import AdminClient
+from streams.kafka.witness import ends_of, messages_in, topics_of
+from streams.record import Partition
+from streams.verify.evidence import belongs, committed_of, copy_of, dead_letter, kind_of
+from streams.verify.history import Committed, Copy, Dead, Kind, Place, Reading
 
-from tests.chaos.evidence import TopicPart, committed_of, ends_of, messages_in
-from tests.chaos.history import Committed, Copy, Dead, Headers, Kind, Place, Reading
-
-_HEADER: Final = "streams"
-_OURS: Final = (_HEADER, "streams-error")
 _UNREAD: Final = Committed(0)
 """A topic of the chain without a commit counts from its start."""
 
@@ -28,7 +23,6 @@ _UNREAD: Final = Committed(0)
 class Chain:
     """The topics that *group* keeps beside *source*."""
 
-    admin: AdminClient
     client: Mapping[str, Any]
     """Settings of a bare client."""
     source: str
@@ -70,25 +64,10 @@ class Chain:
         for message in messages_in(self.client, stretches):
             yield copy_of(message, self.source)
 
-    def _ends(self, *kinds: Kind) -> dict[TopicPart, int]:
-        there = self.admin.list_topics(timeout=30).topics
-        topics = [name for name in there if name.startswith(f"{self.source}.{self.group}.") and kind_of(name) in kinds]
+    def _ends(self, *kinds: Kind) -> dict[Partition, int]:
+        names = [name for name in topics_of(self.client) if belongs(name, self.source, self.group)]
+        topics = [name for name in names if name != self.source and kind_of(name) in kinds]
         return ends_of(self.client, *topics) if topics else {}
-
-
-def kind_of(topic: str) -> Kind:
-    """Say what a topic of a chain is for, by its name."""
-    return "dlq" if topic.endswith(".dlq") else "parked" if topic.endswith(".parked") else "tier"
-
-
-def copy_of(message: Message, source: str) -> Copy:
-    """Read the copy that *message* is: the packed header tells the origin by position."""
-    topic, offset = cast("str", message.topic()), cast("int", message.offset())
-    _, _, origin, partition, at, _, _, owner, hop, *_ = _header(message)
-    where = f"{topic}/{message.partition()}/{offset}"
-    assert origin == source, f"{where} is a copy of {origin}, in the chain of {source}"
-    assert partition == message.partition(), f"{where} is a copy out of partition {partition}"
-    return Copy(kind_of(topic), Place(partition, at), hop, topic, offset, owner)
 
 
 def counts(copy: Copy, found: Mapping[str, Mapping[int, Committed]]) -> bool:
@@ -106,30 +85,5 @@ def waiting(copies: Iterable[Copy]) -> dict[Place, Kind]:
     return {origin: copy.kind for origin, copy in live.items()}
 
 
-def dead_letter(message: Message) -> Dead:
-    """Read a dead letter."""
-    _, _, _, partition, offset, *_ = header = _header(message)
-    key = message.key()
-    return Dead(
-        origin=Place(partition, offset),
-        partition=cast("int", message.partition()),
-        key="-" if key is None else key.decode(),
-        value=message.value(),
-        headers=[(name, value) for name, value in _headers(message) if name not in _OURS],
-        attempts=header[11],
-        time_ms=message.timestamp()[1],
-    )
-
-
 def _ledger(copy: Copy, found: Mapping[str, Mapping[int, Committed]]) -> Committed:
     return found.get(copy.topic, {}).get(copy.origin.partition, _UNREAD)
-
-
-def _header(message: Message) -> list[Any]:
-    packed = next(value for name, value in _headers(message) if name == _HEADER)
-    header: list[Any] = msgspec.msgpack.decode(packed or b"")
-    return header
-
-
-def _headers(message: Message) -> Headers:
-    return cast("Headers", message.headers() or [])

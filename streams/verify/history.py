@@ -1,0 +1,222 @@
+"""What happened to every record of a run, as values.
+
+Shares nothing with the engine: what the producer was told, what the handlers
+wrote down (`journal`) and what the broker holds (`evidence`).  `checks` judges it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import attrgetter
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+Headers: TypeAlias = list[tuple[str, bytes | None]]
+Ending: TypeAlias = Literal["done", "failed", "cut"]
+Kind: TypeAlias = Literal["tier", "parked", "dlq"]
+
+_WAKING_NS: Final = 250_000_000
+_MIDWAY: Final = 5
+_START: Final = attrgetter("start")
+
+
+class Place(NamedTuple):
+    """Where a record stands in the source topic."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A record as the producer got it acknowledged."""
+
+    key: str
+    seq: int
+    """The how-manieth record of its key."""
+    value: bytes = b""
+    headers: Headers = field(default_factory=list)
+
+
+class Run(NamedTuple):
+    """One run of the handler on one record."""
+
+    place: Place
+    key: str
+    pid: int
+    attempt: int
+    start_ns: int
+    end_ns: int
+    """Where it was cut off: when its process died."""
+    ended: Ending
+
+
+@dataclass(frozen=True)
+class Dead:
+    """A record as it stands in the dead-letter topic."""
+
+    origin: Place
+    partition: int
+    """The one it stands in."""
+    key: str
+    value: bytes | None
+    headers: Headers
+    """Its own: without those that tell why it is dead."""
+    attempts: int
+    time_ms: int
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What the group had committed of one partition, of the source or of a topic of its chain."""
+
+    offset: int
+    above: tuple[range, ...] = ()
+    """Settled offsets above it, ascending."""
+    owner: bytes = b""
+    """The assignment that committed it."""
+    scan_end: int | None = None
+    """Of a topic of the chain: from here on only copies of that assignment count."""
+
+    def covers(self, offset: int) -> bool:
+        """Say whether *offset* counts as settled."""
+        if offset < self.offset:
+            return True
+        at = bisect_right(self.above, offset, key=_START)
+        return at > 0 and offset in self.above[at - 1]
+
+    def fences(self, copy: Copy) -> bool:
+        """Say whether *copy* came too late: its owner had been followed by another one."""
+        return self.scan_end is not None and copy.offset >= self.scan_end and copy.owner != self.owner
+
+
+class Copy(NamedTuple):
+    """A record as it stands in a topic of the chain."""
+
+    kind: Kind
+    origin: Place
+    hop: int
+    topic: str
+    offset: int
+    owner: bytes
+    """The assignment that wrote it."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The group's committed state at one moment."""
+
+    time_ns: int
+    """When the answer was there."""
+    time_ms: int
+    """The same moment by the wall clock, as in dead letters."""
+    committed: Mapping[int, Committed]
+    """Of the source, by partition."""
+    chain: Mapping[str, Mapping[int, Committed]] = field(default_factory=dict)
+    """Of the topics of the chain, by topic and partition."""
+    waiting: Mapping[Place, Kind] = field(default_factory=dict)
+    """The records that stand in the chain and need work, each with where; dead letters are none of them."""
+    late: int = 0
+    """Copies that came too late to count."""
+
+    @property
+    def owners(self) -> dict[int, bytes]:
+        """The assignments that committed the source's partitions last."""
+        return {number: committed.owner for number, committed in self.committed.items()}
+
+    def has_finished(self, place: Place) -> bool:
+        """Say whether the record at *place* needs no more work: a record that was moved on does."""
+        committed = self.committed.get(place.partition)
+        return committed is not None and committed.covers(place.offset) and place not in self.waiting
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that may have records run again: which ones, and how many were running."""
+
+    what: str
+    may_repeat: frozenset[Place] = frozenset()
+    in_flight: int = 0
+    in_tiers: int = 0
+    parked: int = 0
+    """Records that stood in the chain of its partitions."""
+
+    def __str__(self) -> str:
+        """Give how many records ran, and how many waited in the chain."""
+        return f"{self.in_flight}+{self.in_tiers}+{self.parked}"
+
+
+class Pause(NamedTuple):
+    """A stretch of time in which a process stood still."""
+
+    pid: int
+    from_ns: int
+    to_ns: int
+
+
+@dataclass(frozen=True)
+class History:
+    """All of one run."""
+
+    sent: Mapping[Place, Sent]
+    runs: tuple[Run, ...] = ()
+    dead: tuple[Dead, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    """The group's state in the order it was read; the last one after everything ended."""
+    ends: Mapping[int, int] = field(default_factory=dict)
+    """Partition to the end of its log."""
+    faults: tuple[Fault, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+    max_attempts: int = 3
+
+    @cached_property
+    def runs_of(self) -> Mapping[Place, list[Run]]:
+        """The runs of each record, in the order of their starts."""
+        found: dict[Place, list[Run]] = defaultdict(list)
+        for run in sorted(self.runs, key=lambda run: run.start_ns):
+            found[run.place].append(run)
+        return found
+
+    @cached_property
+    def dead_at(self) -> Mapping[Place, list[Dead]]:
+        """The dead letters of each record."""
+        found: dict[Place, list[Dead]] = defaultdict(list)
+        for letter in self.dead:
+            found[letter.origin].append(letter)
+        return found
+
+    @cached_property
+    def slept(self) -> frozenset[Run]:
+        """The runs that were under way while their process stood still.
+
+        What a thread was just about to start, its lease looked at, starts when
+        the process wakes, and no protocol can prevent it: a few of so many threads.
+        """
+        found: set[Run] = set()
+        for pause in self.pauses:
+            own = sorted((run for run in self.runs if run.pid == pause.pid), key=lambda run: run.start_ns)
+            found.update(run for run in own if run.start_ns <= pause.to_ns and pause.from_ns <= run.end_ns)
+            awake = [run for run in own if pause.to_ns < run.start_ns < pause.to_ns + _WAKING_NS]
+            found.update(awake if len(awake) <= _MIDWAY else ())
+        return frozenset(found)
+
+    @cached_property
+    def lanes(self) -> list[list[Place]]:
+        """The records of each key in each partition, in their order; one without a key has a lane of its own."""
+        found: dict[tuple[int, str], list[Place]] = defaultdict(list)
+        for place, record in sorted(self.sent.items()):
+            if record.key != "-":
+                found[place.partition, record.key].append(place)
+        return list(found.values())
+
+    @cached_property
+    def may_repeat(self) -> frozenset[Place]:
+        """The records that a fault may have run again."""
+        return frozenset(run.place for run in self.slept).union(*(fault.may_repeat for fault in self.faults))
+
+    def is_done(self, place: Place) -> bool:
+        """Say whether a run of the record at *place* ended well."""
+        return any(run.ended == "done" for run in self.runs_of.get(place, ()))
