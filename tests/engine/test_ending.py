@@ -8,10 +8,9 @@ from typing import cast
 import pytest
 
 from streams.engine.assignment import Assignment
-from streams.engine.decision import Run
 from streams.engine.elsewhere import Elsewhere
 from streams.engine.ending import Emptiness
-from streams.engine.partition import PartitionState, finish
+from streams.engine.partition import PartitionState, Run, finish
 from streams.errors import BrokerError
 from streams.kafka.consumer import Stored
 from streams.outcome import Retry
