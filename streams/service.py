@@ -7,7 +7,7 @@ import gc
 import inspect
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +27,7 @@ from streams.engine.topics import (
     Chain,
     ChainTopic,
     all_faults,
+    chain_names,
     chain_of,
     chain_topics,
     make_command,
@@ -36,9 +37,10 @@ from streams.engine.topics import (
 from streams.errors import BrokerError, StreamsError, TopicError
 from streams.kafka import faults
 from streams.kafka.admin import START_WITHIN_S, Admin
+from streams.kafka.offsets import committed
 from streams.kafka.protocol import resolve_protocol
 from streams.kafka.session import session_of
-from streams.kafka.topics import await_topics, create_topics, find_topics, list_topics, require_topics
+from streams.kafka.topics import await_topics, create_topics, find_topics, list_topics, news_within_s, require_topics
 from streams.monitor.health import Health
 from streams.monitor.measure import MetricsObserver
 from streams.monitor.server import start_server
@@ -122,9 +124,16 @@ def prepare_topics(settings: Settings, routes: Mapping[str, Route]) -> dict[str,
     """
     with Admin(settings, timeout_s=START_WITHIN_S) as admin:
         sources = require_topics(admin, routes, with_config=True)
-        existing = set(list_topics(admin))
+        existing = _existing(admin, settings.group, sources)
         wanted = {
-            name: chain_topics(source, settings.group, routes[name].policy, routes[name].tiers, existing=existing)
+            name: chain_topics(
+                source,
+                settings.group,
+                routes[name].policy,
+                routes[name].tiers,
+                existing=existing,
+                retention_s=settings.chain_retention_s,
+            )
             for name, source in sources.items()
         }
         everything = [topic for chain in wanted.values() for topic in chain]
@@ -133,6 +142,19 @@ def prepare_topics(settings: Settings, routes: Mapping[str, Route]) -> dict[str,
         _make(admin, missing(find_topics(admin, names), everything))
         _require(names, all_faults(await_topics(admin, names), everything))
     return {name: chain_of(source, settings.group, wanted[name]) for name, source in sources.items()}
+
+
+def _existing(admin: Admin, group: str, sources: Iterable[str]) -> set[str]:
+    """Name the topics that are there: those that a broker lists, and those that *group* was at.
+
+    The list may come from a broker that has not heard of all of them.  A tier
+    of an earlier policy stands nowhere else but in the group's own commits,
+    and each of them names the whole chain.
+    """
+    listed = set(list_topics(admin))
+    been_at = {place.topic for place in committed(admin, group)}
+    unlisted = chain_names(been_at.union(sources), group).keys() - listed
+    return listed.union(await_topics(admin, unlisted, with_config=False, within_s=news_within_s(admin)))
 
 
 def _require(names: Sequence[str], found: Sequence[str]) -> None:
@@ -151,13 +173,20 @@ def _make(admin: Admin, absent: Sequence[ChainTopic]) -> None:
     except BrokerError as error:
         if not faults.is_refusal_to_make(error):
             raise
-        commands = dict.fromkeys(f"  {make_command(topic)} --print" for topic in absent)
-        raise TopicError(
-            absent[0].name,
-            f"{error}\nThe group needs {len(absent)} topic(s) that are not there:"
-            f" {', '.join(topic.name for topic in absent)}. Have them made by somebody who may; this prints the"
-            f" commands:\n" + "\n".join(commands),
-        ) from error
+        there = await_topics(admin, [topic.name for topic in absent], with_config=False, within_s=news_within_s(admin))
+        absent = missing(there, absent)
+        if absent:  # else the broker that was asked before had not heard of them
+            raise TopicError(absent[0].name, _plea(error, absent)) from error
+
+
+def _plea(error: BrokerError, absent: Sequence[ChainTopic]) -> str:
+    """Say what is missing and who could make it."""
+    commands = dict.fromkeys(f"  {make_command(topic)} --print" for topic in absent)
+    return (
+        f"{error}\nThe group needs {len(absent)} topic(s) that are not there:"
+        f" {', '.join(topic.name for topic in absent)}. Have them made by somebody who may; this prints the"
+        f" commands:\n" + "\n".join(commands)
+    )
 
 
 def _with_context(app: App, route: Route, state: object) -> Route:

@@ -14,8 +14,10 @@ from streams.engine.policy import OrderPolicy
 from streams.engine.topics import Chain
 from streams.errors import TopicError
 from streams.kafka.admin import Admin
+from streams.kafka.offsets import Committed
 from streams.kafka.shape import NewTopic
 from streams.kafka.topics import create_topics, find_topics, list_topics
+from streams.record import Partition
 from streams.service import prepare_topics, run
 from tests.brokers import Kafka, Topics
 
@@ -93,3 +95,40 @@ def test_a_start_refuses_a_name_that_is_too_long(kafka: Kafka, topic: Topics, gr
 
     with Admin(Settings(bootstrap=kafka.bootstrap)) as admin:
         assert [one for one in list_topics(admin) if one.startswith(f"{name}.")] == []
+
+
+@pytest.mark.parametrize("found", [("1m", (60.0,)), ("5m", ())])
+def test_a_tier_that_the_list_lacks_is_known_by_what_the_group_committed(
+    found: tuple[str, tuple[float, ...]],
+    kafka: Kafka,
+    topic: Topics,
+    group: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The broker that lists may not have heard of it; one that is gone is none, and is not made anew."""
+    name, team, (made, old_tiers) = topic(), group(), found
+    tier = f"{name}.{team}.retry.1m"
+    prepare(kafka, team, name, "park", made)
+    at = {Partition(tier, 0): Committed(3), Partition("another.topic", 0): Committed(5)}
+    monkeypatch.setattr("streams.service.committed", lambda _admin, asked: at if asked == team else {})
+    monkeypatch.setattr("streams.service.list_topics", lambda _: [name])
+    chain = prepare(kafka, team, name, "park", "5m")
+
+    assert chain.old_tiers == old_tiers
+
+
+def test_what_a_group_has_committed_names_its_whole_chain(
+    kafka: Kafka, topic: Topics, group: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tiers of a former policy are found by it alone, the parked topic too."""
+    name, app = topic(), App(group())
+
+    @app.on(name, run="inline", retry=RetryPolicy(("1m",)))
+    def take(_order: bytes) -> None: ...
+
+    kafka.write(name)
+    run(app, Settings(bootstrap=kafka.bootstrap, group=app.group), Until(empty=True))
+    monkeypatch.setattr("streams.service.list_topics", lambda _: [name])
+    chain = prepare(kafka, app.group, name, "block")
+
+    assert (chain.tiers, chain.old_tiers, chain.has_parked) == ((), (60.0,), True)

@@ -25,6 +25,8 @@ from streams.kafka.admin import Admin
 from streams.kafka.shape import NewTopic, Topic
 
 _LOOKING: Final = "looking up topics"
+_NEWS_WITHIN_S: Final = 2.0
+"""Brokers replicate what the controller decides; a loaded one is a second behind, rarely more."""
 
 
 def list_topics(admin: Admin) -> list[str]:
@@ -61,32 +63,53 @@ def require_topics(admin: Admin, names: Iterable[str], *, with_config: bool = Fa
     """Look up *names*, all of which must exist.
 
     Raises:
-        TopicError: One does not; says how to make it.
+        TopicError: One does not, as far as any broker has heard; says how to make it.
     """
     asked = list(names)
-    found = find_topics(admin, asked, with_config=with_config)
+    found = await_topics(admin, asked, with_config=with_config, within_s=news_within_s(admin))
     for name in asked:
         if name not in found:
             raise faults.unknown_topic(name, admin.settings)
     return found
 
 
-def await_topics(admin: Admin, names: Iterable[str]) -> dict[str, Topic]:
-    """Look up *names*, which were there a moment ago, with their settings.
+def await_topics(
+    admin: Admin, names: Iterable[str], *, with_config: bool = True, within_s: float | None = None
+) -> dict[str, Topic]:
+    """Look up *names*, some of which the broker that answers may not have heard of yet.
 
-    Each answer may come from another broker, and one that has not yet heard of
-    a topic is asked again; what nobody knows in time is not in the answer.
+    Each answer may come from another broker, and one that knows less is asked
+    again; what nobody knows in time is not in the answer.
+
+    Args:
+        admin: The connection.
+        names: Topics that are there, or should be.
+        with_config: Their settings too; takes the right to describe them.
+        within_s: How long to ask; None: as long as any call may take.
     """
     asked = set(names)
-    end = monotonic() + admin.timeout_s
+    end = monotonic() + (admin.timeout_s if within_s is None else within_s)
+    found: dict[str, Topic] = {}
     while True:
-        try:
-            found = find_topics(admin, asked, with_config=True)
-        except TopicError:  # known to the broker that described it, not to the one asked for its settings
-            found = {}
-        if asked <= set(found) or monotonic() > end:
+        found |= _known(admin, asked - set(found), with_config=with_config)
+        if asked <= set(found) or monotonic() >= end:
             return found
         admin.client.poll(0.05)
+
+
+def news_within_s(admin: Admin) -> float:
+    """Give how long it may take until each broker has heard what one of them knows: for a single one no time."""
+    cluster = admin.ask(
+        lambda: admin.client.describe_cluster(request_timeout=admin.timeout_s), "asking who is in the cluster"
+    )
+    return _NEWS_WITHIN_S if len(cluster.nodes) > 1 else 0.0
+
+
+def _known(admin: Admin, names: Iterable[str], *, with_config: bool) -> dict[str, Topic]:
+    try:
+        return find_topics(admin, names, with_config=with_config)
+    except TopicError:  # known to the broker that described it, not to the one asked for its settings
+        return {}
 
 
 def topic_configs(admin: Admin, names: Iterable[str]) -> dict[str, dict[str, str]]:

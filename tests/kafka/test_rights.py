@@ -19,11 +19,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types d
 
 from streams import App, Record, RetryPolicy
 from streams.clock import Clock
-from streams.errors import TopicError
+from streams.errors import BrokerError, TopicError
 from streams.kafka.admin import Admin
 from streams.kafka.offsets import Committed, committed, watermarks
-from streams.kafka.shape import NewTopic
-from streams.kafka.topics import add_partitions, create_topics
+from streams.kafka.shape import NewTopic, Topic
+from streams.kafka.topics import add_partitions, create_topics, find_topics
 from streams.record import Partition
 from streams.service import prepare_topics
 from tests.brokers import Kafka, unique
@@ -35,14 +35,17 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("odd_broker")
 
+TEAM = "billing-by-alice"
+
 
 @pytest.fixture
 def orders(odd: OddBroker) -> Iterator[str]:
-    """A topic of three partitions which alice may look at, as at everything that is named after it."""
+    """A topic of three partitions which alice may look at, as at all that is named after it; she may join groups."""
     name = unique("orders")
     with Admin(odd.settings()) as admin:
         create_topics(admin, [NewTopic(name, 3)])
         _allow(admin.client, name, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS)
+        _allow(admin.client, "billing-", AclOperation.READ, kind=ResourceType.GROUP)
         yield name
 
 
@@ -67,7 +70,7 @@ def _allow(
 
 def parking(orders: str) -> App:
     """Declare an app that parks records of *orders*."""
-    app = App("billing")
+    app = App(TEAM)
 
     @app.on(orders, policy="park")
     def take(_order: bytes) -> None: ...
@@ -80,19 +83,38 @@ def test_a_member_that_may_not_make_topics_says_who_could(odd: OddBroker, orders
     app = parking(orders)
 
     with pytest.raises(TopicError) as caught:
-        prepare_topics(odd.settings_of_alice(group="billing"), app.routes)
+        prepare_topics(odd.settings_of_alice(group=TEAM), app.routes)
     for part in (
         "denies a right",
-        *(f"{orders}.billing.{end}" for end in ("retry.1m", "retry.10m", "parked", "dlq")),
-        f"streams topics create {orders} --group billing --policy park --retry 1m --retry 10m --print",
+        *(f"{orders}.{TEAM}.{end}" for end in ("retry.1m", "retry.10m", "parked", "dlq")),
+        f"streams topics create {orders} --group {TEAM} --policy park --retry 1m --retry 10m --print",
     ):
         assert part in str(caught.value)
+
+
+def test_a_member_that_may_not_join_its_group_is_told_at_once(odd: OddBroker, orders: str) -> None:
+    """Before any topic is made for a group that could not work."""
+    with pytest.raises(BrokerError, match="denies a right on the consumer group, while reading the offsets"):
+        prepare_topics(odd.settings_of_alice(group="x"), parking(orders).routes)
+
+
+def test_topics_that_one_broker_has_not_heard_of_need_nobody_to_make_them(
+    odd: OddBroker, orders: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member that may make none looks again before it asks for somebody who may."""
+    app = parking(orders)
+    Shell(odd.bootstrap)(f"topics create {orders} --group {TEAM} --policy park")
+    behind = iter([dict[str, Topic]()])
+    monkeypatch.setattr("streams.service.find_topics", lambda *asked: next(behind, None) or find_topics(*asked))
+    chain = prepare_topics(odd.settings_of_alice(group=TEAM), app.routes)[orders]
+
+    assert chain.has_parked
 
 
 def test_what_is_printed_can_be_made_by_somebody_else(odd: OddBroker, orders: str) -> None:
     """The command that is named needs no further right; once others made the topics, the member finds them sound."""
     app = parking(orders)
-    line = f"topics create {orders} --group billing --policy park"
+    line = f"topics create {orders} --group {TEAM} --policy park"
     printed = Shell(odd.guarded)(
         f"{line} --print",
         STREAMS_KAFKA_SECURITY_PROTOCOL="SASL_PLAINTEXT",
@@ -103,7 +125,7 @@ def test_what_is_printed_can_be_made_by_somebody_else(odd: OddBroker, orders: st
     assert len(printed.out.splitlines()) == 4
 
     Shell(odd.bootstrap)(line)
-    chain = prepare_topics(odd.settings_of_alice(group="billing"), app.routes)[orders]
+    chain = prepare_topics(odd.settings_of_alice(group=TEAM), app.routes)[orders]
 
     assert (chain.tiers, chain.old_tiers, chain.has_parked) == ((60.0, 600.0), (), True)
 
@@ -114,7 +136,6 @@ def working(odd: OddBroker, orders: str) -> Iterator[Callable[..., Running]]:
     members: list[Running] = []
     with Admin(odd.settings()) as admin:
         _allow(admin.client, orders, AclOperation.READ, AclOperation.WRITE)
-        _allow(admin.client, "billing", AclOperation.READ, kind=ResourceType.GROUP)
 
     def run(app: App, clock: Clock | None = None) -> Running:
         settings = odd.settings_of_alice(group=app.group)

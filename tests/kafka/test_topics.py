@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
+from confluent_kafka.cimpl import NewTopic as ClientTopic
 
+from streams.config import Settings
+from streams.dev import DevCluster
 from streams.errors import TopicError
 from streams.kafka.admin import Admin
 from streams.kafka.shape import NewTopic, Topic
@@ -16,6 +22,7 @@ from streams.kafka.topics import (
     create_topics,
     find_topics,
     list_topics,
+    news_within_s,
     require_topics,
     set_config,
     topic_configs,
@@ -51,6 +58,46 @@ def test_a_required_topic_that_is_absent_is_an_error(admin: Admin) -> None:
         require_topics(admin, [name])
 
     assert caught.value.topic == name
+
+
+@pytest.mark.parametrize("brokers", [1, 3])
+def test_among_several_brokers_a_required_topic_is_looked_for_again(
+    brokers: int, admin: Admin, topic: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of several may not have heard of a topic that was made a moment ago; a single one knows all there are."""
+    name = topic()
+    behind: Iterator[dict[str, Topic]] = iter([{}])
+
+    def look(*asked: Any, **options: Any) -> dict[str, Topic]:
+        answer = next(behind, None)
+        return find_topics(*asked, **options) if answer is None else answer
+
+    monkeypatch.setattr("streams.kafka.topics.find_topics", look)
+    monkeypatch.setattr("streams.kafka.topics.news_within_s", lambda _: 0.0 if brokers == 1 else 30.0)
+    if brokers > 1:
+        assert set(require_topics(admin, [name])) == {name}
+    else:
+        with pytest.raises(TopicError, match="does not exist"):
+            require_topics(admin, [name])
+
+
+def test_what_is_made_at_one_broker_is_required_of_another(cluster3: DevCluster) -> None:
+    """Whichever broker makes it and whichever is asked, at once; what does not exist is still an error."""
+    bootstraps = cluster3.bootstrap.split(",")
+    with ExitStack() as stack:
+        one, other, *_ = (stack.enter_context(Admin(Settings(bootstrap=bootstrap))) for bootstrap in bootstraps)
+        assert news_within_s(other) > 0
+        for turn in range(10):
+            wanted = ClientTopic(unique("orders"), 3, 3)
+            one.answer(partial(_making, one, wanted), "making a topic")
+            assert set(require_topics(other, [wanted.topic], with_config=True)) == {wanted.topic}, f"turn {turn}"
+        with pytest.raises(TopicError, match="does not exist"):
+            require_topics(other, [unique("absent")])
+
+
+def test_a_single_broker_has_heard_of_all_there_is(admin: Admin) -> None:
+    """So that its no is the last word."""
+    assert news_within_s(admin) == 0
 
 
 def test_a_broker_that_has_not_heard_of_a_topic_is_asked_again(
@@ -133,3 +180,7 @@ def test_partitions_are_not_taken_away(admin: Admin, topic: Topics) -> None:
     """The broker's refusal to shrink a topic is passed on."""
     with pytest.raises(TopicError, match="refuses"):
         add_partitions(admin, topic(partitions=3), 1)
+
+
+def _making(admin: Admin, wanted: ClientTopic) -> Future[Any]:
+    return admin.client.create_topics([wanted])[wanted.topic]

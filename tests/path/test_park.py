@@ -16,6 +16,7 @@ from streams.engine.chain import parked_topic, retry_topic, unpack, unpack_error
 from streams.outcome import Outcome
 from streams.record import Headers, Partition
 from tests.brokers import Topics
+from tests.path.clocks import LateClock
 from tests.path.members import Bench, Running, Written, headers_of
 from tests.waiting import eventually
 
@@ -67,23 +68,6 @@ class Work:
     def began(self, key: bytes) -> list[int]:
         """The offsets of *key* whose runs began, in this order."""
         return [run.offset for run in list(self.runs) if run.key == key]
-
-
-class LateClock:
-    """The clocks of this machine, the one on the wall as far ahead as a test puts it."""
-
-    def __init__(self) -> None:
-        self.ahead_s = 0.0
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def now(self) -> float:
-        return time.time() + self.ahead_s
-
-    def put(self, now_s: float) -> None:
-        """Have it be *now_s*."""
-        self.ahead_s = now_s - time.time()
 
 
 @pytest.fixture

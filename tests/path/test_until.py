@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from streams import App, Record, RetryPolicy
 from streams.engine.ending import RunReport, Until
+from streams.record import Partition
 from tests.brokers import Topics
-from tests.path.members import Bench, numbered
+from tests.path.clocks import LateClock
+from tests.path.members import Bench, Running, numbered
 
 
 def seen_by(app: App, topic: str) -> list[int]:
@@ -123,3 +127,41 @@ def test_stops_when_a_dead_partition_has_been_taken_over(bench: Bench, topic: To
     assert sum(report.left for report in reports) == 0
     assert len(reports) == 2
     assert len(seen) == 2_000
+
+
+def test_nobody_ends_while_a_record_waits_in_the_chain_of_another(bench: Bench, topic: Topics, app: App) -> None:
+    """A member without work waits for another's tier until what stands there has run; then both end."""
+    orders, runs, clock = topic(partitions=2), list[bytes](), LateClock()
+
+    @app.on(orders, policy="park", retry=RetryPolicy(delays=("1h",), memory_up_to="50ms", jitter=0))
+    def handle(record: Record) -> None:
+        runs.append(record.value or b"")
+        if len(runs) == 1:
+            raise ValueError("in an hour")
+
+    bench.write(orders, [(b"a", b"slow")], partition=1)
+    members = [bench.run(app, Until(settled=True), clock=clock) for _ in range(2)]
+    members[0].until(lambda: [len(owned(member)) for member in members] == [1, 1])
+    (idle,) = [member for member in members if owned(member) == [0]]
+    members[0].until(lambda: has_committed(members, Partition(orders, 1), 1))
+    turns = len(idle.ear.views)
+    idle.until(lambda: len(idle.ear.views) > turns + 8)
+    still = [member.is_running for member in members]
+    clock.put(time.time() + 3_700)
+    for member in members:
+        member.await_end()
+    reports = [member.report for member in members if member.report]
+
+    assert still == [True, True]
+    assert runs == [b"slow", b"slow"]
+    assert [(report.parked, report.left) for report in reports] == [(0, 0)] * 2
+
+
+def owned(member: Running) -> list[int]:
+    """The partitions that *member* has, by number."""
+    return sorted(state.partition.number for state in member.member.assignment.all())
+
+
+def has_committed(members: Sequence[Running], partition: Partition, offset: int) -> bool:
+    """Whether one of *members* committed *offset*."""
+    return any(heard[:2] == (partition, offset) for member in members for heard in member.ear.heard("committed"))
