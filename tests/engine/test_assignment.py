@@ -18,14 +18,15 @@ from streams.engine.partition import NEVER, Item, PartitionState, Run, finish
 from streams.engine.recovery import Recovery
 from streams.engine.slot import Slot
 from streams.engine.snapshot import Snapshot, decode, encode
-from streams.errors import BrokerError, NewerLedgerError
+from streams.errors import BrokerError, NewerLedgerError, TopicError
 from streams.kafka.commits import CommitAnswer
 from streams.kafka.consumer import Stored
+from streams.kafka.offsets import Watermarks
 from streams.kafka.session import Session
 from streams.record import Partition
 from streams.testing.clock import ManualClock
 from tests.engine.edges import ChainLog, Commit, ScriptedConsumer, ScriptedReader
-from tests.engine.stage import ORDERS, OTHER, Heard, messages, plan, route
+from tests.engine.stage import MINUTE, ORDERS, OTHER, Heard, messages, plan, route
 
 
 def charge(order: bytes) -> None:
@@ -66,11 +67,11 @@ class IdleExecutor:
 class Seat:
     """An assignment, the broker it asks, and the clock in the test's hand."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, log: ChainLog | None = None, **settings: Any) -> None:
         self.clock = ManualClock()
         self.heard = Heard()
         self.consumer = ScriptedConsumer()
-        self.log = ChainLog(self.clock)
+        self.log = ChainLog(self.clock) if log is None else log
         self.reader = ScriptedReader(self.log)
         self.executor = IdleExecutor()
         chosen = Settings(bootstrap="localhost:9092", group="billing", **settings)
@@ -383,6 +384,21 @@ def test_nothing_starts_while_a_run_of_the_former_stay_goes_on(how: str, seat: S
     assert seat.state().lease_until > seat.clock.monotonic()
 
 
+def test_without_the_wait_a_run_starts_beside_one_of_the_former_stay(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever does not look at former stays gives the new one its lease while a handler is still at work."""
+    monkeypatch.setattr(seat.committer, "may_start", lambda _: True)
+    (former,) = seat.grant(ORDERS)
+    show(seat, read(former, 0)[0][0])
+    seat.assignment.lost([ORDERS])
+    (state,) = seat.grant(ORDERS)
+    acknowledge(seat)
+
+    assert [item[4] for item in seat.executor.slot.running()] == [former]
+    assert state.lease_until > seat.clock.monotonic()
+
+
 def test_a_run_of_another_partition_hinders_nobody(seat: Seat) -> None:
     """Only a run of the same partition's former stay is waited for."""
     former, other = seat.grant(ORDERS, OTHER)
@@ -393,6 +409,52 @@ def test_a_run_of_another_partition_hinders_nobody(seat: Seat) -> None:
 
     assert former.is_dropped
     assert state.lease_until > seat.clock.monotonic()
+
+
+# -- a chain that is narrower than its source ---------------------------------------------------------------
+
+
+class NarrowLog(ChainLog):
+    """A chain that has no partition 0: who asks for it is refused, and that takes a while."""
+
+    def marks(self, places: Sequence[Partition]) -> dict[Partition, Watermarks]:
+        missing = [place for place in places if place.number == ORDERS.number]
+        if missing:
+            self.clock.advance(20)  # type: ignore[attr-defined]  # the test's own
+            raise TopicError(missing[0].topic, f"there is no {missing[0]}")
+        return super().marks(places)
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> Seat:
+    """A member in whose cluster the chain of one partition is not there; it is told so."""
+    monkeypatch.setattr(room, "_AGAIN_S", 0.0)
+    log = NarrowLog()
+    seat = Seat(log)
+    log.clock = seat.clock
+    seat.assignment.lacking = lambda partitions: dict.fromkeys({ORDERS} & set(partitions), "its dead letters")
+    return seat
+
+
+def test_a_partition_that_its_chain_lacks_waits_alone(narrow: Seat) -> None:
+    """Of it nothing is read, committed or run, and what is missing is told; the others start."""
+    waiting, other = narrow.grant(ORDERS, OTHER)
+
+    assert (waiting.is_closed, waiting.lease_until, waiting.lacks) == (True, NEVER, "its dead letters")
+    assert narrow.consumer.paused == {ORDERS}
+    assert narrow.heard.of("lacking") == [(ORDERS, "its dead letters")]
+    assert {commit.partition for commit in narrow.consumer.commits} == {OTHER}
+    assert other.lease_until > narrow.clock.monotonic()
+
+
+def test_without_the_wait_one_narrow_chain_stops_every_partition(narrow: Seat, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever begins with such a partition asks for what is not there, and the whole member ends."""
+    monkeypatch.setattr(narrow.assignment, "lacking", lambda _: {})
+
+    with pytest.raises(BrokerError, match=f"there is no {MINUTE.topic}/0; gave up after 60 s, nothing was started"):
+        narrow.grant(ORDERS, OTHER)
+    assert narrow.assignment.all() == []
+    assert narrow.consumer.commits == []
 
 
 # -- begun anew -------------------------------------------------------------------------------------------

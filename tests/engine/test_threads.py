@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from streams.engine.executors.executor import NOT_STARTED
+from streams.engine.executors.executor import NOT_STARTED, Interruption
 from streams.engine.executors.threads import ThreadExecutor
+from streams.outcome import Skip
 from streams.record import Record
 from tests.engine.stage import OTHER, messages, route, state
 from tests.engine.workshop import Workshop, route_for
@@ -63,6 +64,36 @@ def test_a_stuck_handler_keeps_its_lane_alone(workshop: Any, gate: threading.Eve
     assert stuck[0].offset() == 0
     assert held == [2, 3, 5]
     assert [one for one in shop.settled if one in (0, 1, 4)] == [0, 1, 4]
+
+
+def give_up_on_the_first(executor: ThreadExecutor) -> list[Interruption]:
+    """Report the record at offset 0 as given up while its handler is still at work, once."""
+    stuck = [item for slot in executor.slots() for item in slot.running() if item[0].offset() == 0]
+    if stuck and stuck[0][3] in stuck[0][4].lanes:
+        return [Interruption(stuck, 0, Skip())]
+    return []
+
+
+def test_without_its_lane_a_stuck_handler_is_overtaken(
+    workshop: Any, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An executor that gives a lane away before its handler has returned runs two records of a key at once."""
+    monkeypatch.setattr(ThreadExecutor, "interrupted", give_up_on_the_first)
+    began: list[int] = []
+
+    def work(record: Record) -> None:
+        began.append(record.offset)
+        gate.wait()
+
+    shop = workshop(work, concurrency=2)
+    orders = state()
+    shop.give(orders, *messages((0, b"a")))
+    shop.give(orders, *messages((1, b"a")))
+    eventually(lambda: shop.turn() or len(began) == 2, every_s=0)
+    at_work = sorted(item[0].offset() for slot in shop.executor.slots() for item in slot.running())
+
+    assert began == [0, 1]
+    assert at_work == [0, 1]
 
 
 def test_as_many_handlers_wait_at_once_as_there_are_threads(workshop: Any) -> None:

@@ -8,10 +8,12 @@ Each one does what its sound twin does, and leaves out what the rule asks for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from streams.engine import parking
+from streams.deadletter.letter import Letter
+from streams.deadletter.read import Listing
+from streams.engine import chainstate, parking
 from streams.engine.backlog import Backlog, pack, unpack
 from streams.engine.chain import CopyHeader
 from streams.engine.chain import unpack as read_header
@@ -36,7 +38,7 @@ class Patch(NamedTuple):
     room: Any
     """The class or module that has it."""
     name: str
-    instead: Callable[..., Any]
+    instead: Any
 
 
 # -- rule 1: source first ---------------------------------------------------------------------------------------------
@@ -188,6 +190,46 @@ def restore_from_the_end(
     return _restore(chain, number, marks.stop if committed is None else committed, snapshot, marks)
 
 
+# -- rule 20: who reads dead letters sees each record once ------------------------------------------------------------
+
+
+def add_each(listing: Listing, letter: Letter) -> None:
+    """Take each copy for a record of its own."""
+    listing._seen.pop(letter.name, None)  # noqa: SLF001  # broken on purpose
+    _add(listing, letter)
+
+
+_add = Listing.add
+
+
+# -- rule 21: the oldest copies move on, and a followed key keeps its dead head ---------------------------------------
+
+
+def load_without_relief(
+    state: PartitionState, number: int, messages: list[Message], wall_ms: int
+) -> tuple[list[Run], list[Move]]:
+    """Leave every copy where it is until it may run."""
+    state.chain.parts[number].relief = range(0)
+    return _load(state, number, messages, wall_ms)
+
+
+def is_followed_never(chain: ChainState[Item], backlog: Backlog[Item]) -> bool:
+    """Let what is younger than a dead record stay where it is."""
+    return False
+
+
+def arrive_and_settle_dead(  # noqa: PLR0917  # as its twin
+    chain: ChainState[Item], lane: bytes, header: CopyHeader, number: int, offset: int, appended_ms: int
+) -> None:
+    """Let a dead record have ended, whatever its policy says."""
+    _arrive(chain, lane, header, number, offset, appended_ms)
+    if number == chain.dlq:
+        chain.index[lane].remove(header.offset)
+
+
+_arrive = ChainState.arrive
+
+
 SOURCE_FIRST: Final = (Patch(ChainState, "want", want_at_once), Patch(parking, "_may_load", may_load_ahead))
 HELD_UP: Final = (Patch(ChainState, "passed", pass_nothing),)
 SMALLEST_ORIGIN: Final = (Patch(PartitionState, "advance", advance_chain_first),)
@@ -202,3 +244,12 @@ FOREIGN_DROPPED: Final = (Patch(Copies, "sent", sent_among_others), Patch(parkin
 FENCE: Final = (Patch(ChainState, "restore", restore_without_fence),)
 LETTERS_SCANNED: Final = (Patch(ChainState, "restore", restore_without_letters),)
 FROM_THE_START: Final = (Patch(ChainState, "restore", restore_from_the_end),)
+EACH_ONCE: Final = (Patch(Listing, "add", add_each),)
+MOVE_ON: Final = (Patch(parking, "load", load_without_relief),)
+FOLLOWED: Final = (Patch(ChainState, "is_followed", is_followed_never),)
+DEAD_HEAD: Final = (Patch(ChainState, "arrive", arrive_and_settle_dead),)
+
+TIGHT: Final = (Patch(chainstate, "_RELIEVE_AT", 0.0),)
+"""Not broken: each commit counts as near to its limit, so that relief begins with the first copy settled out of turn.
+
+A few records never come near to it."""

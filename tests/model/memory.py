@@ -30,7 +30,8 @@ class Face(NamedTuple):
     number: int
     position: int
     """Of the source."""
-    running: tuple[LaneKey, ...]
+    running: tuple[tuple[LaneKey, int], ...]
+    """Lanes, and which record of each is at work."""
     wanted: tuple[int | None, ...]
     """By topic of the chain: where to read."""
     marks: tuple[int, ...]
@@ -140,7 +141,7 @@ def _face(number: int, owner: Owner) -> Face:
     return Face(
         number,
         state.ledger.position,
-        tuple(sorted(owner.running, key=repr)),
+        tuple(sorted(((key, owner.at_work(key)) for key in owner.running), key=repr)),
         tuple(part.wanted(WALL_MS) if part.outstanding else None for part in parts),
         tuple(part.committable for part in parts),
         state.has_waiting,

@@ -261,6 +261,12 @@ class Owner:
         stamps = self.state.chain.parts[number]._stamps  # noqa: SLF001  # time is relative here: the clock stands
         stamps[:] = type(stamps)("q", bytes(8 * len(stamps)))
 
+    # -- told -----------------------------------------------------------------------------------
+
+    def at_work(self, key: LaneKey) -> int:
+        """Give the record of *key* that is running."""
+        return _offset(self.running[key].item)
+
     # -- inside ---------------------------------------------------------------------------------
 
     def _stop(self, key: LaneKey) -> Item:

@@ -3,7 +3,9 @@
 Nothing is lost: what it does not find was done, or is a dead letter that
 counts.  Nothing rises: what was finished and committed it does not find.
 Nothing has two ends.  And what it will do again is the younger part of its
-key: no record that was done comes again while a younger one does not.
+key: no record that was done comes again while a younger one does not.  What a
+replay asks for is found until it has ended again.  And who lists the dead
+letters sees each record once, and none is missing that counts.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
+from streams.deadletter.letter import Letter
+from streams.deadletter.read import Listing
 from streams.engine.chain import unpack
 from tests.model.memory import Memory
-from tests.model.owner import outstanding
+from tests.model.owner import Log, outstanding
 from tests.model.world import World
 
 
@@ -37,6 +41,7 @@ class Promise:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._look = cache(self._scan)
+        self._list = cache(self._listing)
         keys = memory.engine.keys
         self._all = (1 << len(keys)) - 1
         self._younger = [
@@ -67,9 +72,11 @@ class Promise:
         lost = self._all & ~(view.open | world.done | view.dead)
         return (
             _say("is lost: neither done, nor dead, nor found again:", lost)
-            or _say("has two dead letters that count:", view.twice)
+            or _say("has two dead letters that count:", 0 if world.replays else view.twice)  # it may die again
+            or _say("is not found, though a replay asks for it:", world.again & ~(view.open | view.dead))
             or self._rises(world, view)
             or self._out_of_order(world, view)
+            or self._list(world.logs[-1], view.dead)
         )
 
     def _rises(self, world: World, view: View) -> str:
@@ -86,6 +93,16 @@ class Promise:
         past = world.done & ~view.open & ~view.dead
         wrong = sum(1 << one for one, younger in enumerate(self._younger) if again >> one & 1 and younger & past)
         return _say("is done again after a younger one of its key, which is not:", wrong)
+
+    def _listing(self, log: Log, dead: int) -> str:
+        """List the dead letters in *log*, as commands do; say what is wrong with the list."""
+        listing, engine = Listing(limit=len(log)), self._memory.engine
+        for message in engine.read(len(engine.plan.stages) - 1, 0, log):
+            listing.add(Letter.read(message))
+        seen = [letter.origin.offset for letter in listing.letters]
+        if listing.found != len(set(seen)) or len(seen) != len(set(seen)):
+            return f"of {len(set(seen))} records with dead letters, {listing.found} are told of"
+        return _say("has a dead letter that counts, and is not listed:", dead & ~_bits(seen))
 
     def _scan(self, stored: tuple[object, ...], logs: tuple[tuple[object, ...], ...]) -> View:
         effect = self._memory.begin(b"next", stored, logs, tuple(map(len, logs)))  # type: ignore[arg-type]

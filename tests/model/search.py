@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
 
 from tests.model.memory import Memory
 from tests.model.owner import Engine
+from tests.model.physics import Physics
 from tests.model.progress import Progress
 from tests.model.promise import Promise
 from tests.model.story import tell
-from tests.model.world import Bounds, Habits, Label, Physics, World
+from tests.model.world import SOUND, Bounds, Habits, Label, World
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,6 @@ class Found:
         if not self.fault:
             return f"{head}: nothing wrong"
         return "\n".join((head, *(f"{at:3}. {line}" for at, line in enumerate(self.trace, 1)), f"=> {self.fault}"))
-
-
-SOUND: Final = Habits()
 
 
 def search(

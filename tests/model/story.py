@@ -11,7 +11,7 @@ from tests.model.owner import Copy, Engine
 from tests.model.world import Label
 
 
-def tell(engine: Engine, label: Label) -> str:  # noqa: PLR0911, C901  # one a kind
+def tell(engine: Engine, label: Label) -> str:  # noqa: PLR0911, PLR0912, C901  # one a kind
     """Give *label* as a sentence."""
     stages = [stage.kind for stage in engine.plan.stages]
     match label:
@@ -21,6 +21,13 @@ def tell(engine: Engine, label: Label) -> str:  # noqa: PLR0911, C901  # one a k
             return f"owner {number} takes the partition: ledgers, ends, scan; its first commit is on its way"
         case ("die", number):
             return f"owner {number} dies"
+        case ("restart", number):
+            return f"owner {number} ends its stay while records run, and its process will take the partition again"
+        case ("return", key, record, is_done):
+            how = "has done its work" if is_done else "has failed"
+            return f"the handler of record {record}, key {_key(key)}, which the former stay started, {how}"
+        case ("replay",):
+            return "an operator sends the group back to its first record"
         case ("lose", number):
             return f"owner {number} loses the partition and does not know"
         case ("append", number, topic, copy, offset):

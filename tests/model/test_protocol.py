@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 from functools import reduce
@@ -40,6 +41,23 @@ def test_every_test_on_the_page_exists(row: str) -> None:
     assert set(controls) <= {control.rule for control in CONTROLS}
 
 
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_every_rule_is_switched_off_somewhere(row: str) -> None:
+    """The last column has a control of the model, or a test named for what it leaves out, which does leave it out."""
+    cell = row.split("|")[5]
+    controls, tests = re.findall(r"\[([^]]+)\]", cell), _TEST.findall(cell)
+
+    assert controls or tests
+    assert [name for _, name in tests if not name.startswith("test_without_")] == []
+    assert [name for file, name in tests if "monkeypatch" not in _parameters(file, name)] == []
+
+
+def test_no_rule_is_missing() -> None:
+    """All of them are on the page; the one without a row is told of below the table."""
+    assert [number for number in range(1, 23) if str(number) not in ROWS] == [19]
+    assert "Rule 19" in PAGE
+
+
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.rule)
 def test_every_control_leaves_out_what_the_page_names(control: Control) -> None:
     """A control stands beside its rule, and what it takes out is what the page says keeps that rule."""
@@ -47,6 +65,17 @@ def test_every_control_leaves_out_what_the_page_names(control: Control) -> None:
 
     assert f"[{control.rule}]" in row
     assert [patch for patch in control.patches if f"`{_full_name(patch)}`" not in row] == []
+
+
+def _parameters(file: str, name: str) -> list[str]:
+    """Give the parameters of the test *name*."""
+    tree = ast.parse((TESTS / file).read_text())
+    return [
+        parameter.arg
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name == name
+        for parameter in node.args.args
+    ]
 
 
 def _full_name(patch: Patch) -> str:

@@ -7,8 +7,9 @@ import pytest
 from streams.engine.chainstate import ChainState
 from streams.kafka.consumer import Stored
 from tests.model.memory import Memory
+from tests.model.physics import Physics
 from tests.model.scenes import engine
-from tests.model.world import Bounds, Physics, World
+from tests.model.world import Bounds, World
 
 LIFE = ("store", "read", "fail", "append", "acknowledge", "time", "load", "end_well", "commit", "store", "die")
 """An owner has a record in the tier, ends it well, commits that, and dies."""
@@ -57,7 +58,7 @@ def test_without_the_rule_it_would_run_again(physics: Physics, monkeypatch: pyte
 
     world = lived(physics, forgotten(lived(physics, physics.start(), *LIFE)), "store", "load")
 
-    assert physics.face(world.members[0]).running == (b"a",)
+    assert physics.face(world.members[0]).running == ((b"a", 0),)
 
 
 def test_what_is_held_stays_held(physics: Physics) -> None:

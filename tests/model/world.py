@@ -1,23 +1,17 @@
-"""The world round the owners: logs, what was committed, what is on its way; and all that may happen next.
+"""The world round the owners at one moment: logs, what was committed, what is on its way; and how far the search goes.
 
-A small Kafka.  A produced copy is appended later, in its owner's life or after
-it, or never; one owner's copies for one topic keep their order.  A commit is
-stored as a whole, later or never, and a former owner's may be stored after its
-successor's.  An owner dies with all its memory, or loses the partition without
-knowing it and goes on, as a zombie, without a lease.
+What may happen next in it is in `physics`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from streams.engine.backlog import LaneKey
 from streams.kafka.commits import Request
 from streams.kafka.consumer import Stored
-from tests.model.memory import Effect, Face, Memory, Step
-from tests.model.owner import DUE_MS, FRESH_MS, Log, Placed
+from tests.model.owner import Log
 
 
 @dataclass(frozen=True)
@@ -40,6 +34,10 @@ class Bounds:
     """The chain is read by single copies, and from its oldest one on, beside from where it is wanted."""
     forgets: int = 0
     """Times that the broker forgets what was committed for a topic of the chain."""
+    restarts: int = 0
+    """Stays that end while records run, in a process that goes on and takes the partition again; without zombies."""
+    replays: int = 0
+    """Times that an operator sends the group back to the first record."""
     depth: int = 1_000
     """Steps."""
 
@@ -62,6 +60,13 @@ class Habits:
     """Not rule 7: an owner starts records for as long as it lives."""
     spoils_commits: bool = False
     """Not rule 14: a commit is sent although the broker will refuse a part of it."""
+    starts_beside_former: bool = False
+    """Not rule 6: a stay starts records while runs of the former one in this process go on."""
+    replays_running: bool = False
+    """Not rule 22: a replay is written while the group has members."""
+
+
+SOUND: Final = Habits()
 
 
 class Member(NamedTuple):
@@ -98,6 +103,14 @@ class World(NamedTuple):
     zombies: int = 0
     foreign: int = 0
     forgets: int = 0
+    restarts: int = 0
+    aside: tuple[tuple[LaneKey, int], ...] = ()
+    """Handlers at work for a former stay in the same process: lane and record; their stay is over."""
+    replays: int = 0
+    again: int = 0
+    """Records that a replay asks for, and that no owner after it has ended; a bit each."""
+    replayed_at: int = 0
+    """Owners up to this one began before the replay."""
     is_based: bool = True
     """The last owner knows of what is stored: it began with it, or stored it."""
     done: int = 0
@@ -114,280 +127,15 @@ Next: TypeAlias = "tuple[Label, World, str]"
 """What happened, what the world is then, and what is wrong with that."""
 
 
-class Physics:
-    """What may happen in a world."""
-
-    def __init__(self, memory: Memory, bounds: Bounds, habits: Habits = Habits()) -> None:
-        self.memory = memory
-        self.bounds = bounds
-        self.habits = habits
-        self._records = len(memory.engine.keys)
-
-    def start(self) -> World:
-        """Give a world in which nothing has happened."""
-        count = len(self.memory.engine.plan.stages)
-        return World((Stored(None, ""),) * (count + 1), ((),) * count)
-
-    def face(self, member: Member) -> Face:
-        """Look at a living owner."""
-        return self.memory.faces[member.local]
-
-    def after(self, world: World) -> Iterator[Next]:
-        """Give everything that may happen next."""
-        for member in world.members:
-            yield from self._works(world, member)
-            yield from self._ends(world, member)
-        for way in world.flying:
-            yield self.append(world, way[0], way[1])
-        for number, request in world.commits:
-            yield from self._stores(world, number, request)
-        yield from self._grows_old(world)
-        if not any(not member.is_zombie for member in world.members):
-            yield from self._begins(world)
-        if world.forgets < self.bounds.forgets:
-            yield from self._forgets(world)
-
-    # -- owners -----------------------------------------------------------------------------------
-
-    def _begins(self, world: World) -> Iterator[Next]:
-        if world.begun >= self.bounds.owners:
-            return
-        if self.habits.ends_first and world.ends is None:
-            yield ("ends", world.begun + 1), world._replace(ends=tuple(map(len, world.logs))), ""
-            return
-        yield self.begin(world)
-
-    def begin(self, world: World) -> Next:
-        """Let the next owner take the partition, and send its first commit."""
-        number = world.begun + 1
-        ends = tuple(map(len, world.logs)) if world.ends is None else world.ends
-        effect = self.memory.begin(self.id_of(number), world.stored, world.logs, ends)
-        label = ("begin", number)
-        if effect.fault:
-            return label, world, effect.fault
-        members = tuple(sorted((*world.members, Member(number, is_zombie=False, local=effect.owner))))
-        after = world._replace(members=members, begun=number, ends=None, is_based=True)
-        first = self.memory.step(effect.owner, ("commit",))
-        assert first.request is not None
-        return label, self._sends_commit(after, number, first.request), ""
-
-    def id_of(self, number: int) -> bytes:
-        """Give the assignment id of an owner."""
-        return b"member" if self.habits.ids_by_member else b"owner %d" % number
-
-    def _ends(self, world: World, member: Member) -> Iterator[Next]:
-        """The owner dies; or loses the partition, and goes on."""
-        others = tuple(one for one in world.members if one is not member)
-        landed = tuple(way for way in world.landed if way[0] != member.number)
-        yield ("die", member.number), world._replace(members=others, landed=landed), ""
-        if not member.is_zombie and world.zombies < self.bounds.zombies:
-            lost = self._step(world, member, ("lapse",)) if not self.habits.starts_unleased else world
-            if isinstance(lost, World):
-                members = tuple(
-                    one._replace(is_zombie=True) if one.number == member.number else one for one in lost.members
-                )
-                yield ("lose", member.number), lost._replace(members=members, zombies=lost.zombies + 1), ""
-
-    def _works(self, world: World, member: Member) -> Iterator[Next]:
-        for step in self.steps(world, member):
-            onward = self.step(world, member, step)
-            if onward[1] is not world or onward[2]:
-                yield onward
-        for way in world.landed:
-            if way[0] == member.number:
-                yield self.acknowledge(world, member, way[1])
-        if self.habits.resends:
-            yield from self._resends(world, member)
-
-    def steps(self, world: World, member: Member) -> Iterator[Step]:
-        """Give what an owner may do by itself."""
-        face, bounds = self.face(member), self.bounds
-        for key in face.running:
-            yield from self._outcomes(key)
-        if not (face.has_lease or member.is_zombie):
-            return  # nothing but its first commit matters before that is stored
-        if not member.is_zombie:
-            yield from self._reads(self._records - face.position)
-        if face.is_crowded:
-            yield ("relieve",)
-            if bounds.is_forced:
-                yield ("force",)
-        if face.has_waiting:
-            yield ("wait",)
-        for number, wanted in enumerate(face.wanted):
-            if wanted is not None:
-                yield from self._loads(number, wanted, face.marks[number], world.logs[number])
-        on_their_way = sum(number == member.number for number, _ in world.commits)
-        if on_their_way <= self.habits.commits_overlap:
-            yield ("commit",)
-
-    def _reads(self, left: int) -> Iterator[Step]:
-        if left:
-            yield ("read", 1)
-        if left > 1 and self.bounds.batches:
-            yield ("read", left)
-
-    def _outcomes(self, key: LaneKey) -> Iterator[Step]:
-        yield ("end_well", key)
-        yield ("fail", key)
-        if self.bounds.gives_up:
-            yield ("give_up", key)
-
-    def _loads(self, number: int, wanted: int, mark: int, log: Log) -> Iterator[Step]:
-        yield ("load", number, wanted, log[wanted:])
-        if self.bounds.stretches:
-            if wanted + 1 < len(log):
-                yield ("load", number, wanted, log[wanted : wanted + 1])
-            if mark < wanted:
-                yield ("load", number, mark, log[mark:])
-
-    def step(self, world: World, member: Member, step: Step) -> Next:
-        """Let an owner make *step*."""
-        after = self._step(world, member, step)
-        label = ("step", member.number, step)
-        return (label, world, after) if isinstance(after, str) else (label, after, "")
-
-    def _step(self, world: World, member: Member, step: Step) -> World | str:
-        """Let an owner make *step*; give the world then, or what is wrong."""
-        effect = self.memory.step(member.local, step)
-        if effect.fault:
-            return effect.fault
-        if effect.request is not None:
-            if tuple(Stored(*entry[1:]) for entry in effect.request) == world.stored:
-                return world
-            if any(one == (member.number, effect.request) for one in world.commits):
-                return world
-            world = self._sends_commit(world, member.number, effect.request)
-        if effect.started and member.is_zombie and (overlap := self._overlap(world, member, effect.started)):
-            return overlap
-        return self._with(world, member, effect)
-
-    def _overlap(self, world: World, member: Member, started: tuple[LaneKey, ...]) -> str:
-        """Say where a former owner starts what its successor is running (rule 7)."""
-        for other in world.members:
-            if other.number > member.number and not set(started).isdisjoint(self.face(other).running):
-                return (
-                    f"owner {member.number}, which has lost the partition, starts a key that owner {other.number} runs"
-                )
-        return ""
-
-    def _with(self, world: World, member: Member, effect: Effect) -> World:
-        if effect.owner != member.local:
-            moved = member._replace(local=effect.owner)
-            members = tuple(moved if one.number == member.number else one for one in world.members)
-            world = world._replace(members=members)
-        if effect.sent:
-            flying = world.flying
-            for number, copy in effect.sent:
-                flying = _push(flying, member.number, number, copy)
-            world = world._replace(flying=flying)
-        if effect.done | world.done != world.done:
-            world = world._replace(done=world.done | effect.done)
-        return world
-
-    # -- copies -----------------------------------------------------------------------------------
-
-    def append(self, world: World, owner: int, number: int) -> Next:
-        """Let the broker append the oldest copy on its way from *owner* to a topic."""
-        flying, copy = _pop(world.flying, owner, number)
-        log = world.logs[number]
-        stamp_ms = FRESH_MS if self.memory.engine.plan.stages[number].kind == "tier" else DUE_MS
-        logs = (*world.logs[:number], (*log, Placed(copy, stamp_ms)), *world.logs[number + 1 :])
-        world = world._replace(flying=flying, logs=logs)
-        if any(member.number == owner for member in world.members):
-            world = world._replace(landed=_push(world.landed, owner, number, (len(log), stamp_ms)))
-        return ("append", owner, number, copy, len(log)), world, ""
-
-    def acknowledge(self, world: World, member: Member, number: int) -> Next:
-        """Tell an owner that the oldest of its copies in a topic is there."""
-        landed, (offset, stamp_ms) = _pop(world.landed, member.number, number)
-        world = world._replace(landed=landed)
-        label = ("acknowledge", member.number, number, offset)
-        after = self._step(world, member, ("acknowledge", number, offset, stamp_ms))
-        return (label, world, after) if isinstance(after, str) else (label, after, "")
-
-    def _resends(self, world: World, member: Member) -> Iterator[Next]:
-        """The fate of a copy is unknown, and it is sent once more: the first may still arrive."""
-        for owner, number, copies in world.flying:
-            if owner == member.number and all(way[:2] != (-1, number) for way in world.flying):
-                flying = _push(world.flying, -1, number, copies[0])
-                yield ("resend", owner, number, copies[0]), world._replace(flying=flying), ""
-
-    def _grows_old(self, world: World) -> Iterator[Next]:
-        for number, log in enumerate(world.logs):
-            if any(one.stamp_ms == FRESH_MS for one in log):
-                yield self.grow_old(world, number)
-
-    def grow_old(self, world: World, number: int) -> Next:
-        """Let the delay of a tier pass."""
-        old = tuple(Placed(one.copy, DUE_MS) for one in world.logs[number])
-        world = world._replace(logs=(*world.logs[:number], old, *world.logs[number + 1 :]))
-        landed = tuple(
-            (owner, topic, tuple((offset, DUE_MS) for offset, _ in places) if topic == number else places)
-            for owner, topic, places in world.landed
-        )
-        world = world._replace(landed=landed)
-        for member in world.members:
-            after = self._step(world, member, ("grow_old", number))
-            if isinstance(after, str):
-                return ("time", number), world, after
-            world = after
-        return ("time", number), world, ""
-
-    # -- commits ----------------------------------------------------------------------------------
-
-    def _sends_commit(self, world: World, owner: int, request: Request) -> World:
-        requests: list[Request] = [request]
-        if self.habits.commits_apart:
-            requests = [(one,) for one in request if one[1:] != tuple(world.stored[self._index(one)])]
-        if self.habits.spoils_commits:
-            requests = [request, request[:1]]
-        return world._replace(commits=(*world.commits, *((owner, one) for one in requests)))
-
-    def _index(self, entry: Any) -> int:
-        return [self.memory.engine.source, *self.memory.engine.places].index(entry.partition)
-
-    def _stores(self, world: World, owner: int, request: Request) -> Iterator[Next]:
-        if owner < world.begun and world.foreign >= self.bounds.foreign:
-            return
-        yield self.store(world, owner, request)
-
-    def store(self, world: World, owner: int, request: Request) -> Next:
-        """Let the broker store a commit that is on its way, and answer it to its owner if that is still the owner."""
-        is_foreign = owner < world.begun
-        stored = list(world.stored)
-        for entry in request:
-            stored[self._index(entry)] = Stored(entry.offset, entry.metadata)
-        commits = tuple(one for one in world.commits if one != (owner, request))
-        if self.habits.spoils_commits:
-            commits = tuple(one for one in commits if one[0] != owner)
-        world = world._replace(
-            stored=tuple(stored),
-            commits=commits,
-            foreign=world.foreign + is_foreign,
-            is_based=not is_foreign,
-        )
-        label = ("store", owner, request)
-        member = next((one for one in world.members if one.number == owner and not one.is_zombie), None)
-        if member is None or any(one == owner for one, _ in commits) or self.face(member).has_lease:
-            return label, world, ""
-        after = self._step(world, member, ("lease",))
-        return (label, world, after) if isinstance(after, str) else (label, after, "")
-
-    def _forgets(self, world: World) -> Iterator[Next]:
-        for place in range(1, len(world.stored)):
-            if world.stored[place].offset is not None:
-                stored = (*world.stored[:place], Stored(None, ""), *world.stored[place + 1 :])
-                yield ("forget", place - 1), world._replace(stored=stored, forgets=world.forgets + 1), ""
-
-
-def _push(air: Air, owner: int, number: int, one: Any) -> Air:
+def push(air: Air, owner: int, number: int, one: Any) -> Air:
+    """Put *one* behind what is on its way from *owner* to a topic."""
     kept = {(way[0], way[1]): way[2] for way in air}
     kept[owner, number] = (*kept.get((owner, number), ()), one)
     return tuple(sorted(((*key, things) for key, things in kept.items()), key=lambda way: way[:2]))
 
 
-def _pop(air: Air, owner: int, number: int) -> tuple[Air, Any]:
+def pop(air: Air, owner: int, number: int) -> tuple[Air, Any]:
+    """Take the oldest of what is on its way from *owner* to a topic."""
     kept = {(way[0], way[1]): way[2] for way in air}
     first, *rest = kept.pop((owner, number))
     if rest:
