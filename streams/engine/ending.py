@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from streams.clock import Clock
 from streams.engine.assignment import Assignment
 from streams.engine.elsewhere import ANSWER_WITHIN_S, Elsewhere
 from streams.engine.partition import PartitionState
+from streams.errors import BrokerError
 from streams.kafka.consumer import GroupConsumer
 from streams.record import Partition
+
+_TRIES: Final = 20
+_AGAIN_S: Final = 0.1
+"""A topic that was made a moment ago may be unknown to one broker of several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +70,7 @@ class Emptiness:
         self._ends: dict[Partition, int] = {}
         """Of all partitions; 0 for those that hold nothing."""
         for topic in topics:
-            for partition in consumer.partitions_of(topic, ANSWER_WITHIN_S):
+            for partition in _partitions_of(consumer, topic):
                 low, high = consumer.watermarks(partition, ANSWER_WITHIN_S)
                 self._ends[partition] = high if low < high else 0
 
@@ -88,3 +95,17 @@ class Emptiness:
         if state.outstanding > state.retrying + state.behind or chain.moving:
             return True
         return chain.outstanding > 0 and chain.has_runnable(int(self._clock.now() * 1000))
+
+
+def _partitions_of(consumer: GroupConsumer, topic: str) -> list[Partition]:
+    """List the partitions of *topic*; none means that the broker has not heard of it yet, and is asked again.
+
+    Raises:
+        BrokerError: It does not hear of it.
+    """
+    for _ in range(_TRIES):
+        found = consumer.partitions_of(topic, ANSWER_WITHIN_S)
+        if found:
+            return found
+        time.sleep(_AGAIN_S)
+    raise BrokerError(f"the broker tells of no partition of {topic}, so nobody can say when all of it is done")

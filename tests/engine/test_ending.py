@@ -163,3 +163,21 @@ def test_a_chain_counts_though_its_source_holds_nothing() -> None:
 
     assert (waits, is_empty) == (False, True)
     assert group.is_reached(settled=True)
+
+
+def test_a_topic_that_the_broker_has_not_heard_of_is_not_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again: a topic has partitions; without them nobody could say what its end is."""
+    pauses: list[float] = []
+    consumer, clock = ScriptedConsumer(), ManualClock()
+    elsewhere = Elsewhere(consumer, {}, ScriptedReader(ChainLog()), clock)
+
+    def pause(pause_s: float) -> None:
+        pauses.append(pause_s)
+        consumer.partitions = {"orders": 1} if len(pauses) == 3 else {}
+
+    monkeypatch.setattr("streams.engine.ending.time.sleep", pause)
+    Emptiness(consumer, ["orders"], elsewhere, clock)
+
+    assert len(pauses) == 3
+    with pytest.raises(BrokerError, match="no partition of payments"):
+        Emptiness(consumer, ["payments"], elsewhere, clock)
