@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import Listing
-from streams.engine import chainstate, parking
+from streams.engine import parking
 from streams.engine.backlog import Backlog, pack, unpack
 from streams.engine.chain import CopyHeader
 from streams.engine.chain import unpack as read_header
@@ -248,8 +248,3 @@ EACH_ONCE: Final = (Patch(Listing, "add", add_each),)
 MOVE_ON: Final = (Patch(parking, "load", load_without_relief),)
 FOLLOWED: Final = (Patch(ChainState, "is_followed", is_followed_never),)
 DEAD_HEAD: Final = (Patch(ChainState, "arrive", arrive_and_settle_dead),)
-
-TIGHT: Final = (Patch(chainstate, "_RELIEVE_AT", 0.0),)
-"""Not broken: each commit counts as near to its limit, so that relief begins with the first copy settled out of turn.
-
-A few records never come near to it."""

@@ -36,6 +36,8 @@ class Face(NamedTuple):
     """By topic of the chain: where to read."""
     marks: tuple[int, ...]
     """By topic: the lowest outstanding offset."""
+    ends: tuple[int | None, ...]
+    """By topic: the end of what is known, where anything is outstanding and not about to move."""
     has_waiting: bool
     has_lease: bool
     open: int
@@ -144,6 +146,7 @@ def _face(number: int, owner: Owner) -> Face:
         tuple(sorted(((key, owner.at_work(key)) for key in owner.running), key=repr)),
         tuple(part.wanted(WALL_MS) if part.outstanding else None for part in parts),
         tuple(part.committable for part in parts),
+        tuple(part.end if part.outstanding and not part.relief else None for part in parts),
         state.has_waiting,
         state.lease_until > 0,
         _bits(owner.open),

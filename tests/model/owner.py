@@ -252,6 +252,11 @@ class Owner:
         for move in moves:
             self._send(move)
 
+    def go_over(self, number: int) -> None:
+        """All that is outstanding in a topic of the chain is to move on: its ledger is too long, or it is old."""
+        part = self.state.chain.parts[number]
+        part.relief = range(part.committable, part.end)
+
     def commit(self) -> Request:
         """Say what is to be committed."""
         return self.state.snapshots()[0]

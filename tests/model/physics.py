@@ -79,7 +79,7 @@ class Physics:
         if effect.fault:
             return label, world, effect.fault
         members = tuple(sorted((*world.members, Member(number, is_zombie=False, local=effect.owner))))
-        after = world._replace(members=members, begun=number, ends=None, is_based=True)
+        after = world._replace(members=members, begun=number, ends=None, is_based=True, relieved=())
         first = self.memory.step(effect.owner, ("commit",))
         assert first.request is not None
         return label, self._sends_commit(after, number, first.request), ""
@@ -116,6 +116,8 @@ class Physics:
                 yield self.acknowledge(world, member, way[1])
         if self.habits.resends:
             yield from self._resends(world, member)
+        if world.reliefs < self.bounds.reliefs and not member.is_zombie:
+            yield from self._relieves(world, member)
 
     def steps(self, world: World, member: Member) -> Iterator[Step]:
         """Give what an owner may do by itself."""
@@ -207,6 +209,15 @@ class Physics:
         if effect.done & world.again and member.number > world.replayed_at:
             world = world._replace(again=world.again & ~effect.done)
         return world
+
+    def _relieves(self, world: World, member: Member) -> Iterator[Next]:
+        for number, end in enumerate(self.face(member).ends):
+            kind = self.memory.engine.plan.stages[number].kind
+            if end is not None and kind != "dlq":
+                relieved = (*world.relieved, (number, end))
+                yield self.step(
+                    world._replace(reliefs=world.reliefs + 1, relieved=relieved), member, ("go_over", number)
+                )
 
     # -- copies -----------------------------------------------------------------------------------
 

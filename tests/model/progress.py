@@ -40,8 +40,8 @@ class Progress:
                 left = self._left(world)
                 if left:
                     return f"stands still: record {', '.join(map(str, left))} never ends, though nothing fails any more"
-                if crowded := self._crowded(world):
-                    return f"the ledger of {crowded} stays near its limit, though nothing fails any more"
+                if stuck := self._stuck(world):
+                    return stuck
                 break
             if onward[2]:
                 return onward[2]
@@ -87,11 +87,15 @@ class Progress:
         blocked = {key for key, backlog in index.items() if _waits_for_operator(owner, backlog)}
         return sorted(one for one in owner.open if (keys[one] if keys[one] is not None else one) not in blocked)
 
-    def _crowded(self, world: World) -> str:
-        """Name a topic whose oldest copy holds back settled ones though its commit is near the limit (rule 21)."""
-        chain = self._physics.memory.thaw(world.members[0].local).state.chain
-        chain.snapshots()  # with this it asks for relief, if it needs any
-        return next((part.stage.kind for part in chain.parts if part.relief), "")
+    def _stuck(self, world: World) -> str:
+        """Say what has not moved on although it was to (rule 21)."""
+        parts = self._physics.memory.thaw(world.members[0].local).state.chain.parts
+        kinds = [
+            parts[number].stage.kind
+            for number, end in world.relieved
+            if parts[number].outstanding and parts[number].committable < end
+        ]
+        return f"what was to move on in {kinds[0]} stays where it is" if kinds else ""
 
 
 def _waits_for_operator(owner: Owner, backlog: Backlog[Item]) -> bool:

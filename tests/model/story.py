@@ -47,7 +47,7 @@ def tell(engine: Engine, label: Label) -> str:  # noqa: PLR0911, PLR0912, C901  
     return repr(label)
 
 
-def _step(stages: Sequence[str], step: tuple[object, ...]) -> str:  # noqa: PLR0911  # one a kind
+def _step(stages: Sequence[str], step: tuple[object, ...]) -> str:  # noqa: PLR0911, C901  # one a kind
     match step:
         case ("read", count):
             return f"reads {count} of the source"
@@ -63,6 +63,8 @@ def _step(stages: Sequence[str], step: tuple[object, ...]) -> str:  # noqa: PLR0
             return "moves out what has waited long in memory"
         case ("force",):
             return "moves out all that waits in memory"
+        case ("go_over", int() as number):
+            return f"is to move what is outstanding in {stages[number]}"
         case ("wait",):
             return "goes on with what waited for its time or the lease"
         case ("commit",):

@@ -59,6 +59,8 @@ SCENES = [
     Scene("unordered", engine("aa", policy="unordered"), Bounds(owners=2, zombies=0, foreign=0, depth=14)),
     Scene("begun anew", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, restarts=1, gives_up=False, depth=16)),
     Scene("a replay", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, replays=1, gives_up=False, depth=16)),
+    Scene("relief", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, reliefs=1, gives_up=False, depth=15)),
+    Scene("relief, hold", engine("aa", "hold"), Bounds(owners=2, zombies=0, foreign=0, reliefs=1, depth=15)),
 ]
 
 
@@ -82,6 +84,8 @@ GOING_ON = [
     Scene("follow, two keys", engine("aba", "follow"), Bounds(owners=1, zombies=0, foreign=0, batches=True, depth=11)),
     Scene("begun anew", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, restarts=1, gives_up=False, depth=12)),
     Scene("a replay", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, replays=1, gives_up=False, depth=12)),
+    Scene("relief", engine("aa"), Bounds(owners=1, zombies=0, foreign=0, reliefs=1, depth=17)),
+    Scene("relief, hold", engine("aa", "hold"), Bounds(owners=1, zombies=0, foreign=0, reliefs=1, depth=17)),
 ]
 
 
@@ -152,6 +156,14 @@ CONTROLS = [
     ),
     Control("20 each once", "2 are told of", broken.EACH_ONCE, bounds=CALM),
     Control(
+        "21 moves on",
+        "stays where it is",
+        broken.MOVE_ON,
+        engine=engine("aa", "hold"),
+        bounds=Bounds(owners=1, zombies=0, foreign=0, reliefs=1),
+        goes_on=True,
+    ),
+    Control(
         "21 followers join", "never ends", broken.FOLLOWED, engine=engine("aa", "follow"), bounds=ALONE, goes_on=True
     ),
     Control(
@@ -202,6 +214,7 @@ LARGE = [
     Scene("unordered", engine("aa", policy="unordered"), Bounds(owners=2, zombies=0, foreign=0, depth=19)),
     Scene("begun anew", engine("aa"), Bounds(owners=3, zombies=0, foreign=0, restarts=2, depth=18)),
     Scene("a replay", engine("aa"), Bounds(owners=3, zombies=0, foreign=0, replays=1, depth=17)),
+    Scene("relief", engine("aba", "hold"), Bounds(owners=2, zombies=0, foreign=0, reliefs=2, batches=True, depth=15)),
 ]
 
 

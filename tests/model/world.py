@@ -38,6 +38,8 @@ class Bounds:
     """Stays that end while records run, in a process that goes on and takes the partition again; without zombies."""
     replays: int = 0
     """Times that an operator sends the group back to the first record."""
+    reliefs: int = 0
+    """Times that what is outstanding in a topic of the chain is to move on: its ledger is too long, or it is old."""
     depth: int = 1_000
     """Steps."""
 
@@ -106,6 +108,9 @@ class World(NamedTuple):
     restarts: int = 0
     aside: tuple[tuple[LaneKey, int], ...] = ()
     """Handlers at work for a former stay in the same process: lane and record; their stay is over."""
+    reliefs: int = 0
+    relieved: tuple[tuple[int, int], ...] = ()
+    """What stands below is to move on, by the word of this owner: topic and offset."""
     replays: int = 0
     again: int = 0
     """Records that a replay asks for, and that no owner after it has ended; a bit each."""
