@@ -23,8 +23,12 @@ from confluent_kafka.cimpl import NewTopic
 from streams.config import Settings
 from streams.dev import Runtime
 from streams.dev.ports import HOST, free_ports
+from streams.errors import BrokerError
+from streams.kafka.admin import Admin
 from streams.kafka.probe import await_broker
+from streams.kafka.topics import find_topics
 from tests.brokers import Kafka, unique
+from tests.waiting import eventually
 
 # Ends the program when standard input ends, however whoever holds its other side ended.
 _LEASH = '"$@" & echo $! > "$0"; cat; kill $! 2>/dev/null; wait'
@@ -84,7 +88,13 @@ class OddBroker:
         to_all = (ResourcePatternType.LITERAL, "User:alice", "*", AclOperation.DESCRIBE, AclPermissionType.ALLOW)
         for granted in kafka.admin.create_acls([AclBinding(ResourceType.TOPIC, name, *to_all)]).values():
             granted.result(30)
+        self.await_sight(name)
         return name
+
+    def await_sight(self, topic: str) -> None:
+        """Return once alice sees *topic*: a right that was granted holds a moment later."""
+        with Admin(self.settings_of_alice()) as alice:
+            eventually(lambda: _sees(alice, topic))
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
@@ -106,6 +116,13 @@ def _answers(admin: AdminClient) -> bool:
     except KafkaException:
         return False
     return True
+
+
+def _sees(admin: Admin, topic: str) -> bool:
+    try:
+        return topic in find_topics(admin, [topic])
+    except BrokerError:
+        return False
 
 
 @contextmanager

@@ -44,8 +44,9 @@ def orders(odd: OddBroker) -> Iterator[str]:
     name = unique("orders")
     with Admin(odd.settings()) as admin:
         create_topics(admin, [NewTopic(name, 3)])
-        _allow(admin.client, name, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS)
         _allow(admin.client, "billing-", AclOperation.READ, kind=ResourceType.GROUP)
+        _allow(admin.client, name, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS)
+        odd.await_sight(name)
         yield name
 
 
