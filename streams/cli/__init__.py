@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "dlq": "Look at dead letters.",
     "replay": "Have a stopped group process records again.",
     "schemas": "Check the contracts of events.",
+    "verify": "Check the promise on an app of yours, under faults.",
     "bench": "Measure the engine beside the bare client.",
 }
 """Name to the one line that ``streams --help`` shows; the command stands in the file of that name."""

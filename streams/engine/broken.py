@@ -12,8 +12,9 @@ from typing import Any, Final
 from streams.engine.chainstate import ChainState
 from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState
-from streams.engine.snapshot import Snapshot
+from streams.engine.snapshot import Snapshot, encode
 from streams.errors import UsageError
+from streams.kafka.commits import Entry, Request
 from streams.kafka.message import Message
 
 VARIABLE: Final = "STREAMS_BREAK"
@@ -30,6 +31,34 @@ class SettleBeforeAck(PartitionState):
         if chunk is not None:
             chunk.settled[:] = b"\x01" * len(chunk.settled)
         return chunk
+
+
+class CommitBeforeWork(PartitionState):
+    """Commits what was read, done or not: a crash loses what was under way."""
+
+    def snapshot(self) -> tuple[int, str, bool]:
+        """Give the end of what was read as the offset to commit."""
+        return self.ledger.position, encode(Snapshot(self.assignment_id, process=self.process)), True
+
+
+class NoLease(PartitionState):
+    """Takes the first lease for one that never ends: what sleeps past its session goes on as if nothing were."""
+
+    def renew(self, until_s: float) -> None:
+        """Allow records to start from now on."""
+        PartitionState.renew(self, float("inf"))
+
+
+class ChangedOnly(PartitionState):
+    """Commits of the chain only the ledgers that changed: what others committed meanwhile stays beside them."""
+
+    def snapshots(self) -> tuple[Request, bool]:
+        """Give the source, and of its chain what differs from the last time."""
+        request, is_complete = PartitionState.snapshots(self)
+        before: frozenset[Entry] = getattr(self, "_before", frozenset())
+        self._before = frozenset(request)
+        changed = [entry for entry in request[1:] if entry not in before]
+        return (request[0], *changed), is_complete
 
 
 class ReverseOrder(PartitionState):
@@ -64,10 +93,16 @@ class NoFence(ChainState[Any]):
 
 _BREAKS: Final[Mapping[str, tuple[type[PartitionState], type[ChainState[Any]]]]] = {
     "settle-before-ack": (SettleBeforeAck, ChainState),
+    "commit-before-work": (CommitBeforeWork, ChainState),
+    "no-lease": (NoLease, ChainState),
+    "changed-only": (ChangedOnly, ChainState),
     "reverse-order": (ReverseOrder, ChainState),
     "no-index": (PartitionState, NoIndex),
     "no-fence": (PartitionState, NoFence),
 }
+
+NAMES: Final = tuple(_BREAKS)
+"""Every one there is."""
 
 
 def state_class(environment: Mapping[str, str]) -> type[PartitionState]:

@@ -17,6 +17,8 @@ def lost(history: History) -> Iterator[str]:
     for place in sorted(history.sent):
         if not history.is_done(place) and place not in history.dead_at:
             yield f"{_name(place)} is neither done nor dead"
+    for number in history.missing:
+        yield f"record {number} of the load was acknowledged, and does not stand in the topic"
 
 
 def double_ends(history: History) -> Iterator[str]:
@@ -39,6 +41,8 @@ def out_of_order(history: History) -> Iterator[str]:
 
 
 def _had_ended(history: History, place: Place, time_ns: int) -> bool:
+    if place not in history.runs_of:  # given up unread or unrun
+        return place in history.dead_at
     ended = [run.ended for run in history.runs_of.get(place, ()) if run.end_ns <= time_ns]
     if "done" in ended:
         return True
@@ -90,7 +94,7 @@ def too_many_attempts(history: History) -> Iterator[str]:
             if run.attempt > history.max_attempts or (run.attempt > 1 and run.attempt - 1 not in failed):
                 yield f"{_name(place)} came to attempt {run.attempt} after {sorted(failed)} in process {run.pid}"
     for letter in history.dead:
-        if not 1 <= letter.attempts <= history.max_attempts:
+        if not 0 <= letter.attempts <= history.max_attempts:
             yield f"the dead letter of {_name(letter.origin)} tells of {letter.attempts} attempts"
 
 

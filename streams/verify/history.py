@@ -171,6 +171,8 @@ class History:
     faults: tuple[Fault, ...] = ()
     pauses: tuple[Pause, ...] = ()
     max_attempts: int = 3
+    missing: tuple[int, ...] = ()
+    """Numbers of records that were acknowledged to the producer and do not stand in the topic."""
 
     @cached_property
     def runs_of(self) -> Mapping[Place, list[Run]]:

@@ -1,0 +1,168 @@
+"""`streams verify`: whether the promise holds for an app of the user's own, under faults."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from streams.cli.connect import json_option, load_app
+from streams.cli.output import Misuse, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from streams.verify.report import Report
+
+_DEFAULT_FAULTS: Final = "sigkill,rebalance"
+
+
+@click.command()
+@click.argument("path", metavar="MODULE:APP")
+@click.option(
+    "--faults",
+    default=_DEFAULT_FAULTS,
+    show_default=True,
+    metavar="LIST",
+    help="Of sigkill, sigterm, sigstop (beyond the session, then on), rebalance, broker (one of three); or none.",
+)
+@click.option("--records", type=click.IntRange(100), default=20_000, show_default=True, help="To send, at least.")
+@click.option("--members", type=click.IntRange(2, 32), default=3, show_default=True, help="That share the work.")
+@click.option("--times", type=click.IntRange(1), default=1, show_default=True, help="How often to inject each fault.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="Have load and faults of an earlier run again.")
+@click.option("--partitions", type=click.IntRange(1, 256), default=6, show_default=True, help="Of each topic.")
+@click.option("--keys", type=click.IntRange(1), default=400, show_default=True, help="Keys of the load.")
+@click.option(
+    "--failing",
+    type=click.FloatRange(0, 0.3),
+    default=0.05,
+    show_default=True,
+    help="Share of the records that are made to fail first; a tenth of these always fail.",
+)
+@click.option(
+    "--payload",
+    "payloads",
+    multiple=True,
+    metavar="[TOPIC=]FILE",
+    help="Bodies, one a line. Default: the contract's example.json, or TOPIC.jsonl beside the app.",
+)
+@click.option("--sends", multiple=True, metavar="TOPIC", help="A topic that the app writes to; it is made too.")
+@click.option("--own-delays", is_flag=True, help="Retries wait as long as the app says, not a second or two.")
+@click.option("--protocol", type=click.Choice(["auto", "classic", "consumer"]), help="Group protocol. Default: auto.")
+@click.option("--break", "broken", metavar="NAME", help="Run an engine that is broken on purpose, to see it found.")
+@click.option("--keep", "keeps", is_flag=True, help="Keep the history of a run in which nothing is wrong, too.")
+@click.option(
+    "--bootstrap", metavar="HOST:PORT", help="Run there, on topics of its own. Default: a cluster of its own."
+)
+@click.option("--yes", is_flag=True, help="With --bootstrap: yes, on that cluster.")
+@json_option
+def verify(path: str, **options: Any) -> None:
+    r"""Run an app under faults, and check what became of every record.
+
+    Real members of the app work off generated records while processes and
+    brokers are killed.  Then everything is read back and held against each
+    invariant of the promise.  The app's handlers are called as they are: what
+    they do to the world outside they do here too.
+
+    Ends with 1 if an invariant does not hold, or a fault hit nothing.
+
+    \b
+    Example: streams verify examples.orders:app --faults sigkill,rebalance,broker --records 200000
+    """
+    from streams.verify.run import Wish
+    from streams.verify.run import verify as run_verify
+
+    app = load_app(path)
+    wish = Wish(
+        path=path,
+        faults=_faults(options["faults"]),
+        seed=secrets.randbelow(2**32) if options["seed"] is None else options["seed"],
+        broken=_broken(options["broken"]),
+        payloads=_payloads(options["payloads"], list(app.routes)),
+        **{name: options[name] for name in ("records", "members", "times", "partitions", "keys", "failing")},
+        **{name: options[name] for name in ("sends", "own_delays", "protocol", "keeps")},
+    )
+    settings = app.settings.over(bootstrap=options["bootstrap"])
+    if options["bootstrap"] is None:
+        settings = settings.over(bootstrap="")
+    elif not options["yes"]:
+        raise Misuse(
+            f"this would make topics named streams-verify-... on {options['bootstrap']}, write {wish.records:,} records"
+            " to them, and remove them; what the handlers send or do elsewhere is real there. Add --yes if that is"
+            " meant, or drop --bootstrap: then a cluster of its own is started on this machine"
+        )
+    else:
+        settings = settings.from_environment().over(bootstrap=options["bootstrap"])
+    report = run_verify(app, settings, wish, say)
+    if options["as_json"]:
+        print_json({**report.document(), "again": _again(report)})
+    else:
+        _print(report)
+    if not report.is_kept:
+        sys.exit(1)
+
+
+def _faults(text: str) -> list[str]:
+    from streams.verify.faults import FAULTS
+
+    asked = [] if text == "none" else [one.strip() for one in text.split(",")]
+    if unknown := [one for one in asked if one not in FAULTS]:
+        raise Misuse(f"--faults: {', '.join(map(repr, unknown))} is none of {', '.join(FAULTS)}")
+    return list(dict.fromkeys(asked))
+
+
+def _broken(name: str | None) -> str | None:
+    from streams.engine.broken import NAMES
+
+    if name is not None and name not in NAMES:
+        raise Misuse(f"--break: {name!r} is none of {', '.join(NAMES)}")
+    return name
+
+
+def _payloads(texts: tuple[str, ...], topics: list[str]) -> dict[str, Path]:
+    found = {}
+    for text in texts:
+        topic, is_named, file = text.partition("=")
+        if is_named and topic not in topics:
+            raise Misuse(f"--payload {text}: the app has no topic {topic!r}; it has {', '.join(topics)}")
+        found[topic if is_named else ""] = Path(file if is_named else text)
+    return found
+
+
+def _again(report: Report) -> list[str]:
+    """Give this command's own words, with the seed."""
+    words = sys.argv[1:]
+    return ["streams", *words] if "--seed" in words else ["streams", *words, "--seed", str(report.seed)]
+
+
+def _print(report: Report) -> None:
+    figures = report.figures
+    print_table(
+        ["invariant", "promise", "#looked at", "", "#violations", ""],
+        [
+            [row.name, row.promise, row.looked_at, row.counted, row.violations, "holds" if row.holds else "BROKEN"]
+            for row in report.rows
+        ],
+        title=f"{report.app}, seed {report.seed}" + (f", broken on purpose: {report.broken}" if report.broken else ""),
+    )
+    if report.effects:
+        print_table(
+            ["fault", "#injected", "#members hit", "#records in flight", ""],
+            [
+                [one.fault, one.injected, one.members, one.in_flight, "; ".join(one.missed) or "hit"]
+                for one in report.effects
+            ],
+        )
+    click.echo(
+        f"{figures['sent']:,} records sent, {figures['runs']:,} runs, {figures['dead_letters']:,} dead letters;"
+        f" {figures['ran_again']:,} ran again, of at most {figures['may_run_again']:,}; {report.seconds:.0f} s"
+    )
+    for row in report.rows:
+        for example in row.examples:
+            click.echo(f"  {row.name}: {example}")
+    for note in report.notes:
+        say(note)
+    if report.history:
+        say(f"The history is in {report.history}")
+    say(f"Again with: {' '.join(_again(report))}")

@@ -1,0 +1,186 @@
+"""A run under way: members at work, load coming in, and what faults need to do theirs."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from streams.dev import DevCluster
+from streams.errors import UsageError
+from streams.verify.crew import Crew, VerifyError, Worker
+from streams.verify.history import Reading
+from streams.verify.track import Track
+
+_WORKS_WITHIN_S: Final = 90.0
+_CAUGHT_WITHIN_S: Final = 60.0
+_LOOK_EVERY_S: Final = 0.05
+_STILL_S: Final = 60.0
+"""So long may nothing change while everything heals."""
+
+_BULK: Final = 1_000
+_BULK_BELOW: Final = 4_000
+_BULK_SLOW: Final = 0.02
+_TRICKLE: Final = 60
+_TRICKLE_BELOW: Final = 400
+_TRICKLE_EVERY_S: Final = 0.1
+_TRICKLE_SLOW: Final = 0.3
+_LATEST: Final = 200
+"""Runs that end in a member before it is hit, at most."""
+
+
+@dataclass
+class Trial:
+    """One run; owned by one thread.
+
+    Always true: what is chosen by chance is chosen by `rng`.
+    """
+
+    crew: Crew
+    tracks: Mapping[str, Track]
+    rng: random.Random
+    partitions: int
+    wanted_in_flight: int = 5
+    """Records that have started and not ended when a member is hit, at least."""
+    cluster: DevCluster | None = None
+    """Where it is the run's own, and may be broken."""
+    exit_codes: list[int] = field(default_factory=list)
+    """Of members that were told to stop."""
+    stopped_ns: int = 0
+    """When the member that stands still was suspended."""
+    _written_at: float = 0.0
+
+    @property
+    def sent(self) -> int:
+        """Records written."""
+        return sum(track.load.sent for track in self.tracks.values())
+
+    @property
+    def ended(self) -> int:
+        """Runs that came to an end."""
+        return sum(worker.ended for worker in self.crew.workers)
+
+    @property
+    def in_flight(self) -> int:
+        """Records under way in all members."""
+        return sum(worker.in_flight for worker in self.crew.present)
+
+    def start(self, members: int) -> None:
+        """Start the first members; gives back when all of them work."""
+        for _ in range(members):
+            self.reinforce()
+
+    def reinforce(self) -> None:
+        """Start one more member, and wait until it works.
+
+        Raises:
+            VerifyError: It does not.
+        """
+        worker = self.crew.start()
+        if not self.under_load(lambda: worker.ended > 0, within_s=_WORKS_WITHIN_S):
+            raise VerifyError(
+                f"member {worker.number} got no work within {_WORKS_WITHIN_S:g} s. Its last words:\n{worker.last_words}"
+            )
+
+    def advance(self, sent: int) -> None:
+        """Write until *sent* records are, no faster than members work them off.
+
+        Raises:
+            VerifyError: They stand still.
+        """
+        quiet_since, ended = time.monotonic(), -1
+        while self.sent < sent:
+            self.crew.refresh()
+            if self.sent - self.ended < _BULK_BELOW:
+                for track in self.tracks.values():
+                    track.load.write(min(_BULK, max(0, sent - self.sent)), slow=_BULK_SLOW)
+            else:
+                time.sleep(_LOOK_EVERY_S)
+            if self.ended != ended:
+                quiet_since, ended = time.monotonic(), self.ended
+            if time.monotonic() - quiet_since > _STILL_S:
+                raise VerifyError(
+                    f"no run ended for {_STILL_S:g} s, with {self.sent - self.ended:,} records to do. The last words of"
+                    f" a member:\n{self.crew.workers[-1].last_words}"
+                )
+
+    def under_load(self, condition: Callable[[], bool], *, within_s: float) -> bool:
+        """Wait for *condition* while there is always some work; say whether it came true."""
+        give_up = time.monotonic() + within_s
+        while True:
+            self.crew.refresh()
+            if condition():
+                return True
+            if time.monotonic() > give_up:
+                return False
+            self._trickle()
+            time.sleep(_LOOK_EVERY_S)
+
+    def _trickle(self) -> None:
+        now = time.monotonic()
+        if self.sent - self.ended < _TRICKLE_BELOW and now - self._written_at > _TRICKLE_EVERY_S:
+            self._written_at = now
+            for track in self.tracks.values():
+                track.load.write(_TRICKLE, slow=_TRICKLE_SLOW)
+
+    def go_on(self, further: int) -> bool:
+        """Wait until *further* runs have ended; say whether they did."""
+        enough = self.ended + further
+        return self.under_load(lambda: self.ended >= enough, within_s=_STILL_S)
+
+    def victim(self) -> Worker:
+        """Choose a member, and wait until it has worked a little more."""
+        victim = self.rng.choice(self.crew.refresh())
+        enough = victim.ended + self.rng.randrange(_LATEST)
+        self.under_load(lambda: victim.ended >= enough, within_s=_CAUGHT_WITHIN_S)
+        return victim
+
+    def catch(self, victim: Worker) -> int:
+        """Make *victim* stand still with work in flight; give how many records, as they stay."""
+
+        def stands_still_at_work() -> bool:
+            self.stopped_ns = self.crew.suspend(victim)
+            if victim.in_flight >= self.wanted_in_flight:
+                return True
+            victim.tell(signal.SIGCONT)
+            return False
+
+        if not self.under_load(stands_still_at_work, within_s=_CAUGHT_WITHIN_S):
+            self.stopped_ns = self.crew.suspend(victim)
+        return victim.in_flight
+
+    def read(self) -> Mapping[str, Reading]:
+        """Read the group's committed state of each topic."""
+        return {name: track.read() for name, track in self.tracks.items()}
+
+    def note_end(self, what: str, worker: Worker, since: Mapping[str, Reading] | None = None) -> None:
+        """Note that *worker* goes, and what may run again for that."""
+        readings = since or self.read()
+        for name, track in self.tracks.items():
+            track.note_end(what, worker, readings[name])
+
+    def require_cluster(self) -> DevCluster:
+        """Give the run's own cluster.
+
+        Raises:
+            UsageError: It has none.
+        """
+        if self.cluster is None:
+            raise UsageError("brokers are broken only where they are the run's own: drop --bootstrap, or the fault")
+        return self.cluster
+
+    def heal(self) -> bool:
+        """Wait until all that was written is settled; say whether it came to that, as long as something changes."""
+        changed_at, seen = time.monotonic(), (-1, -1)
+        while time.monotonic() - changed_at < _STILL_S:
+            self.crew.refresh()
+            if not self.in_flight and all(track.is_settled() for track in self.tracks.values()):
+                return True
+            now = self.ended, self.in_flight
+            if now != seen:
+                changed_at, seen = time.monotonic(), now
+            time.sleep(_LOOK_EVERY_S * 5)
+        return False
