@@ -176,7 +176,10 @@ def restore_without_letters(
     stretch = _restore(chain, number, committed, snapshot, marks)
     if number != chain.dlq:
         return stretch
-    chain.parts[number].trust(stretch.stop)
+    part = chain.parts[number]
+    for offset in stretch:
+        if not part.was_settled(offset):
+            part.found(offset, 0)
     return range(stretch.stop, stretch.stop)
 
 
@@ -223,7 +226,7 @@ def arrive_and_settle_dead(  # noqa: PLR0917  # as its twin
 ) -> None:
     """Let a dead record have ended, whatever its policy says."""
     _arrive(chain, lane, header, number, offset, appended_ms)
-    if number == chain.dlq:
+    if number == chain.dlq and lane in chain.index:
         chain.index[lane].remove(header.offset)
 
 

@@ -14,6 +14,8 @@ from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from streams.engine.backlog import Backlog
 from streams.engine.chain import CopyHeader
 from streams.engine.chainstate import ChainState
@@ -40,7 +42,8 @@ IGNORED: dict[type, frozenset[str]] = {
 SHAPED: dict[type, frozenset[str]] = {
     Ledger: frozenset({"_chunks", "_join_at", "_committable", "position", "_restored", "crowded"}),
     Copies: frozenset(
-        {"stage", "delay_ms", "is_tier", "outstanding", "cursor", "scan_end", "relief"}
+        {"stage", "delay_ms", "is_tier", "outstanding", "cursor", "scan_end", "unsure_until", "relief"}
+        | {"aged_until", "characters"}
         | {"_base", "_flags", "_mark", "_stamps", "_ready", "_order", "_earlier"}
     ),
     Backlog: frozenset({"_first", "_origins", "_places", "in_memory", "is_running", "is_suspect", "loaded", "since_s"}),
@@ -56,7 +59,7 @@ def form(value: Any) -> Hashable:
         return shape(value)
     if isinstance(value, tuple):  # a named one
         return tuple(map(form, value))
-    if isinstance(value, (ChainState, PartitionState, Owner)) or is_dataclass(value):
+    if isinstance(value, (ChainState, PartitionState, Owner, msgspec.Struct)) or is_dataclass(value):
         return tuple(form(getattr(value, name)) for name in names(kind))  # type: ignore[arg-type]  # a class can be hashed
     return value  # type: ignore[no-any-return]  # numbers and text
 
@@ -71,6 +74,8 @@ def names(kind: type[object]) -> tuple[str, ...]:
 def _all_fields(kind: type) -> list[str]:
     if is_dataclass(kind):
         return [one.name for one in fields(kind)]
+    if issubclass(kind, msgspec.Struct):
+        return list(kind.__struct_fields__)
     return _ASSIGNED[next(one for one in kind.__mro__ if one in _ASSIGNED)]
 
 
@@ -109,7 +114,7 @@ def _copies(value: Copies) -> Hashable:
     outstanding = tuple(offset for offset in range(value.committable, value.end) if value.is_outstanding(offset))
     due = tuple(map(value.due_ms, outstanding)) if value.is_tier else ()
     ready = tuple(sorted(value._ready.intersection(outstanding)))  # noqa: SLF001  # its whole memory is looked at
-    return value.end, outstanding, due, ready, value.cursor, value.scan_end, value.relief
+    return value.end, outstanding, due, ready, value.cursor, value.scan_end, value.unsure_until, value.relief
 
 
 def _backlog(value: Backlog[Any]) -> Hashable:

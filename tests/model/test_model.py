@@ -54,7 +54,7 @@ SCENES = [
         "read in pieces", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, stretches=True, gives_up=False, depth=16)
     ),
     Scene(
-        "a forgotten offset", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, forgets=1, gives_up=False, depth=16)
+        "a forgotten offset", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, forgets=1, gives_up=False, depth=15)
     ),
     Scene("unordered", engine("aa", policy="unordered"), Bounds(owners=2, zombies=0, foreign=0, depth=14)),
     Scene("begun anew", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, restarts=1, gives_up=False, depth=16)),
@@ -81,10 +81,10 @@ GOING_ON = [
     Scene("waits in memory", engine("aa", delay="1s"), Bounds(owners=1, zombies=0, foreign=0, is_forced=True)),
     Scene("unordered", engine("aa", policy="unordered"), Bounds(owners=2, zombies=0, foreign=0, depth=11)),
     Scene("follow, two owners", engine("aa", "follow"), Bounds(owners=2, zombies=0, foreign=0, depth=13)),
-    Scene("follow, two keys", engine("aba", "follow"), Bounds(owners=1, zombies=0, foreign=0, batches=True, depth=11)),
+    Scene("follow, two keys", engine("aba", "follow"), Bounds(owners=1, zombies=0, foreign=0, batches=True, depth=10)),
     Scene("begun anew", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, restarts=1, gives_up=False, depth=12)),
     Scene("a replay", engine("aa"), Bounds(owners=2, zombies=0, foreign=0, replays=1, gives_up=False, depth=12)),
-    Scene("relief", engine("aa"), Bounds(owners=1, zombies=0, foreign=0, reliefs=1, depth=17)),
+    Scene("relief", engine("aa"), Bounds(owners=1, zombies=0, foreign=0, reliefs=1, depth=15)),
     Scene("relief, hold", engine("aa", "hold"), Bounds(owners=1, zombies=0, foreign=0, reliefs=1, depth=17)),
 ]
 
