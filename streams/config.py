@@ -25,6 +25,7 @@ _SECRET = re.compile(r"password|passphrase|secret|token|key\.pem|oauthbearer\.co
 _KAFKA_PREFIX = "STREAMS_KAFKA_"
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:/]+):\d{1,5}")
 _PORTS = 65_535
+_SHORTEST_RETENTION_S = 600
 _GROUP_NAME = re.compile(r"[A-Za-z0-9._-]{1,120}")
 
 FIXED_CLIENT_SETTINGS = frozenset(
@@ -127,6 +128,11 @@ class Settings:
     chain_history_s: float = 86_400.0
     """Seconds for which records of the chain stay readable after they settled; then they are deleted."""
 
+    chain_retention_s: float = 0.0
+    """Seconds for which the topics of the chain keep what is in them, for clusters in which this user may not delete
+    records; 0: for ever. What waits is written anew at a third of it, so that it never ages away while a member runs;
+    a group that stands still for longer loses what waits. Tiers keep at least four times their delay."""
+
     metrics_port: int | None = None
     """Port of /metrics, /livez and /readyz; 0 takes a free one; None serves none."""
 
@@ -193,6 +199,11 @@ class Settings:
             faults.append(
                 f"key_records: {self.key_records} is more than chain_records, {self.chain_records}, at which intake"
                 f" stops: on_key_full=dead_letter could never act"
+            )
+        if "chain_retention_s" not in wrong and 0 < self.chain_retention_s < _SHORTEST_RETENTION_S:
+            faults.append(
+                f"chain_retention_s: {self.chain_retention_s:g} must be 0, for ever, or at least"
+                f" {_SHORTEST_RETENTION_S}: what waits has to be written anew in time"
             )
         if "metrics_port" not in wrong and self.metrics_port is not None and not 0 <= self.metrics_port <= _PORTS:
             faults.append(f"metrics_port: {self.metrics_port} must be between 0 and 65535")
@@ -288,4 +299,5 @@ _RANGES: dict[str, tuple[float, float]] = {
     "chain_records": (1, 100_000_000),
     "key_records": (1, 100_000_000),
     "chain_history_s": (0, 31_536_000),
+    "chain_retention_s": (0, 315_360_000),
 }

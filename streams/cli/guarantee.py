@@ -80,6 +80,10 @@ CHAIN_BOUNDS: Final = {
         "seconds for which records of the chain stay readable after they settled; then they are deleted, where that"
         " may be, those that an earlier owner settled twice as long after they were written"
     ),
+    "chain_retention_s": (
+        "seconds for which the topics of the chain keep what is in them, 0 for ever; what waits is written anew at a"
+        " third of it, and ages away only where no member runs for the rest"
+    ),
 }
 """The same, of routes that have more than dead letters."""
 

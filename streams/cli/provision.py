@@ -47,7 +47,7 @@ def planned(admin: Admin, scope: Scope, shape: NewTopic | None) -> list[NewTopic
     new = [_source(name, shape) for name in scope.sources if name not in there]
     sources = there | {topic.name: _as_if_made(topic) for topic in new}
     existing = set(list_topics(admin))
-    wanted = scope.chain(sources, existing)
+    wanted = scope.chain(sources, existing, admin.settings.chain_retention_s)
     _require_nameable(wanted)
     return [*new, *(topic.as_new() for topic in wanted if topic.name not in existing)]
 
@@ -59,7 +59,7 @@ def chains(admin: Admin, scope: Scope) -> list[ChainTopic]:
         TopicError: A source does not exist.
     """
     sources = require_topics(admin, scope.sources, with_config=True)
-    return scope.chain(sources, set(list_topics(admin)))
+    return scope.chain(sources, set(list_topics(admin)), admin.settings.chain_retention_s)
 
 
 def mend(admin: Admin, wanted: Sequence[ChainTopic]) -> list[str]:

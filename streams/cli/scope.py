@@ -24,6 +24,8 @@ class ChainKind:
 
     policy: OrderPolicy
     tiers: tuple[float, ...]
+    retention_s: float = 0.0
+    """How long its topics keep what is in them, where an app says so; 0: for ever."""
 
     @classmethod
     def of(cls, policy: OrderPolicy | None, retry: Sequence[str]) -> ChainKind:
@@ -70,7 +72,10 @@ class Scope:
             loaded = load_app(app)
             sources += [topic for topic in loaded.routes if topic not in sources]
             named += [loaded.group] if loaded.group not in named else []
-            told = {(topic, loaded.group): ChainKind(one.policy, one.tiers) for topic, one in loaded.routes.items()}
+            kept_s = loaded.settings.chain_retention_s
+            told = {
+                (topic, loaded.group): ChainKind(one.policy, one.tiers, kept_s) for topic, one in loaded.routes.items()
+            }
         if not sources:
             raise UsageError("name a topic, or an app with --app module:app")
         if policy or retry:
@@ -84,14 +89,29 @@ class Scope:
         """Read one argument that is either ``module:app`` or a topic."""
         return cls.of(None, groups, name, policy, retry) if is_app(name) else cls.of(name, groups, None, policy, retry)
 
-    def chain(self, sources: Mapping[str, Topic], existing: Collection[str]) -> list[ChainTopic]:
-        """Give every topic of the chains of the groups beside *sources*; *existing* names what the cluster has."""
+    def chain(
+        self, sources: Mapping[str, Topic], existing: Collection[str], retention_s: float = 0.0
+    ) -> list[ChainTopic]:
+        """Give every topic of the chains of the groups beside *sources*.
+
+        Args:
+            sources: By name.
+            existing: Names of what the cluster has.
+            retention_s: What the environment declares; it outranks what an app says.
+        """
         return [
             topic
             for name in self.sources
             for group in self.groups
             for kind in [self.told.get((name, group), self.kind)]
-            for topic in chain_topics(sources[name], group, kind.policy, kind.tiers, existing=existing)
+            for topic in chain_topics(
+                sources[name],
+                group,
+                kind.policy,
+                kind.tiers,
+                existing=existing,
+                retention_s=retention_s or kind.retention_s,
+            )
         ]
 
 

@@ -93,6 +93,8 @@ class CopyHeader(msgspec.Struct, array_like=True, frozen=True):
     replay_id: str = ""
     first_failed_ms: int = 0
     """When its first run failed; 0 where none has."""
+    is_suspect: bool = False
+    """It was moved while nobody knew whether the record was finished: it is held for an operator, as before."""
 
     def after(self, hop: int, topic: str, offset: int, before: CopyHeader | None) -> CopyHeader:
         """Give the header of the next copy: of one that stands in *topic* at *offset* and is *before*, its header."""
@@ -103,7 +105,12 @@ class CopyHeader(msgspec.Struct, array_like=True, frozen=True):
             from_offset=offset,
             redrives=before.redrives if before else 0,
             replay_id=before.replay_id if before else "",
+            is_suspect=before.is_suspect if before else False,
         )
+
+    def doubted(self, *, is_suspect: bool) -> CopyHeader:
+        """Give the header with whether the record is held for doubt now."""
+        return self if self.is_suspect == is_suspect else msgspec.structs.replace(self, is_suspect=is_suspect)
 
     @property
     def origin(self) -> Origin:
@@ -163,6 +170,38 @@ def new_header(
         attempts=attempts,
         history=history[-_HISTORY:],
         first_failed_ms=first_failed_ms,
+    )
+
+
+def first_copy(  # noqa: PLR0913, PLR0917  # by position: names would cost as much as all of them
+    topic_id: str,
+    topic: str,
+    partition: int,
+    offset: int,
+    timestamp_ms: int,
+    group: str,
+    assignment_id: bytes,
+    history: tuple[Attempt, ...],
+    first_failed_ms: int,
+) -> CopyHeader:
+    """Make the header of the first copy of a source record that has run as often as *history* says; a fast way."""
+    return CopyHeader(
+        _VERSION,
+        topic_id,
+        topic,
+        partition,
+        offset,
+        timestamp_ms,
+        group,
+        assignment_id,
+        1,
+        topic,
+        offset,
+        len(history),
+        history,
+        0,
+        "",
+        first_failed_ms,
     )
 
 

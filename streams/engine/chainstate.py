@@ -13,21 +13,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from streams.engine.backlog import MOVING, Backlog, LaneKey, Place, number_of, offset_of, pack, unpack
-from streams.engine.chain import Attempt, CopyHeader, new_header
+from streams.engine.chain import Attempt, CopyHeader, ErrorHeader, first_copy, new_header
 from streams.engine.chain import unpack as read_header
 from streams.engine.copies import Copies, Stage
 from streams.engine.policy import DeadLetterPolicy
-from streams.engine.snapshot import METADATA_LIMIT, Snapshot, encode
+from streams.engine.snapshot import Snapshot, encode
 from streams.errors import ChainError, LedgerError
 from streams.kafka.message import KEY, Message
 from streams.record import Origin, Partition
 
 T = TypeVar("T")
-
-_RELIEVE_AT: Final = 0.6
-"""Share of the commit metadata's limit at which the oldest copies are moved."""
-_RELIEVE_RUNS: Final = 512
-"""Settled ranges that one relief does away with, about."""
 
 
 class Lineage(NamedTuple):
@@ -75,6 +70,8 @@ class ChainState(Generic[T]):
         self.index: dict[LaneKey, Backlog[T]] = {}
         self.carried: dict[int, CopyHeader] = {}
         """By origin: what the copies say that are in memory."""
+        self.reasons: dict[int, ErrorHeader] = {}
+        """By origin: why the dead letters are dead that are moving on."""
         self.seen_until = -1
         """The highest origin that the scan found: records of the source up to it may come again."""
         self.fenced = 0
@@ -110,7 +107,7 @@ class ChainState(Generic[T]):
         end = max(marks.stop, base)
         self.expired[number] += max(0, marks.start - base)
         if snapshot is None:
-            part.unsure_until = end
+            part.unsure_until = end if end > base else -1
             part.begin(base, end, ())
             return range(max(base, marks.start), end)
         part.unsure_until = snapshot.unsure_until
@@ -120,8 +117,9 @@ class ChainState(Generic[T]):
         part.begin(base, end, settled)
         start = max(base, marks.start)
         if part.stage.kind == "dlq" and self.after_death == "continue" and snapshot.scanned > start:
-            part.trust(min(snapshot.scanned, end))  # what is below ended its records in the snapshot that says so
-            start = min(snapshot.scanned, end)
+            trusted = range(start, min(snapshot.scanned, end))
+            part.trust(trusted)  # these have ended their records in the snapshot that says so
+            start = trusted.stop
         return range(start, end)
 
     def scan(self, number: int, messages: Iterable[Message]) -> None:
@@ -198,6 +196,8 @@ class ChainState(Generic[T]):
             self.parts[before].settle(header.from_offset)
         if number == self.dlq:
             self._dead.add(lane)
+        if header.is_suspect:
+            backlog.is_suspect = True
         if origin > self.seen_until:  # noqa: PLR1730  # `max` costs a call for each copy
             self.seen_until = origin
 
@@ -208,7 +208,7 @@ class ChainState(Generic[T]):
         """
         until = [-1 if number == self.dlq else part.unsure_until for number, part in enumerate(self.parts)]
         for backlog in self.index.values():
-            backlog.is_suspect = any(
+            backlog.is_suspect = backlog.is_suspect or any(
                 offset_of(place) < until[number_of(place)] and is_settled(origin) for origin, place in backlog.entries()
             )
 
@@ -232,19 +232,20 @@ class ChainState(Generic[T]):
             backlog = self.index[lane] = Backlog()
         return backlog.put(origin, MOVING)
 
-    def arrive(self, lane: LaneKey, header: CopyHeader, number: int, offset: int, appended_ms: int) -> None:
+    def arrive(self, lane: LaneKey, header: CopyHeader, number: int, offset: int, appended_ms: int) -> Backlog[T]:
         """Note that the broker has the copy: it is the live one, and what it left is settled (rules 4 and 8)."""
         self.moving -= 1
         self.parts[number].sent(offset, appended_ms)
-        before = self._numbers.get(header.from_topic)
-        if before is not None:
-            self.parts[before].settle(header.from_offset)
-        self.carried.pop(header.offset, None)
+        if header.hop > 1:  # else it comes from the source
+            self.parts[self._numbers[header.from_topic]].settle(header.from_offset)
+            self.carried.pop(header.offset, None)
+            self.reasons.pop(header.offset, None)
         backlog = self.index[lane]
         if number == self.dlq and self.after_death == "continue":
             backlog.remove(header.offset)
         else:
             backlog.put(header.offset, pack(number, header.hop, offset))
+        return backlog
 
     def finish(self, lane: LaneKey, origin: int) -> None:
         """Note that the copy of *origin*, which was in memory, needs no more work."""
@@ -254,6 +255,15 @@ class ChainState(Generic[T]):
         self.carried.pop(origin, None)
         if packed is not None and packed != MOVING:
             self.parts[number_of(packed)].settle(offset_of(packed))
+
+    def first_header(
+        self, offset: int, timestamp_ms: int, history: tuple[Attempt, ...], first_failed_ms: int
+    ) -> CopyHeader:
+        """Make the header of the copy of a source record that failed for the first time."""
+        (topic, number), topic_id, group = self.lineage
+        return first_copy(
+            topic_id, topic, number, offset, timestamp_ms, group, self.assignment_id, history, first_failed_ms
+        )
 
     def header(
         self, origin: Origin, left: int | None, *, attempts: int, history: tuple[Attempt, ...], first_failed_ms: int
@@ -368,8 +378,7 @@ class ChainState(Generic[T]):
             if part.stage.kind == "dlq":
                 snapshot = snapshot.scanned_to(part.end)
             text = encode(snapshot)
-            if len(text) > METADATA_LIMIT * _RELIEVE_AT and not part.relief and part.stage.kind != "dlq":
-                part.relief = range(offset, part.end_of_runs(_RELIEVE_RUNS))
+            part.characters = len(text)
             entries.append((part.stage.topic, offset, text))
         return entries
 

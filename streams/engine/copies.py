@@ -21,6 +21,8 @@ StageKind: TypeAlias = Literal["tier", "parked", "dlq"]
 _MOST_RUNS: Final = 4_000
 """More settled ranges than fit into a commit in any case."""
 _TRIM_AT: Final = 65_536
+_BLOCK: Final = 1_000
+"""Offsets that are looked over in one go."""
 
 SETTLED: Final = 1
 OUTSTANDING: Final = 0
@@ -61,6 +63,10 @@ class Copies:
         """Of the copies below this offset nobody knows whether they were finished: their ledger was lost (rule 17)."""
         self.relief = range(0)
         """Outstanding copies at these offsets are to be moved, so that the ledger can move on."""
+        self.aged_until = 0
+        """Copies below this offset are so old that retention would take them in time."""
+        self.characters = 0
+        """Of the ledger, as the last commit wrote it."""
         self._base = 0
         self._flags = bytearray()
         self._mark = 0
@@ -96,11 +102,11 @@ class Copies:
         if self.is_tier:
             self._stamps[at] = appended_ms
 
-    def trust(self, end: int) -> None:
-        """Take what an earlier owner had not settled below *end* for outstanding; it is not scanned."""
-        count = end - self._base
-        self._flags[:count] = self._earlier[:count]
-        self.outstanding = self._flags.count(OUTSTANDING, 0, count)
+    def trust(self, stretch: range) -> None:
+        """Take what an earlier owner had not settled in *stretch* for outstanding; it is not scanned."""
+        first, last = stretch.start - self._base, stretch.stop - self._base
+        self._flags[first:last] = self._earlier[first:last]
+        self.outstanding = self._flags.count(OUTSTANDING, first, last)
 
     def scanned(self) -> None:
         """Note that the scan is over."""
@@ -108,7 +114,7 @@ class Copies:
 
     def sent(self, offset: int, appended_ms: int) -> None:
         """Note that a copy of ours stands at *offset*."""
-        gap = offset - self.end
+        gap = offset - self._base - len(self._flags)
         assert gap >= 0, f"{self.stage.topic}: a copy at {offset}, below the end {self.end}"  # noqa: S101  # logs grow
         if gap:
             self._flags += bytes((SETTLED,)) * gap
@@ -169,6 +175,10 @@ class Copies:
         """Give when the copy at *offset* may run, ms since 1970."""
         return self._stamps[offset - self._base] + self.delay_ms
 
+    def is_due(self, offset: int, now_ms: int) -> bool:
+        """Say whether the copy at *offset* has waited its time; where there is no delay it always has."""
+        return not self.is_tier or self.due_ms(offset) <= now_ms
+
     def next_due_ms(self) -> int | None:
         """Give when the next copy that was not read yet is due; None with none, and for topics that have no delay."""
         if not self.is_tier:
@@ -209,6 +219,15 @@ class Copies:
     def end_of_runs(self, count: int) -> int:
         """Give the offset at which the first *count* settled ranges above `committable` end."""
         return max((done.stop for done in islice(self.ranges(), count)), default=self._base)
+
+    def end_of_copies(self, stretch: range, count: int) -> int:
+        """Give the offset in *stretch* before which about *count* copies are outstanding; its end where fewer are."""
+        at, stop = max(0, stretch.start - self._base), stretch.stop - self._base
+        while at < stop and count > 0:
+            block_ends = min(at + _BLOCK, stop)
+            count -= self._flags.count(OUTSTANDING, at, block_ends)
+            at = block_ends
+        return self._base + at
 
     def snapshot(self, assignment_id: bytes) -> tuple[int, Snapshot]:
         """Give the offset to commit and what stands beside it."""

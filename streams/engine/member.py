@@ -28,6 +28,7 @@ from streams.engine.loop import ConsumerLoop
 from streams.engine.partition import PartitionState
 from streams.engine.plan import ChainPlan
 from streams.engine.recovery import Recovery
+from streams.engine.relief import Relief
 from streams.engine.relocation import Relocator
 from streams.engine.route import Route
 from streams.engine.router import Router
@@ -161,7 +162,12 @@ class Member:
         """Make what reads the chain back, as far as the bounds leave room."""
         homes = {topic: home for plan in self._plans.values() for topic, home in plan.homes().items()}
         return Sweeper(
-            self._reader, homes, lambda: self._intake.free(self._assignment.all()), self._clock, self._observer
+            self._reader,
+            homes,
+            lambda: self._intake.free(self._assignment.all()),
+            self._clock,
+            self._observer,
+            relief=Relief(self._settings.ledger_limit / 2),
         )
 
     def _make_watch(self) -> Watch:

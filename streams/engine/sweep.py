@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from streams.clock import Clock
+from streams.engine.copies import Copies
 from streams.engine.parking import load
 from streams.engine.partition import Move, PartitionState, Run
+from streams.engine.relief import Relief
 from streams.kafka.chainreader import ChainReader
 from streams.kafka.message import Message, by_partition
 from streams.observer import Observer
@@ -57,6 +59,8 @@ class Sweeper:
         room: Callable[[], int],
         clock: Clock,
         observer: Observer,
+        *,
+        relief: Relief | None = None,
     ) -> None:
         """Read nothing yet.
 
@@ -66,12 +70,14 @@ class Sweeper:
             room: How many records may be taken into memory.
             clock: Where the time comes from.
             observer: Hears what was read.
+            relief: Says what is to move on.
         """
         self._reader = reader
         self._homes = homes
         self._room = room
         self._clock = clock
         self._observer = observer
+        self._relief = relief or Relief()
         self._look_at = float("-inf")
         self._idle_since: dict[Partition, float] = {}
         self._failed: dict[Partition, str] = {}
@@ -79,7 +85,11 @@ class Sweeper:
     def sweep(self, states: Sequence[PartitionState]) -> Iterator[Swept]:
         """Read on where something is wanted; give what may run and what is to move on."""
         now_s = self._clock.monotonic()
-        if now_s >= self._look_at and (self._reader.positions or any(state.chain.outstanding for state in states)):
+        if now_s >= self._look_at and (
+            self._relief.look(states, now_s)
+            or self._reader.positions
+            or any(state.chain.outstanding for state in states)
+        ):
             self._look_at = now_s + _LOOK_EVERY_S
             self._place(states, now_s)
         if self._reader.positions:
@@ -106,7 +116,7 @@ class Sweeper:
         wall_ms, positions = int(self._clock.now() * 1000), self._reader.positions
         wanted: dict[Partition, int] = {}
         for state in states:
-            for part in state.chain.parts if state.chain.outstanding and _may_read(state, now_s) else ():
+            for part in _readable(state, now_s):
                 place = Partition(part.stage.topic, state.partition.number)
                 target = part.wanted(wall_ms, positions.get(place)) if part.outstanding else None
                 if target is not None:
@@ -141,6 +151,11 @@ class Sweeper:
         self._reader.close()
 
 
-def _may_read(state: PartitionState, now_s: float) -> bool:
-    """Say whether anything of *state* could run: of a route that stands still, what is to try once it may."""
-    return not state.is_closed and not (state.is_suspended and state.can_probe(now_s))
+def _readable(state: PartitionState, now_s: float) -> Sequence[Copies]:
+    """Give the topics of *state* that may be read: of a route that stands still only what is to try, or to move on."""
+    parts = state.chain.parts
+    if state.is_closed:
+        return ()
+    if state.chain.outstanding and not (state.is_suspended and not state.can_probe(now_s)):
+        return parts
+    return [part for part in parts if part.relief]

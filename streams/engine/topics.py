@@ -24,12 +24,12 @@ _PARKED: Final = ".parked"
 _NAME_LIMIT: Final = 249
 _DEFAULT_MAX_BYTES: Final = 1_048_588
 _IN_SYNC: Final = "min.insync.replicas"
-_AT_LEAST: Final = frozenset({"max.message.bytes", _IN_SYNC})
-_FOR_EVER: Final = {
-    "cleanup.policy": "delete",  # a compacted one would lose all copies of a key but the newest
-    "retention.ms": "-1",  # a record that waits, for its time or for a person, must not age away
-    "retention.bytes": "-1",
-}
+_RETENTION: Final = "retention.ms"
+_AT_LEAST: Final = frozenset({"max.message.bytes", _IN_SYNC, _RETENTION})
+_APPENDED: Final = "message.timestamp.type"
+_FOR_EVER: Final = "-1"
+_TIER_DELAYS: Final = 4
+"""A tier keeps what is in it for as many of its delays at least: what ages is moved only once it is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ def chain_topics(
     tiers: Iterable[float] = (),
     *,
     existing: Collection[str] = (),
+    retention_s: float = 0.0,
 ) -> list[ChainTopic]:
     """Say which topics *group* has beside *source*: tiers, parked, dead letters.
 
@@ -87,6 +88,7 @@ def chain_topics(
         policy: ``park`` has a parked topic, and ``block`` no tiers.
         tiers: Delays of the policy's tiers, in seconds.
         existing: Names of topics in the cluster; what an earlier policy left among them belongs to the chain too.
+        retention_s: How long they keep what is in them, as `Settings.chain_retention_s` declares it; 0: for ever.
     """
     written = () if policy == "block" else tuple(sorted(tiers))
     old = old_tiers(existing, source.name, group, written)
@@ -96,9 +98,9 @@ def chain_topics(
     def one(name: str, config: Mapping[str, str], *, is_old: bool = False) -> ChainTopic:
         return ChainTopic(name, source.name, group, source.partitions, source.replication, config, options, is_old)
 
-    kept = _kept(source)
+    kept = _kept(source, retention_s)
     found = [
-        one(retry_topic(source.name, group, delay_s), _as_appended(kept), is_old=delay_s in old)
+        one(retry_topic(source.name, group, delay_s), _tier(source, retention_s, delay_s), is_old=delay_s in old)
         for delay_s in sorted((*written, *old))
     ]
     if policy == "park" or parked in existing:
@@ -206,16 +208,32 @@ def mend_command(wanted: ChainTopic) -> str:
     return f"streams topics check {wanted.options} --fix"
 
 
-def _kept(source: Topic) -> dict[str, str]:
-    """Give the settings of every chain topic: kept for ever, room for the headers, as safe as the source."""
+def kept_s(retention_s: float, delay_s: float) -> float:
+    """Give how long a topic keeps what is in it where *retention_s* is declared and copies wait *delay_s* in it."""
+    return max(retention_s, _TIER_DELAYS * delay_s) if retention_s else 0.0
+
+
+def _kept(source: Topic, retention_s: float) -> dict[str, str]:
+    """Give the settings of every chain topic: kept long enough, room for the headers, as safe as the source.
+
+    A record that waits, for its time or for a person, must not age away: where
+    it can, its owner moves it in time.
+    """
     max_bytes = int(source.config.get("max.message.bytes", _DEFAULT_MAX_BYTES)) + HEADROOM_BYTES
     in_sync = {name: value for name, value in source.config.items() if name == _IN_SYNC}
-    return {**_FOR_EVER, "max.message.bytes": str(max_bytes), **in_sync}
+    return {
+        "cleanup.policy": "delete",  # a compacted one would lose all copies of a key but the newest
+        _RETENTION: str(round(retention_s * 1000)) if retention_s else _FOR_EVER,
+        "retention.bytes": _FOR_EVER,
+        "max.message.bytes": str(max_bytes),
+        **in_sync,
+        **({_APPENDED: "LogAppendTime"} if retention_s else {}),
+    }
 
 
-def _as_appended(config: Mapping[str, str]) -> dict[str, str]:
-    """Add what a tier needs: a record is due its delay after the broker took it, whatever a member's clock says."""
-    return {**config, "message.timestamp.type": "LogAppendTime"}
+def _tier(source: Topic, retention_s: float, delay_s: float) -> dict[str, str]:
+    """Give those of a tier: a record is due its delay after the broker took it, whatever a member's clock says."""
+    return {**_kept(source, kept_s(retention_s, delay_s)), _APPENDED: "LogAppendTime"}
 
 
 def _stem(name: str) -> str | None:
@@ -255,7 +273,7 @@ def _partition_faults(existing: Topic, wanted: ChainTopic) -> Iterator[str]:
 
 def _config_faults(existing: Topic, wanted: ChainTopic) -> Iterator[str]:
     for name, value in config_differences(existing, wanted).items():
-        least = "at least " if name in _AT_LEAST else ""
+        least = "at least " if name in _AT_LEAST and value != _FOR_EVER else ""
         has = existing.config.get(name, "nothing")
         yield f"topic {wanted.name}: {name} is {has}, it must be {least}{value}. Set it: {mend_command(wanted)}"
 
@@ -263,4 +281,6 @@ def _config_faults(existing: Topic, wanted: ChainTopic) -> Iterator[str]:
 def _suffices(name: str, has: str | None, needs: str) -> bool:
     if has is None:
         return False
+    if name == _RETENTION and _FOR_EVER in (has, needs):
+        return has == _FOR_EVER
     return int(has) >= int(needs) if name in _AT_LEAST else has == needs

@@ -24,6 +24,7 @@ from streams.engine.growth import Growth
 from streams.engine.partition import PartitionState
 from streams.engine.plan import ChainPlan
 from streams.engine.recovery import places_of
+from streams.engine.topics import kept_s
 from streams.errors import BrokerError, ChainError
 from streams.kafka.admin import Admin
 from streams.kafka.offsets import delete_before, offsets_at
@@ -38,6 +39,10 @@ _TRY_EVERY_S: Final = 5.0
 _NOTES: Final = 24
 """Committed offsets are noted so many times in the time for which history is kept: it is that much longer, at most."""
 _SOONEST_S: Final = 60.0
+_AGED_AT: Final = 3
+"""Share of a topic's retention, one in so many, at which what waits there is old: it is moved before half of it."""
+_AGES_EVERY: Final = 48
+"""How often, in the time of the retention, it is asked what has become old; at least once a minute."""
 _INHERITED: Final = 2
 """What settled under earlier owners is removed once it was written this many times the history ago."""
 
@@ -89,6 +94,8 @@ class Job:
     inherited: Mapping[Partition, int] = field(default_factory=dict)
     """Up to where they may go of what was written before `written_before_ms`."""
     written_before_ms: int = 0
+    aging: Mapping[Partition, int] = field(default_factory=dict)
+    """Partitions whose retention is finite, and the time, ms since 1970, from before which what waits there is old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,8 @@ class Done:
     deleted: Mapping[Partition, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     """Topics from which this user may not delete, or nobody may, with the error's code."""
+    aged: Mapping[Partition, int] = field(default_factory=dict)
+    """Up to where what waits in a partition is old."""
     trouble: BrokerError | None = None
 
 
@@ -127,13 +136,14 @@ class Upkeep:
         self._admin = admin or Admin(settings)
         self._history_s = settings.chain_history_s
         self._history = History(settings.chain_history_s)
+        self._retention_s = settings.chain_retention_s
         self._deleted: dict[Partition, int] = {}
         self._told: set[tuple[str, str]] = set()
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._done: SimpleQueue[Done] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_busy = False
-        self._look_at = self._try_at = float("-inf")
+        self._look_at = self._try_at = self._age_at = float("-inf")
         self._compare_at = clock.monotonic() + _COMPARE_EVERY_S
         self._delete_at = clock.monotonic() + _SOONEST_S
 
@@ -173,10 +183,23 @@ class Upkeep:
             ours = {place for state in states for place in places_of(state)}
             self._history.note(self._committed(states), now_s, ours)
             settled, inherited = self._undeleted(self._history.old(now_s)), self._history.inherited(now_s)
-        if not (compare or settled or inherited):
+        aging = self._aging(states, now_s)
+        if not (compare or settled or inherited or aging):
             return None
         before_ms = int((self._clock.now() - _INHERITED * self._history_s) * 1000)
-        return Job(compare, settled, self._undeleted(inherited), before_ms)
+        return Job(compare, settled, self._undeleted(inherited), before_ms, aging)
+
+    def _aging(self, states: Sequence[PartitionState], now_s: float) -> dict[Partition, int]:
+        """Give where something waits that retention would take, and what is old there, once it is time to ask."""
+        if not self._retention_s or now_s < self._age_at:
+            return {}
+        self._age_at = now_s + min(_SOONEST_S, self._retention_s / _AGES_EVERY)
+        return {
+            place: int((self._clock.now() - kept_s(self._retention_s, part.stage.delay_s) / _AGED_AT) * 1000)
+            for state in states
+            for place, part in zip(places_of(state), state.chain.parts, strict=True)
+            if part.outstanding
+        }
 
     def _committed(self, states: Sequence[PartitionState]) -> dict[Partition, int]:
         """Give what the broker has acknowledged of the chains of *states*."""
@@ -202,6 +225,7 @@ class Upkeep:
         if done.trouble is not None:
             self._observer.broker_error(str(done.trouble), fatal=False)
         self._deleted |= done.deleted
+        self._note_aged(done.aged, assignment)
         for refusal in done.refused.items():
             if refusal not in self._told:
                 self._told.add(refusal)
@@ -210,6 +234,11 @@ class Upkeep:
             for state in assignment.all():
                 if state.lacks and state.partition not in done.lacking:
                     assignment.complete(state.partition)
+
+    def _note_aged(self, aged: Mapping[Partition, int], assignment: Assignment) -> None:
+        for state in assignment.all() if aged else ():
+            for place, part in zip(places_of(state), state.chain.parts, strict=True):
+                part.aged_until = min(aged.get(place, 0), part.end)
 
     # -- on its own thread ----------------------------------------------------------------------
 
@@ -228,13 +257,24 @@ def do(job: Job, growth: Growth, admin: Admin) -> Done:
             lacking = growth.lacking(job.compare)
         offsets = {**_written_before(admin, job), **job.settled}
         answers = delete_before(admin, offsets)
+        aged = _aged(admin, job.aging)
     except BrokerError as error:
         return Done(lacking, trouble=error)
     return Done(
         lacking,
         deleted={place: offsets[place] for place, error in answers.items() if error is None},
         refused={place.topic: error.name() for place, error in answers.items() if error is not None},
+        aged=aged,
     )
+
+
+def _aged(admin: Admin, aging: Mapping[Partition, int]) -> dict[Partition, int]:
+    """Ask, topic by topic where they differ, up to where logs were written before the given times."""
+    found: dict[Partition, int] = {}
+    for before_ms in set(aging.values()):
+        places = [place for place, asked_ms in aging.items() if asked_ms == before_ms]
+        found |= offsets_at(admin, places, before_ms)
+    return found
 
 
 def _written_before(admin: Admin, job: Job) -> dict[Partition, int]:

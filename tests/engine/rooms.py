@@ -17,6 +17,7 @@ from streams.engine.loop import ConsumerLoop
 from streams.engine.member import executor_for
 from streams.engine.partition import Item, PartitionState
 from streams.engine.recovery import Recovery
+from streams.engine.relief import Relief
 from streams.engine.relocation import Relocator
 from streams.engine.router import Router
 from streams.engine.suspension import Suspension
@@ -49,6 +50,7 @@ class Member:
         clock: ManualClock | None = None,
         state_class: type[PartitionState] = PartitionState,
         chain_class: type[ChainState[Item]] = ChainState,
+        relief: Relief | None = None,
         **settings: Any,
     ) -> None:
         self.clock = clock or ManualClock(monotonic_s=time.monotonic() + 1_000_000)
@@ -112,6 +114,7 @@ class Member:
                 lambda: intake.free(self.assignment.all()),
                 self.clock,
                 self.heard,
+                relief=relief,
             ),
             committer=committer,
             watch=Watch(

@@ -62,7 +62,7 @@ def test_what_is_not_scanned_is_taken_as_it_was_left() -> None:
     """Dead letters that an earlier owner counted stay outstanding without being read again."""
     letters = Copies(DLQ)
     letters.begin(5, 12, [range(7, 9)])
-    letters.trust(10)
+    letters.trust(range(5, 10))
     letters.scanned()
 
     assert [offset for offset in range(5, 12) if letters.is_outstanding(offset)] == [5, 6, 9]

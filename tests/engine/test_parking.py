@@ -47,13 +47,29 @@ def test_under_pressure_everything_that_waits_is_parked() -> None:
 
 def test_under_pressure_what_waits_for_another_attempt_goes_to_a_tier() -> None:
     """Records that wait in memory move to the shortest tier, and those behind them are parked."""
-    shelf = Shelf()
+    shelf = Shelf(policy=RetryPolicy(delays=(6, 60), jitter=0))
     (run,) = shelf.read((0, b"a"), (1, b"a"))
     shelf.decide(run)
     moves = moved(shelf, is_forced=True)
 
     assert moves == [(AT_MINUTE, 0), (AT_PARKED, 1)]
     assert (shelf.state.retrying, shelf.state.next_due_s) == (0, float("inf"))
+
+
+def test_a_short_wait_does_not_become_a_long_one() -> None:
+    """Of a record that waits a second where the shortest tier is a minute only the followers leave; it runs in time."""
+    shelf = Shelf()
+    (run,) = shelf.read((0, b"a"), (1, b"a"))
+    shelf.decide(run)
+    shelf.park()
+    parked = [copy.offset for copy in shelf.headers(AT_PARKED)]
+    shelf.clock.advance(1)
+    (again,) = shelf.state.due(shelf.clock.monotonic())
+    early, _ = shelf.load(AT_PARKED)
+
+    assert parked == [1]
+    assert (offsets([again]), early) == ([[0]], [])
+    assert offsets(shelf.end(again)) == [[1]]
 
 
 def test_without_a_tier_what_is_held_stays_and_what_follows_is_parked() -> None:
