@@ -31,6 +31,12 @@ def test_the_defaults_are_sound() -> None:
     assert settings.checked() is settings
 
 
+@pytest.mark.parametrize(("seconds", "count"), [(0, 0), (599, 1), (600, 0), (-1, 1)])
+def test_a_retention_leaves_time_to_move_what_waits(seconds: float, count: int) -> None:
+    """None, or ten minutes at least."""
+    assert len(faults(chain_retention_s=seconds)) == count
+
+
 def test_all_faults_are_listed_at_once() -> None:
     """Whoever corrects settings sees every fault in one go, each with its setting's name."""
     found = faults(

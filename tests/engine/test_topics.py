@@ -101,6 +101,24 @@ def test_a_chain_may_have_no_parked_topic() -> None:
     assert topics[0].options.endswith("--policy unordered --retry none")
 
 
+def test_a_declared_retention_is_that_of_every_topic() -> None:
+    """A tier keeps what is in it for four of its delays at least; all go by when the broker took a record."""
+    topics = chain_topics(SOURCE, "billing", "park", (60.0, 3_600.0), retention_s=7_200)
+
+    assert [topic.config["retention.ms"] for topic in topics] == ["7200000", "14400000", "7200000", "7200000"]
+    assert {topic.config["message.timestamp.type"] for topic in topics} == {"LogAppendTime"}
+
+
+@pytest.mark.parametrize(("has", "count"), [("7200000", 0), ("7200001", 0), ("-1", 0), ("7199999", 1), ("0", 1)])
+def test_a_longer_retention_than_declared_is_no_fault(has: str, count: int) -> None:
+    """One that is for ever is the longest."""
+    (wanted, *_) = chain_topics(SOURCE, "billing", "park", (60.0,), retention_s=7_200)
+    found = faults(tier(retention_ms=has), wanted)
+
+    assert len(found) == count
+    assert all("it must be at least 7200000" in fault for fault in found)
+
+
 def test_what_is_as_wanted_has_no_fault(wanted: ChainTopic) -> None:
     """More room or more safety than needed is no fault."""
     assert faults(tier(), wanted) == []

@@ -84,6 +84,17 @@ def test_what_earlier_owners_settled_goes_by_its_age(kafka: Kafka, topic: Topics
     assert [mark.low for _, mark in sorted(watermarks(admin, [old, inherited]).items())] == [3, 4]
 
 
+def test_what_has_become_old_is_found_for_each_topic_by_its_own_time(kafka: Kafka, topic: Topics, admin: Admin) -> None:
+    """A tier that keeps longer is asked about an earlier time; where all is young nothing is old."""
+    tier, parked, young = (Partition(topic(f"orders.billing.{name}"), 0) for name in ("retry.1d", "parked", "dlq"))
+    for place in (tier, parked, young):
+        write_at(kafka, place.topic, [1_000, 2_000, 3_000, 4_000])
+    aging = {tier: 2_500, parked: 3_500, young: 500}
+    done = do(Job(aging=aging), Growth({}, admin), admin)
+
+    assert done == Done(aged={tier: 2, parked: 3, young: 0})
+
+
 def test_what_can_not_be_deleted_is_named_and_the_rest_goes(kafka: Kafka, topic: Topics, admin: Admin) -> None:
     """Of a topic from which nobody may delete, say."""
     kept, parked = topic(config={"cleanup.policy": "compact"}), topic()
