@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import Listing
 from streams.engine import parking
-from streams.engine.backlog import Backlog, pack, unpack
+from streams.engine.backlog import MOVING, Backlog, LaneKey, pack, unpack
 from streams.engine.chain import CopyHeader
 from streams.engine.chain import unpack as read_header
 from streams.engine.chainstate import ChainState
@@ -49,9 +49,9 @@ def want_at_once(chain: ChainState[Item], lane: bytes, backlog: Backlog[Item], p
     _want(chain, lane, backlog, FAR)
 
 
-def may_load_ahead(state: PartitionState, number: int, backlog: Backlog[Item], origin: int) -> bool:
+def may_load_ahead(state: PartitionState, backlog: Backlog[Item], origin: int) -> bool:
     """Let it run, wherever the source is read."""
-    return number != state.chain.dlq and not backlog.is_suspect and backlog.rank(origin) == backlog.in_memory
+    return not backlog.is_suspect and backlog.rank(origin) == backlog.in_memory
 
 
 def pass_nothing(chain: ChainState[Item], position: int) -> Iterator[bytes]:
@@ -76,9 +76,9 @@ def advance_chain_first(state: PartitionState, key: bytes) -> Run | None:
 # -- rule 3: a record of a tier runs when it is head ------------------------------------------------------------------
 
 
-def may_load_any(state: PartitionState, number: int, backlog: Backlog[Item], origin: int) -> bool:
+def may_load_any(state: PartitionState, backlog: Backlog[Item], origin: int) -> bool:
     """Let a copy run as soon as it is due."""
-    return number != state.chain.dlq and not backlog.is_suspect and origin < state.ledger.position
+    return not backlog.is_suspect and origin < state.ledger.position
 
 
 # -- rule 4: of several copies the highest hop wins, and the others are settled ---------------------------------------
@@ -99,8 +99,17 @@ def find_and_keep_losers(
     chain.seen_until = max(chain.seen_until, header.offset)
 
 
-def forget_no_copy(state: PartitionState, number: int, offset: int) -> None:
+def take_and_keep_losers(state: PartitionState, number: int, message: Message, wall_ms: int) -> Move | LaneKey | None:
     """Leave a copy that is not the live one as it is."""
+    header = read_header(message.headers())
+    backlog = state.chain.index.get(state.chain.lane_of(message, header))
+    place = None if backlog is None else backlog.place(header.offset)
+    if number != state.chain.dlq and place not in {MOVING, pack(number, header.hop, message.offset() or 0)}:
+        return None
+    return _take(state, number, message, wall_ms)
+
+
+_take = parking._take  # noqa: SLF001  # called by its twin
 
 
 # -- rule 5: a source copy that comes again is settled ----------------------------------------------------------------
@@ -223,11 +232,12 @@ def is_followed_never(chain: ChainState[Item], backlog: Backlog[Item]) -> bool:
 
 def arrive_and_settle_dead(  # noqa: PLR0917  # as its twin
     chain: ChainState[Item], lane: bytes, header: CopyHeader, number: int, offset: int, appended_ms: int
-) -> None:
+) -> Backlog[Item]:
     """Let a dead record have ended, whatever its policy says."""
-    _arrive(chain, lane, header, number, offset, appended_ms)
-    if number == chain.dlq and lane in chain.index:
-        chain.index[lane].remove(header.offset)
+    backlog = _arrive(chain, lane, header, number, offset, appended_ms)
+    if number == chain.dlq:
+        backlog.remove(header.offset)
+    return backlog
 
 
 _arrive = ChainState.arrive
@@ -239,7 +249,7 @@ SMALLEST_ORIGIN: Final = (Patch(PartitionState, "advance", advance_chain_first),
 HEAD_OF_TIER: Final = (Patch(parking, "_may_load", may_load_any),)
 LOSERS_SETTLED: Final = (
     Patch(ChainState, "_find", find_and_keep_losers),
-    Patch(parking, "_forget_copy", forget_no_copy),
+    Patch(parking, "_take", take_and_keep_losers),
 )
 COMES_AGAIN: Final = (Patch(PartitionState, "_is_known", know_nothing),)
 AFTER_ACKNOWLEDGEMENT: Final = (Patch(PartitionState, "depart", depart_and_settle),)

@@ -46,7 +46,10 @@ SHAPED: dict[type, frozenset[str]] = {
         | {"aged_until", "characters"}
         | {"_base", "_flags", "_mark", "_stamps", "_ready", "_order", "_earlier"}
     ),
-    Backlog: frozenset({"_first", "_origins", "_places", "in_memory", "is_running", "is_suspect", "loaded", "since_s"}),
+    Backlog: frozenset(
+        {"_first", "_origins", "_places", "in_memory", "is_running", "is_suspect", "loaded", "since_s"}
+        | {"_only", "_only_place"}
+    ),
 }
 """Classes that have a form of their own, and all their fields: those that the form was made for."""
 

@@ -19,7 +19,7 @@ from streams.engine import parking
 from streams.engine.backlog import LaneKey
 from streams.engine.chainstate import ChainState, Lineage
 from streams.engine.ledger import Ledger
-from streams.engine.letters import copy
+from streams.engine.letters import copy, letter
 from streams.engine.partition import NEVER, Bury, Item, Move, PartitionState, Run, finish
 from streams.engine.plan import ChainPlan
 from streams.engine.recovery import Recovery
@@ -280,7 +280,8 @@ class Owner:
 
     def _send(self, move: Move | Bury) -> None:
         self.ways[move.number].append(move)
-        record = copy(move, handler="", wall_ms=1)
+        is_dead = move.number == self.state.chain.dlq
+        record = letter(move, handler="", wall_ms=1) if is_dead else copy(move)
         self.sent.append((move.number, Copy(record.key, record.value, tuple(record.headers))))
 
     def _hand(self, runs: Iterable[Run]) -> None:

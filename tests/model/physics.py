@@ -212,12 +212,10 @@ class Physics:
 
     def _relieves(self, world: World, member: Member) -> Iterator[Next]:
         for number, end in enumerate(self.face(member).ends):
-            kind = self.memory.engine.plan.stages[number].kind
-            if end is not None and kind != "dlq":
+            if end is not None:
                 relieved = (*world.relieved, (number, end))
-                yield self.step(
-                    world._replace(reliefs=world.reliefs + 1, relieved=relieved), member, ("go_over", number)
-                )
+                asked = world._replace(reliefs=world.reliefs + 1, relieved=relieved)
+                yield self.step(asked, member, ("go_over", number))
 
     # -- copies -----------------------------------------------------------------------------------
 

@@ -79,6 +79,10 @@ class Progress:
         steps = [one for one in physics.steps(world, member) if one[0] in _STEPS]
         for step in sorted(steps, key=lambda one: _STEPS.index(one[0])):
             yield physics.step(world, member, step)
+        face = physics.face(member)
+        for number, end in world.relieved:  # what did not move the first time is gone over again
+            if face.ends[number] is not None and face.marks[number] < end:
+                yield physics.step(world, member, ("go_over", number))
 
     def _left(self, world: World) -> list[int]:
         """Give the records that are open, and whose key does not wait for an operator."""
