@@ -35,7 +35,7 @@ _DEFAULT_FAULTS: Final = "sigkill,rebalance"
 @click.option("--keys", type=click.IntRange(1), default=400, show_default=True, help="Keys of the load.")
 @click.option(
     "--failing",
-    type=click.FloatRange(0, 0.3),
+    type=click.FloatRange(0, 0.6),
     default=0.05,
     show_default=True,
     help="Share of the records that are made to fail first; a tenth of these always fail.",
@@ -48,7 +48,7 @@ _DEFAULT_FAULTS: Final = "sigkill,rebalance"
     help="Bodies, one a line. Default: the contract's example.json, or TOPIC.jsonl beside the app.",
 )
 @click.option("--sends", multiple=True, metavar="TOPIC", help="A topic that the app writes to; it is made too.")
-@click.option("--own-delays", is_flag=True, help="Retries wait as long as the app says, not a second or two.")
+@click.option("--own-delays", is_flag=True, help="Retries wait as the app says, not a second or two in retry topics.")
 @click.option("--protocol", type=click.Choice(["auto", "classic", "consumer"]), help="Group protocol. Default: auto.")
 @click.option("--break", "broken", metavar="NAME", help="Run an engine that is broken on purpose, to see it found.")
 @click.option("--keep", "keeps", is_flag=True, help="Keep the history of a run in which nothing is wrong, too.")

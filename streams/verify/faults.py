@@ -58,7 +58,10 @@ def sigterm(trial: Trial) -> Injected:
 
 
 def sigstop(trial: Trial) -> Injected:
-    """Suspend a member until others have its records, then wake it: a zombie."""
+    """Suspend a member until others have finished what it had, then wake it: a zombie, which soon owns something again.
+
+    What it still starts, sends or commits as the owner it no longer is shows now, or at the next change of owner.
+    """
     victim = trial.victim()
     in_flight = trial.catch(victim)
     begun = {topic: set(victim.journals[topic].in_flight) for topic in trial.tracks}
@@ -66,13 +69,19 @@ def sigstop(trial: Trial) -> Injected:
     others = [worker for worker in trial.crew.present if worker is not victim]
 
     def is_taken_over() -> bool:
-        return any(begun[topic] & worker.touched(topic) for topic in trial.tracks for worker in others)
+        journals = ((topic, worker.journals[topic]) for topic in trial.tracks for worker in others)
+        return any(begun[topic] & journal.started_since(trial.stopped_ns) for topic, journal in journals)
 
-    is_over = trial.under_load(is_taken_over, within_s=_TAKEN_OVER_WITHIN_S)
+    missed = ""
+    if not trial.under_load(is_taken_over, within_s=_TAKEN_OVER_WITHIN_S):
+        missed = f"nobody took over within {_TAKEN_OVER_WITHIN_S:g} s"
+    elif not trial.heal(but=victim):
+        missed = "what was taken over was not finished"
+    trial.read()
     trial.crew.resume(victim, trial.stopped_ns)
     ended = victim.ended + in_flight
-    trial.under_load(lambda: victim.ended > ended, within_s=_GOES_ON_WITHIN_S)
-    missed = "" if is_over else f"nobody took over within {_TAKEN_OVER_WITHIN_S:g} s"
+    if not trial.under_load(lambda: victim.ended > ended, within_s=_GOES_ON_WITHIN_S):
+        missed = missed or "it got no work again"
     return Injected("sigstop", (victim.number,), in_flight, missed)
 
 

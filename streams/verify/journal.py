@@ -11,6 +11,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote_from_bytes
@@ -82,6 +83,12 @@ class Journal:
             for step in _steps(whole.decode()):
                 self._take(step)
         return self
+
+    def started_since(self, time_ns: int) -> set[Place]:
+        """Give the records of which a run started after *time_ns*."""
+        ended = takewhile(lambda run: run.end_ns > time_ns, reversed(self._runs))
+        begun = (place for (place, _), starts in self._begun.items() if starts[-1][0] > time_ns)
+        return {*begun, *(run.place for run in ended if run.start_ns > time_ns)}
 
     def runs(self, died_ns: int) -> Iterator[Run]:
         """Give all runs; those without an end were cut off when the process died, at *died_ns*."""

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from streams.retry import RetryPolicy
 
-_IN_MEMORY: Final = "50ms"
-_LADDER: Final = ("1s", "2s")
+_LADDER: Final = ("500ms", "1s", "2s")
 _MEMORY_UP_TO: Final = "100ms"
 
 
@@ -34,12 +33,9 @@ class MemberPlan:
 
 
 def quick(policy: RetryPolicy) -> RetryPolicy:
-    """Give *policy* with as many attempts and short waits: the first in memory, the others in retry topics.
-
-    A policy with one wait has it in a retry topic.
-    """
+    """Give *policy* with as many attempts, and short waits in retry topics: what fails takes the long way, soon."""
     count = len(policy.delays)
-    delays = _LADDER[:count] if count < len(_LADDER) else (_IN_MEMORY, *_LADDER, *_LADDER[-1:] * count)[:count]
+    delays = (*_LADDER, *_LADDER[-1:] * count)[:count]
     overrides = {error: quick(own) for error, own in policy.overrides.items()}
     return dataclasses.replace(
         policy, delays=delays, max_attempts=policy.attempts, memory_up_to=_MEMORY_UP_TO, overrides=overrides

@@ -28,6 +28,8 @@ _TRICKLE: Final = 60
 _TRICKLE_BELOW: Final = 400
 _TRICKLE_EVERY_S: Final = 0.1
 _TRICKLE_SLOW: Final = 0.3
+_BURST: Final = 150
+"""Records for each member that are written at once, each with some work, before one is hit."""
 _LATEST: Final = 200
 """Runs that end in a member before it is hit, at most."""
 
@@ -67,6 +69,9 @@ class Trial:
     def in_flight(self) -> int:
         """Records under way in all members."""
         return sum(worker.in_flight for worker in self.crew.present)
+
+    def _under_way(self, but: Worker | None) -> int:
+        return self.in_flight - (but.in_flight if but else 0)
 
     def start(self, members: int) -> None:
         """Start the first members; gives back when all of them work."""
@@ -139,7 +144,9 @@ class Trial:
         return victim
 
     def catch(self, victim: Worker) -> int:
-        """Make *victim* stand still with work in flight; give how many records, as they stay."""
+        """Make *victim* stand still with work in flight, and more of it behind; give how many records, as they stay."""
+        for track in self.tracks.values():
+            track.load.write(_BURST * len(self.crew.present) // len(self.tracks), slow=1)
 
         def stands_still_at_work() -> bool:
             self.stopped_ns = self.crew.suspend(victim)
@@ -172,14 +179,17 @@ class Trial:
             raise UsageError("brokers are broken only where they are the run's own: drop --bootstrap, or the fault")
         return self.cluster
 
-    def heal(self) -> bool:
-        """Wait until all that was written is settled; say whether it came to that, as long as something changes."""
+    def heal(self, *, but: Worker | None = None) -> bool:
+        """Wait until all that was written is settled; say whether it came to that, as long as something changes.
+
+        What runs in the member *but* does not count.
+        """
         changed_at, seen = time.monotonic(), (-1, -1)
         while time.monotonic() - changed_at < _STILL_S:
             self.crew.refresh()
-            if not self.in_flight and all(track.is_settled() for track in self.tracks.values()):
+            if not self._under_way(but) and all(track.is_settled() for track in self.tracks.values()):
                 return True
-            now = self.ended, self.in_flight
+            now = self.ended, self._under_way(but)
             if now != seen:
                 changed_at, seen = time.monotonic(), now
             time.sleep(_LOOK_EVERY_S * 5)
