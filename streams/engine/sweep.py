@@ -152,10 +152,10 @@ class Sweeper:
 
 
 def _readable(state: PartitionState, now_s: float) -> Sequence[Copies]:
-    """Give the topics of *state* that may be read: of a route that stands still only what is to try, or to move on."""
+    """Give the topics of *state* that may be read: of a route that stands still only what moves on, once one can try."""
     parts = state.chain.parts
     if state.is_closed:
         return ()
-    if state.chain.outstanding and not (state.is_suspended and not state.can_probe(now_s)):
+    if state.chain.outstanding and not (state.is_suspended and state.can_probe(now_s)):
         return parts
     return [part for part in parts if part.relief]
