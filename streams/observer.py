@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from streams.record import Partition
 
 OutcomeName: TypeAlias = Literal["done", "skipped", "retried", "dead_lettered"]
@@ -38,6 +40,17 @@ ChainKind: TypeAlias = Literal["tier", "parked", "dlq"]
 
 CircuitState: TypeAlias = Literal["closed", "open", "half_open"]
 """Whether work passes: all of it, none, or a few records that try."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A run that failed, of a record that runs again."""
+
+    offset: int
+    attempt: int
+    """Which run it was, from 1."""
+    delay_s: float
+    """The next one begins no sooner than after this."""
+    error: BaseException
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +133,8 @@ class Observer:
     def settled(self, partition: Partition, latency_s: float, records: int) -> None:
         """*records* settled; one of the latest was *latency_s* old, by its timestamp."""
 
-    def retrying(self, partition: Partition, offset: int, attempt: int, delay_s: float, error: BaseException) -> None:
-        """Run *attempt* of a record failed; it runs again after *delay_s*."""
+    def retrying(self, partition: Partition, failures: Sequence[Failure]) -> None:
+        """Runs of these records failed in one turn; each runs again after its delay."""
 
     def dead_lettered(self, partition: Partition, offset: int, attempts: int, error: BaseException) -> None:
         """A record stands in the dead-letter topic, acknowledged."""

@@ -26,6 +26,7 @@ _OFFSET_BITS: Final = 42
 _NUMBER_AT: Final = _HOP_BITS + _OFFSET_BITS
 _OFFSETS: Final = (1 << _OFFSET_BITS) - 1
 _TRIM_AT: Final = 1_024
+_NO_PLACES: Final = array("q")
 
 
 class Place(NamedTuple):
@@ -71,14 +72,29 @@ class Backlog(Generic[T]):
     * Origins ascend; the first is the key's oldest record in the chain.
     * The first `in_memory` of them were read from the chain and are running,
       waiting for another attempt, or stand in `loaded`.
+    * A key with one record, as most in trouble are, has no arrays: what
+      the collector never has to look at costs nothing.
     """
 
-    __slots__ = ("_first", "_origins", "_places", "in_memory", "is_running", "is_suspect", "loaded", "since_s")
+    __slots__ = (
+        "_first",
+        "_only",
+        "_only_place",
+        "_origins",
+        "_places",
+        "in_memory",
+        "is_running",
+        "is_suspect",
+        "loaded",
+        "since_s",
+    )
 
     def __init__(self) -> None:
         """Hold nothing yet."""
-        self._origins = array("q")
-        self._places = array("q")
+        self._only: int | None = None
+        self._only_place = MOVING
+        self._origins: array[int] | None = None
+        self._places = _NO_PLACES
         self._first = 0
         self.in_memory = 0
         self.loaded: deque[T] | None = None
@@ -92,25 +108,38 @@ class Backlog(Generic[T]):
 
     def __len__(self) -> int:
         """Count the outstanding records."""
+        if self._origins is None:
+            return self._only is not None
         return len(self._origins) - self._first
+
+    @property
+    def is_alone(self) -> bool:
+        """There is one record, and it is not in memory."""
+        return len(self) == 1 and not self.in_memory
 
     @property
     def first(self) -> int | None:
         """The oldest origin; None with none."""
+        if self._origins is None:
+            return self._only
         return self._origins[self._first] if self._first < len(self._origins) else None
 
     @property
     def first_place(self) -> int:
         """Where its copy is, packed, or `MOVING`."""
-        return self._places[self._first]
+        return self._only_place if self._origins is None else self._places[self._first]
 
     def rank(self, origin: int) -> int:
         """Count the outstanding records that are older than *origin*."""
+        if self._origins is None:
+            return self._only is not None and self._only < origin
         return bisect_left(self._origins, origin, self._first) - self._first
 
     def place(self, origin: int) -> int | None:
         """Give the packed place of *origin*'s copy, or `MOVING`; None where it has none."""
         origins = self._origins
+        if origins is None:
+            return self._only_place if self._only == origin else None
         if not origins or origins[-1] < origin:
             return None
         at = bisect_left(origins, origin, self._first)
@@ -118,6 +147,14 @@ class Backlog(Generic[T]):
 
     def put(self, origin: int, place: int) -> int | None:
         """Note that the live copy of *origin* is at *place*; give where it was before."""
+        if self._origins is None:
+            if self._only is None:
+                self._only, self._only_place = origin, place
+                return None
+            if self._only == origin:
+                left, self._only_place = self._only_place, place
+                return left
+            self._origins, self._places = array("q", (self._only,)), array("q", (self._only_place,))
         origins = self._origins
         if not origins or origins[-1] < origin:  # most come in their order
             origins.append(origin)
@@ -133,22 +170,30 @@ class Backlog(Generic[T]):
 
     def remove(self, origin: int) -> int | None:
         """Forget *origin*; give where its copy was."""
-        at = bisect_left(self._origins, origin, self._first)
-        if at >= len(self._origins) or self._origins[at] != origin:
+        origins = self._origins
+        if origins is None:
+            if self._only != origin:
+                return None
+            self._only = None
+            return self._only_place
+        at = bisect_left(origins, origin, self._first)
+        if at >= len(origins) or origins[at] != origin:
             return None
         place = self._places[at]
         if at == self._first:
             self._first += 1
-            self._trim()
+            self._trim(origins)
         else:
-            del self._origins[at], self._places[at]
+            del origins[at], self._places[at]
         return place
 
     def entries(self) -> Iterator[tuple[int, int]]:
         """Give each origin with its packed place, oldest first."""
+        if self._origins is None:
+            return iter(() if self._only is None else ((self._only, self._only_place),))
         return zip(self._origins[self._first :], self._places[self._first :], strict=True)
 
-    def _trim(self) -> None:
-        if self._first == len(self._origins) or self._first > _TRIM_AT + len(self):
-            del self._origins[: self._first], self._places[: self._first]
+    def _trim(self, origins: array[int]) -> None:
+        if self._first == len(origins) or self._first > _TRIM_AT + len(self):
+            del origins[: self._first], self._places[: self._first]
             self._first = 0

@@ -237,7 +237,9 @@ class ChainState(Generic[T]):
         self.moving -= 1
         self.parts[number].sent(offset, appended_ms)
         if header.hop > 1:  # else it comes from the source
-            self.parts[self._numbers[header.from_topic]].settle(header.from_offset)
+            before = self._numbers.get(header.from_topic)
+            if before is not None:
+                self.parts[before].settle(header.from_offset)
             self.carried.pop(header.offset, None)
             self.reasons.pop(header.offset, None)
         backlog = self.index[lane]

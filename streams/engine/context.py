@@ -11,6 +11,7 @@ import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
 import structlog
 
 from streams.codec import encode_value
@@ -26,8 +27,8 @@ _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _PAIR: Final = 2
 
 
-class Send(NamedTuple):
-    """One record that a handler sends."""
+class Send(msgspec.Struct, frozen=True):
+    """One record that is to be produced."""
 
     topic: str
     key: bytes | None

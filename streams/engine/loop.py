@@ -166,15 +166,12 @@ class ConsumerLoop:
     def route_interrupted(self) -> None:
         """Decide what follows the runs that did not simply end well."""
         for topic, executor in self.executors.items():
-            for interruption in executor.interrupted():
-                if interruption.done:
-                    self.suspension.passed(topic, (), interruption.done)
-                    self.observer.finished(topic, "done", interruption.done)
+            interruptions = executor.interrupted()
+            if interruptions:
                 if self.caution.is_active:
-                    self.caution.ended(interruption.run[interruption.done])
-                follower = self.router.route(interruption)
-                if follower is not None:
-                    executor.submit([follower])
+                    for one in interruptions:
+                        self.caution.ended(one.run[one.done])
+                executor.submit(self.router.route(topic, interruptions))
 
     def settle_acknowledged(self) -> None:
         """Settle what the broker has taken, and start what waited behind it."""

@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from itertools import repeat, takewhile
 from typing import Final, TypeAlias, cast
 
+import msgspec
+
 from streams.engine.backlog import Backlog, LaneKey
 from streams.engine.chain import Attempt, CopyHeader, original
 from streams.engine.chainstate import ChainState
@@ -42,21 +44,21 @@ A plain tuple, made by `zip` at a third of an object's cost."""
 Run: TypeAlias = Sequence[Item]
 """Records of one lane that one executor slot runs one after the other."""
 
+LOADED: Final = bytearray(1)
+"""In an item, instead of a chunk's bytes: the record was read from the chain, whose ledger knows it."""
+
 NEVER: Final = float("-inf")
 _FAR: Final = 1 << 62
 NO_LIMIT: Final = 1 << 62
+_MOST_CLASSES: Final = 1_000
+"""Classes of errors for which the policy's first word is kept; of further ones it is asked again."""
 
 
 def _never(_topic: str) -> bool:
     return False
 
 
-LOADED: Final = bytearray(1)
-"""In an item, instead of a chunk's bytes: the record was read from the chain, whose ledger knows it."""
-
-
-@dataclass(slots=True)
-class Trouble:
+class Trouble(msgspec.Struct, eq=False):
     """What happened so far to a record that failed."""
 
     item: Item
@@ -66,8 +68,7 @@ class Trouble:
     first_failed_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """The record waits in memory, its lane held, until it runs again."""
 
     due_s: float
@@ -75,8 +76,7 @@ class Hold:
     cause: BaseException
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(msgspec.Struct, frozen=True):
     """The record belongs in another topic of the chain; where it was it settles once that is acknowledged."""
 
     item: Item
@@ -85,8 +85,7 @@ class Move:
     header: CopyHeader
 
 
-@dataclass(frozen=True, slots=True)
-class Bury:
+class Bury(msgspec.Struct, frozen=True):
     """The record belongs in the dead-letter topic; it settles once that is acknowledged."""
 
     item: Item
@@ -102,8 +101,7 @@ class Bury:
         return self.header.attempts
 
 
-@dataclass(frozen=True, slots=True)
-class Withheld:
+class Withheld(msgspec.Struct, frozen=True):
     """The record would be a dead letter, and the guard before them is open: it is held, and runs again."""
 
 
@@ -179,6 +177,8 @@ class PartitionState:
     began_at: int = field(init=False)
     """The committed offset that this owner started from."""
     _chain_began: tuple[int, ...] = field(default=(), init=False)
+    _first_tiers: dict[type[BaseException], int | None] = field(default_factory=dict, init=False)
+    """What the policy says of a first failure, by the error's class."""
     lanes: dict[LaneKey, list[Item] | None] = field(default_factory=dict)
     """Busy lanes: None, or what waits behind the record that holds the lane."""
     trouble: dict[LaneKey, Trouble] = field(default_factory=dict)
@@ -304,6 +304,10 @@ class PartitionState:
         Where it is given up, *refuses* is asked whether dead letters of its topic are too many: then it is held.
         """
         error = outcome.cause
+        if outcome.after is None and item[1] is not LOADED and item[3] not in self.trouble:
+            tier = self._first_tier(type(error), error)
+            if tier is not None:  # what most outages are made of: nothing of it stays in memory
+                return self._leave_at_once(item, tier, error, wall_ms)
         trouble = self._count_failure(item, error, wall_ms, now_s)
         decision = self.policy.decide(
             error,
@@ -320,6 +324,26 @@ class PartitionState:
         self._sequence += 1
         heapq.heappush(self.held, (due_s, self._sequence, item[3]))
         return Hold(due_s, trouble.attempts, error)
+
+    def _first_tier(self, cls: type[BaseException], error: BaseException) -> int | None:
+        """Give the tier to which a first failure with an error of *cls* moves its record; None: another decision."""
+        try:
+            return self._first_tiers[cls]
+        except KeyError:
+            decision = self.policy.decide(error, attempt=1, since_first_s=0.0)
+            tier = self._tier(decision.delay_s) if isinstance(decision, RetryAfter) else None
+            if len(self._first_tiers) < _MOST_CLASSES:
+                self._first_tiers[cls] = tier
+            return tier
+
+    def _leave_at_once(self, item: Item, tier: int, error: BaseException, wall_ms: int) -> Move:
+        message, key = item[0], item[3]
+        offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
+        left = self.chain.depart(key, offset)
+        assert left is None, f"{self.partition}/{offset} stands in the chain, and ran from the source"  # noqa: S101  # rule 5
+        self._give_way(key, offset)
+        history = (Attempt(wall_ms, type(error).__name__),)
+        return Move(item, tier, self.chain.first_header(offset, message.timestamp()[1], history, wall_ms))
 
     def bury(
         self, item: Item, error: BaseException, why: GiveUp, wall_ms: int, refuses: Callable[[str], bool] = _never
@@ -341,7 +365,7 @@ class PartitionState:
         trouble = self.trouble.get(item[3])
         if trouble is None:
             trouble = self.trouble[item[3]] = Trouble(item, first_failed_s=now_s, first_failed_ms=wall_ms)
-            before = self.chain.carried.get(_offset(item)) if item[1] is LOADED else None
+            before = self.chain.carried.get(offset_of(item)) if item[1] is LOADED else None
             if before is not None and before.attempts:
                 trouble.attempts, trouble.history = before.attempts, before.history
                 trouble.first_failed_ms = before.first_failed_ms
@@ -392,7 +416,7 @@ class PartitionState:
         """Note that *run*, of a key in the index, ended well; give the next one."""
         if run[0][1] is LOADED:
             for item in run:
-                self.chain.finish(key, _offset(item))
+                self.chain.finish(key, offset_of(item))
         follower = self.end_run(key)
         if follower is not None:
             yield follower
@@ -411,12 +435,12 @@ class PartitionState:
             return self.release(key)
         run: list[Item] = []
         if waiting:  # rule 2: the smallest origin
-            run = list(takewhile(lambda item: _offset(item) < first, waiting))
+            run = list(takewhile(lambda item: offset_of(item) < first, waiting))
         if run:
             self.lanes[key] = waiting[len(run) :] or None
         elif backlog.loaded:
-            until = _offset(waiting[0]) if waiting else _FAR
-            while backlog.loaded and _offset(backlog.loaded[0]) < until:
+            until = offset_of(waiting[0]) if waiting else _FAR
+            while backlog.loaded and offset_of(backlog.loaded[0]) < until:
                 run.append(backlog.loaded.popleft())
         if run:
             backlog.is_running = True
@@ -431,13 +455,15 @@ class PartitionState:
         settled[index] = 1
         self.outstanding -= 1
         self.outstanding_bytes -= len(message)
-        if isinstance(move, Bury):
+        is_dead = isinstance(move, Bury)
+        if is_dead:
             self.latest = message
         else:
             self.withdrawn += 1
-        self.chain.arrive(key, move.header, move.number, offset, appended_ms)
-        backlog = self.chain.index[key]
-        is_next = backlog.first in (None, _offset(move.item)) or isinstance(move, Bury)
+        backlog = self.chain.arrive(key, move.header, move.number, offset, appended_ms)
+        if backlog.is_alone and self.lanes[key] is None and self.chain.parts[move.number].is_tier:
+            return None  # it is all there is of its key, and is read when it is due
+        is_next = backlog.first in (None, offset_of(move.item)) or is_dead
         return self.advance(key) if is_next or self.chain.is_followed(backlog) else None
 
     def take_in(self, message: Message, header: CopyHeader, key: LaneKey) -> Item:
@@ -452,22 +478,28 @@ class PartitionState:
         """Let *item* leave for another topic of the chain; nothing younger of its key starts before it is there."""
         key = item[3]
         trouble = self.trouble.pop(key, None) if self._holds_lane(item) else None
-        left = self.chain.depart(key, _offset(item))
-        backlog = self.chain.index[key]
-        self._unload(backlog, _offset(item))
+        left = self.chain.depart(key, offset_of(item))
         if trouble is not None:
-            backlog.is_running = False
-            backlog.in_memory = 0
-            if self.lanes.get(key):
-                self.crowd.setdefault(key, None)
+            self._give_way(key, offset_of(item))
+        else:
+            self._unload(self.chain.index[key], offset_of(item))
         return Move(item, number, self._header(item, left, trouble))
+
+    def _give_way(self, key: LaneKey, origin: int) -> None:
+        """Let the lane of *key* go: its record, which had run, is on its way into the chain."""
+        backlog = self.chain.index[key]
+        self._unload(backlog, origin)
+        backlog.is_running = False
+        backlog.in_memory = 0
+        if self.lanes.get(key):
+            self.crowd.setdefault(key, None)
 
     def _holds_lane(self, item: Item) -> bool:
         trouble = self.trouble.get(item[3])
         return trouble is not None and trouble.item is item
 
     def _header(self, item: Item, left: int | None, trouble: Trouble | None) -> CopyHeader:
-        before = self.chain.carried.get(_offset(item)) if item[1] is LOADED else None
+        before = self.chain.carried.get(offset_of(item)) if item[1] is LOADED else None
         known = trouble or (Trouble(item) if before is None else Trouble(item, before.attempts, 0.0, before.history))
         first_failed_ms = known.first_failed_ms or (before.first_failed_ms if before else 0)
         return self.chain.header(
@@ -486,13 +518,13 @@ class PartitionState:
 
     def _unload(self, backlog: Backlog[Item], origin: int) -> None:
         """Take what was read and is younger than *origin* out of memory: it is not next, and will be read again."""
-        while backlog.loaded and _offset(backlog.loaded[-1]) > origin:
+        while backlog.loaded and offset_of(backlog.loaded[-1]) > origin:
             item = backlog.loaded.pop()
             backlog.in_memory -= 1
             self.outstanding -= 1
             self.outstanding_bytes -= len(item[0])
             self.withdrawn += 1
-            self.chain.carried.pop(_offset(item), None)
+            self.chain.carried.pop(offset_of(item), None)
 
     # -- in: time and the group -----------------------------------------------------------
 
@@ -632,11 +664,12 @@ class PartitionState:
         trouble = self.trouble.get(item[3])
         if trouble is not None and trouble.item is item:
             return trouble.attempts
-        before = self.chain.carried.get(_offset(item)) if item[1] is LOADED else None
+        before = self.chain.carried.get(offset_of(item)) if item[1] is LOADED else None
         return 0 if before is None else before.attempts
 
 
-def _offset(item: Item) -> int:
+def offset_of(item: Item) -> int:
+    """Give the offset at which the record of *item* was first consumed."""
     return item[0].offset()  # type: ignore[return-value]  # a delivered record has one
 
 

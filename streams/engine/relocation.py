@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
+
+import msgspec
 
 from streams.engine.context import Send, Sends
 from streams.engine.partition import Bury, Item, Move, PartitionState
@@ -24,8 +25,7 @@ MAX_UNACKNOWLEDGED: Final = 20_000
 _TOO_LARGE: Final = "MSG_SIZE_TOO_LARGE"
 
 
-@dataclass(slots=True, eq=False)
-class Ticket:
+class Ticket(msgspec.Struct, eq=False):
     """Everything one record led to, until the last of it is acknowledged."""
 
     item: Item
@@ -39,17 +39,8 @@ class Ticket:
     appended_ms: int = -1
 
 
-class _Errand(NamedTuple):
-    """One record to produce."""
-
-    ticket: Ticket
-    record: Send
-    partition: int | None
-
-    @property
-    def is_void(self) -> bool:
-        """Its partition is not ours any more."""
-        return self.ticket.item[4].is_dropped
+_Errand: TypeAlias = tuple[Ticket, Send, int | None]
+"""One record to produce: what it belongs to, the record, and its partition, None where the key decides."""
 
 
 class Relocator:
@@ -77,13 +68,13 @@ class Relocator:
         """Produce what the handler of *item* sent."""
         ticket = Ticket(item, missing=len(sends.records))
         self._open[item[4]] += 1
-        self._queue.extend(_Errand(ticket, record, None) for record in sends.records)
+        self._queue.extend((ticket, record, None) for record in sends.records)
 
     def relocate(self, ticket: Ticket, copy: Send, partition: int) -> None:
         """Produce *copy*, which is the ticket's record, to its own partition number; again, if need be."""
         ticket.missing, ticket.fate, ticket.error = 1, "stored", ""
         self._open[ticket.item[4]] += 1
-        self._queue.append(_Errand(ticket, copy, partition))
+        self._queue.append((ticket, copy, partition))
 
     def acknowledged(self) -> list[Ticket]:
         """Produce what waits, as far as there is room, and give the tickets that are complete."""
@@ -94,8 +85,8 @@ class Relocator:
         if self.unacknowledged:
             self._producer.acknowledge()
         done, self._done = self._done, []
-        for ticket in done:
-            self._open[ticket.item[4]] -= 1
+        for state, tickets in Counter(ticket.item[4] for ticket in done).items():
+            self._open[state] -= tickets
         for state in [state for state, count in self._open.items() if not count or state.is_dropped]:
             del self._open[state]
         return done
@@ -117,21 +108,22 @@ class Relocator:
     def _produce_queue(self) -> None:
         while self._queue and self.unacknowledged < MAX_UNACKNOWLEDGED:
             errand = self._queue[0]
-            if not errand.is_void and not self._produce(errand, self._settle):
+            if not _is_void(errand) and not self._produce(errand, self._settle):
                 break
             self._queue.popleft()
 
     def _produce_alone(self) -> None:
         """Produce the first of those that were too large in a batch, once nothing else is on its way."""
-        if not self.unacknowledged and (self._alone[0].is_void or self._produce(self._alone[0], self._settle_alone)):
+        if not self.unacknowledged and (_is_void(self._alone[0]) or self._produce(self._alone[0], self._settle_alone)):
             self._alone.popleft()
 
     def _produce(self, errand: _Errand, settle: Callable[[_Errand, Delivery], None]) -> bool:
-        record, done = errand.record, partial(settle, errand)
+        _, record, partition = errand
+        done = partial(settle, errand)
         self.unacknowledged += 1
         try:
             is_queued = self._producer.produce(
-                record.topic, errand.partition, key=record.key, value=record.value, headers=record.headers, done=done
+                record.topic, partition, key=record.key, value=record.value, headers=record.headers, done=done
             )
         except (TypeError, ValueError) as error:  # nothing that could be sent
             done(Delivery("refused", -1, f"{type(error).__name__}: {error}"))
@@ -143,15 +135,20 @@ class Relocator:
         if delivery.error == _TOO_LARGE:
             self.unacknowledged -= 1
             self._alone.append(errand)
-        else:
-            self._settle_alone(errand, delivery)
+            return
+        self._settle_alone(errand, delivery)
 
     def _settle_alone(self, errand: _Errand, delivery: Delivery) -> None:
         self.unacknowledged -= 1
-        ticket = errand.ticket
+        ticket = errand[0]
         ticket.missing -= 1
         ticket.offset, ticket.appended_ms = delivery.offset, delivery.timestamp_ms
         if delivery.fate != "stored" and ticket.fate != "unknown":
             ticket.fate, ticket.error = delivery.fate, delivery.error
         if ticket.missing == 0:
             self._done.append(ticket)
+
+
+def _is_void(errand: _Errand) -> bool:
+    """Say whether its partition is not ours any more."""
+    return errand[0].item[4].is_dropped

@@ -112,7 +112,11 @@ class Route:
         return DeadLetter(ResultError(f"handler {self.name} returned {fault}"))
 
     def failure(self, error: BaseException, message: Message) -> Outcome | None:
-        """Say what an exception stands for that came out of a run on *message*."""
+        """Say what an exception stands for that came out of a run on *message*.
+
+        Whoever caught it keeps the answer in no variable: the error holds that
+        frame, and the two would hold each other until the collector comes.
+        """
         if isinstance(error, Stop):
             return self.outcome(error.outcome)
         if VALUE(message) is None and not self.wants_tombstones:

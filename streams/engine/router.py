@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from streams.clock import Clock
 from streams.engine.context import Sends
 from streams.engine.executors.executor import Interruption, NotStarted
 from streams.engine.intake import Intake
-from streams.engine.letters import copy
+from streams.engine.letters import copy, letter
 from streams.engine.parking import relieve
-from streams.engine.partition import Bury, Hold, Item, Move, PartitionState, Run, Withheld
+from streams.engine.partition import Bury, Hold, Item, Move, PartitionState, Run, Withheld, offset_of
 from streams.engine.relocation import Relocator, Ticket
-from streams.engine.route import Route
+from streams.engine.route import Ended, Route
 from streams.engine.suspension import Suspension
 from streams.errors import RecordError, SendError
-from streams.observer import Observer
+from streams.observer import Failure, Observer
 from streams.outcome import Ack, DeadLetter, Retry, Skip
 from streams.record import Partition
 from streams.retry import GiveUp
@@ -64,16 +64,40 @@ class Router:
         self._untaken: dict[PartitionState, set[Ticket]] = {}
         """Copies that the broker has refused and not taken since."""
         self._unknown: dict[Partition, str] = {}
-        self._relocated: Counter[tuple[Partition, str]] = Counter()
+        self._relocated: Counter[tuple[PartitionState, int]] = Counter()
+        self._retried: Counter[str] = Counter()
+        self._failures: dict[PartitionState, list[Failure]] = {}
         self._sequence = 0
 
-    def route(self, interruption: Interruption) -> Run | None:
-        """Decide what follows *interruption*; give the lane's next run where it may go on at once."""
-        run, done, outcome = interruption
-        state = run[0][4]
-        item = state.interrupt(run, done)
-        if state.is_dropped:
-            return None
+    def route(self, topic: str, interruptions: Sequence[Interruption]) -> list[Run]:
+        """Decide what follows each of *interruptions*, runs of *topic*; give the next runs of lanes that go on."""
+        now_s, wall_ms = self._clock.monotonic(), self._wall_ms()
+        followers, ended_well = list[Run](), 0
+        for interruption in interruptions:
+            run, done, outcome = interruption.run, interruption.done, interruption.outcome
+            item = run[0]
+            state = item[4]
+            if len(run) > 1:
+                item = state.interrupt(run, done)
+            if done:
+                ended_well += done
+                self._suspension.passed(topic, (), done)
+            if state.is_dropped:
+                continue
+            if type(outcome) is Retry and not self._suspension.minds(topic):
+                self._fail(item, outcome, now_s, wall_ms)
+                continue
+            follower = self._go_on(item, outcome, now_s, wall_ms)
+            if follower is not None:
+                followers.append(follower)
+        if ended_well:
+            self._observer.finished(topic, "done", ended_well)
+        self._tell_retries()
+        return followers
+
+    def _go_on(self, item: Item, outcome: Ended | NotStarted, now_s: float, wall_ms: int) -> Run | None:
+        """Decide what follows a run of *item*; give the lane's next run where it may go on at once."""
+        state = item[4]
         if self._suspension.takes(item, outcome):
             self._hold(item)
             return None
@@ -83,7 +107,7 @@ class Router:
             case Sends():
                 self._relocator.send(item, outcome)
             case Retry():
-                self._fail(item, outcome)
+                self._fail(item, outcome, now_s, wall_ms)
             case DeadLetter():
                 self._bury(item, outcome.cause)
             case Skip() | Ack() | None:
@@ -108,12 +132,14 @@ class Router:
                 what = "what a handler sent" if move is None else "a copy"
                 self._unknown.setdefault(state.partition, f"the fate of {what} is unknown: {ticket.error}")
             elif move is None:
-                self._fail(ticket.item, Retry(SendError(f"the broker refused what the handler sent: {ticket.error}")))
+                error = SendError(f"the broker refused what the handler sent: {ticket.error}")
+                self._fail(ticket.item, Retry(error), self._clock.monotonic(), self._wall_ms())
             else:
                 self._hold_copy(ticket, move)
-        for (partition, kind), records in self._relocated.items():
-            self._observer.relocated(partition, kind, records)
+        for (state, number), records in self._relocated.items():
+            self._observer.relocated(state.partition, state.chain.parts[number].stage.kind, records)
         self._relocated.clear()
+        self._tell_retries()
 
     def unknown(self) -> Mapping[Partition, str]:
         """Give the partitions, since the last call, for which it is unknown what the broker has, and of what."""
@@ -122,7 +148,7 @@ class Router:
 
     def _hold(self, item: Item) -> None:
         """Put *item* back: its run counts for nothing, as the route stands still."""
-        self._observer.finished(item[4].partition.topic, "retried", 1)
+        self._retried[item[4].partition.topic] += 1
         item[4].postpone(item)
 
     def give_up(self, item: Item, cause: Exception) -> None:
@@ -135,24 +161,34 @@ class Router:
             case Bury() as bury:
                 self.move(bury)
             case Withheld():
-                self._observer.finished(item[4].partition.topic, "retried", 1)
+                self._retried[item[4].partition.topic] += 1
 
-    def _fail(self, item: Item, outcome: Retry) -> None:
+    def _fail(self, item: Item, outcome: Retry, now_s: float, wall_ms: int) -> None:
         state = item[4]
-        now = self._clock.monotonic()
-        match state.fail(item, outcome, now, self._wall_ms(), self._suspension.refuses):
-            case Hold(due_s, attempt, cause):
-                self._observer.finished(state.partition.topic, "retried", 1)
-                self._observer.retrying(state.partition, _offset(item), attempt, due_s - now, cause)
-            case Move() as move:
-                delay_s = state.chain.parts[move.number].stage.delay_s
-                self._observer.finished(state.partition.topic, "retried", 1)
-                self._observer.retrying(state.partition, _offset(item), move.header.attempts, delay_s, outcome.cause)
-                self.move(move)
-            case Bury() as bury:
-                self.move(bury)
-            case Withheld():
-                self._observer.finished(state.partition.topic, "retried", 1)
+        decision = state.fail(item, outcome, now_s, wall_ms, self._suspension.refuses)
+        if isinstance(decision, Move):
+            delay_s = state.chain.parts[decision.number].stage.delay_s
+            failure = Failure(offset_of(item), decision.header.attempts, delay_s, outcome.cause)
+            self.move(decision)
+        elif isinstance(decision, Hold):
+            failure = Failure(offset_of(item), decision.attempt, decision.due_s - now_s, decision.cause)
+        elif isinstance(decision, Bury):
+            self.move(decision)
+            return
+        else:
+            self._retried[state.partition.topic] += 1
+            return
+        self._failures.setdefault(state, []).append(failure)
+
+    def _tell_retries(self) -> None:
+        """Tell what of a turn runs again."""
+        for state, failures in self._failures.items():
+            self._retried[state.partition.topic] += len(failures)
+            self._observer.retrying(state.partition, failures)
+        for topic, records in self._retried.items():
+            self._observer.finished(topic, "retried", records)
+        self._failures.clear()
+        self._retried.clear()
 
     def relieve(self, state: PartitionState, *, is_forced: bool = False) -> None:
         """Move what waits in memory behind keys in trouble into the chain: what has waited long, or everything."""
@@ -164,16 +200,19 @@ class Router:
         self._send_copy(Ticket(move.item, move), move)
 
     def _send_copy(self, ticket: Ticket, move: Move | Bury) -> None:
-        partition = move.item[4].partition
-        made = copy(move, handler=self._routes[partition.topic].name, wall_ms=self._wall_ms())
-        self._relocator.relocate(ticket, made, partition.number)
+        state = move.item[4]
+        if move.number == state.chain.dlq:
+            made = letter(move, handler=self._routes[state.partition.topic].name, wall_ms=self._wall_ms())
+        else:
+            made = copy(move)
+        self._relocator.relocate(ticket, made, state.partition.number)
 
     def _hold_copy(self, ticket: Ticket, move: Move | Bury) -> None:
         """The broker refused a copy: its partition reads nothing further until it is taken."""
         state = ticket.item[4]
         self._intake.blocked[state] = "dead_letter_topic" if move.number == state.chain.dlq else "retry_topic"
         self._untaken.setdefault(state, set()).add(ticket)
-        self._observer.letter_refused(state.partition, _offset(ticket.item), ticket.error)
+        self._observer.letter_refused(state.partition, offset_of(ticket.item), ticket.error)
         self._sequence += 1
         heapq.heappush(self._refused, (self._clock.monotonic() + _TRY_AGAIN_S, self._sequence, ticket, move))
 
@@ -190,12 +229,13 @@ class Router:
         if move is None:
             self._observer.finished(state.partition.topic, "done", 1)
             return
-        self._unblock(state, ticket)
+        if self._untaken:
+            self._unblock(state, ticket)
         if isinstance(move, Bury):
             self._observer.finished(state.partition.topic, "dead_lettered", 1)
-            self._observer.dead_lettered(state.partition, _offset(ticket.item), move.attempts, move.cause)
+            self._observer.dead_lettered(state.partition, offset_of(ticket.item), move.attempts, move.cause)
         else:
-            self._relocated[state.partition, state.chain.parts[move.number].stage.kind] += 1
+            self._relocated[state, move.number] += 1
 
     def _unblock(self, state: PartitionState, taken: Ticket) -> None:
         """Let the partition go on once none of its dead letters is refused any more."""
@@ -215,8 +255,3 @@ def _given_up(cause: Exception) -> GiveUp:
     if isinstance(cause, RecordError):
         return GiveUp(f"{type(cause).__name__} is not retried: the same bytes would give it again")
     return GiveUp("the handler gave it up")
-
-
-def _offset(item: Item) -> int:
-    offset = item[0].offset()
-    return -1 if offset is None else offset

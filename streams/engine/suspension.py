@@ -106,6 +106,10 @@ class Suspension:
             for run in runs:
                 self._end(self._trial_of(run[0]), lambda _: "well")
 
+    def minds(self, topic: str) -> bool:
+        """Say whether a failure on *topic* may mean more than that its record runs again."""
+        return bool(self._trials or self._breakers[topic])
+
     def takes(self, item: Item, outcome: Ended | NotStarted) -> bool:
         """Note how a run of *item* ended; say whether it is to be held, its attempt not counted."""
         topic = item[4].partition.topic

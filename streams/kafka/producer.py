@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Literal, NamedTuple, TypeAlias, cast
+from typing import Final, Literal, TypeAlias, cast
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.config import Settings
@@ -39,7 +40,7 @@ _REFUSED: Final = frozenset(
 """Errors after which it is certain that no broker has the record; the unknown ones: no place could hold it."""
 
 
-class Delivery(NamedTuple):
+class Delivery(msgspec.Struct, frozen=True):
     """What became of one produced record."""
 
     fate: Fate
@@ -117,11 +118,8 @@ class EngineProducer:
 
 
 def _deliver(done: Callable[[Delivery], None], error: KafkaError | None, message: Message) -> None:
-    done(_delivery(error, message))
-
-
-def _delivery(error: KafkaError | None, message: Message) -> Delivery:
     if error is None:
         offset = message.offset()
-        return Delivery("stored", -1 if offset is None else offset, "", message.timestamp()[1])
-    return Delivery("refused" if error.code() in _REFUSED else "unknown", -1, error.name())
+        done(Delivery("stored", -1 if offset is None else offset, "", message.timestamp()[1]))
+    else:
+        done(Delivery("refused" if error.code() in _REFUSED else "unknown", -1, error.name()))

@@ -16,7 +16,16 @@ from streams.clock import Clock, SystemClock
 from streams.monitor.lag import LagAge, lag_records
 from streams.monitor.metrics import PLACE, TABLE, TOPIC
 from streams.monitor.series import Counter, Gauge, Histogram, Labels, SeriesCollector
-from streams.observer import ChainKind, CircuitState, MemberView, Observer, OutcomeName, PartitionView, PauseReason
+from streams.observer import (
+    ChainKind,
+    CircuitState,
+    Failure,
+    MemberView,
+    Observer,
+    OutcomeName,
+    PartitionView,
+    PauseReason,
+)
 from streams.record import Partition
 from streams.scaling.load import Load, LoadEstimator, Work
 
@@ -115,9 +124,9 @@ class MetricsObserver(Observer):
 
     # ------------------------------------------------------------------ once an event
 
-    def retrying(self, partition: Partition, offset: int, attempt: int, delay_s: float, error: BaseException) -> None:
-        """Count a retry."""
-        self._counters["streams_retries_total"].add((partition.topic,))
+    def retrying(self, partition: Partition, failures: Sequence[Failure]) -> None:
+        """Count retries."""
+        self._counters["streams_retries_total"].add((partition.topic,), len(failures))
 
     def dead_lettered(self, partition: Partition, offset: int, attempts: int, error: BaseException) -> None:
         """Count a dead letter."""

@@ -34,22 +34,23 @@ class Repeats:
         self._window_s = window_s
         self._windows: dict[Hashable, _Window] = {}
 
-    def happened(self, key: Hashable, now_s: float, say: Callable[[int], None]) -> None:
-        """Call *say* with 1, or keep it for later if *key* was said a short while ago.
+    def happened(self, key: Hashable, now_s: float, say: Callable[[int], None], times: int = 1) -> None:
+        """Call *say* with *times*, or keep it for later if *key* was said a short while ago.
 
         Args:
             key: What makes two events equal.
             now_s: Monotonic time.
             say: Writes the line; gets how many events it stands for.
+            times: How many events these are.
         """
         if key not in self._windows and len(self._windows) >= _KEYS:
             key = None
         window = self._windows.get(key)
         if window is None:
             self._windows[key] = _Window(now_s)
-            say(1)
+            say(times)
         else:
-            window.count += 1
+            window.count += times
             window.say = say
 
     def flush(self, now_s: float, *, ending: bool = False) -> None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
 from streams.clock import Clock, SystemClock
 from streams.monitor.repeats import Repeats
-from streams.observer import CircuitState, MemberView, Observer, PauseReason
+from streams.observer import CircuitState, Failure, MemberView, Observer, PauseReason
 from streams.record import Partition
 
 _NUMBER: Final = re.compile(r"\d+")
@@ -202,16 +204,20 @@ class LogObserver(Observer):
 
     # ------------------------------------------------------------------ records in trouble
 
-    def retrying(self, partition: Partition, offset: int, attempt: int, delay_s: float, error: BaseException) -> None:
+    def retrying(self, partition: Partition, failures: Sequence[Failure]) -> None:
         """Say that runs fail: each one at DEBUG, and above it now and then."""
 
-        def fields() -> dict[str, object]:
-            told = {"attempt": attempt, "delay_s": round(delay_s, 3), "error": _told(error)}
-            return {**_place(partition, offset), **told}
+        def fields(failure: Failure) -> dict[str, object]:
+            told = {"attempt": failure.attempt, "delay_s": round(failure.delay_s, 3), "error": _told(failure.error)}
+            return {**_place(partition, failure.offset), **told}
 
         if self._log.isEnabledFor(logging.DEBUG):
-            self._write(logging.DEBUG, "run failed; the record runs again", fields())
-        self._say(logging.WARNING, "records fail and run again", (partition.topic, type(error)), fields)
+            for failure in failures:
+                self._write(logging.DEBUG, "run failed; the record runs again", fields(failure))
+        for cls, times in Counter(type(failure.error) for failure in failures).items():
+            last = next(failure for failure in reversed(failures) if type(failure.error) is cls)
+            key = partition.topic, cls
+            self._say(logging.WARNING, "records fail and run again", key, partial(fields, last), times)
 
     def dead_lettered(self, partition: Partition, offset: int, attempts: int, error: BaseException) -> None:
         """Say that records are given up: each one at DEBUG, and above it now and then."""
@@ -302,7 +308,12 @@ class LogObserver(Observer):
         self._log.log(level, event, extra={**fields, **self._group})
 
     def _say(
-        self, level: int, event: str, key: Hashable, fields: Mapping[str, object] | Callable[[], Mapping[str, object]]
+        self,
+        level: int,
+        event: str,
+        key: Hashable,
+        fields: Mapping[str, object] | Callable[[], Mapping[str, object]],
+        times: int = 1,
     ) -> None:
         """Write now, or once a window with the number of times and the fields of the last one."""
 
@@ -310,7 +321,7 @@ class LogObserver(Observer):
             told = fields() if callable(fields) else fields
             self._write(level, event, {**told, "times": times} if times > 1 else told)
 
-        self._repeats.happened((event, key), self._clock.monotonic(), line)
+        self._repeats.happened((event, key), self._clock.monotonic(), line, times)
 
 
 def _named(partitions: Sequence[Partition]) -> dict[str, object]:

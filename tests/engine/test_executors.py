@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -461,3 +463,28 @@ def test_a_batch_without_a_lease_is_not_started(batches: Any) -> None:
 
     assert ran == []
     assert {one.outcome for one in stopped} == {NOT_STARTED}
+
+
+def test_failures_leave_nothing_to_the_collector(workshop: Any) -> None:
+    """An error goes with its record: it and what caught it don't hold each other until a collection."""
+    errors: list[weakref.ref[Exception]] = []
+
+    class DownError(Exception):
+        def __init__(self) -> None:
+            errors.append(weakref.ref(self))
+
+    def work(_record: Record) -> None:
+        raise DownError
+
+    shop, orders = workshop(work), state()
+    gc.disable()
+    try:
+        for start in (0, 20, 40):
+            shop.give(orders, *messages(*((start + at, b"%d" % (start + at)) for at in range(20))))
+            shop.stop_at(20).clear()
+        alive = sum(error() is not None for error in errors)
+    finally:
+        gc.enable()
+
+    assert len(errors) == 60
+    assert alive < 10  # the last ones: this test's own frames, and threads that have nothing new to do, know them yet

@@ -24,7 +24,7 @@ from streams.engine.suspension import Suspension
 from streams.errors import DecodeError, SendError
 from streams.kafka.producer import Fate
 from streams.kafka.session import Session
-from streams.observer import Observer
+from streams.observer import Failure, Observer
 from streams.outcome import Ack, DeadLetter, Retry, Skip
 from streams.record import Origin
 from streams.retry import RetryPolicy
@@ -60,7 +60,8 @@ class Desk:
 
     def end(self, run: Run, outcome: Ended | NotStarted, done: int = 0) -> Run | None:
         """*run* stopped, and this is what it stopped with."""
-        return self.router.route(Interruption(run, done, outcome))
+        followers = self.router.route("orders", [Interruption(run, done, outcome)])
+        return followers[0] if followers else None
 
     def turn(self) -> list[tuple[int | None, Run | None]]:
         """Settle what the broker has; give each record's offset with what follows it."""
@@ -123,7 +124,7 @@ def test_a_failed_record_is_held_and_told(desk: Desk) -> None:
 
     assert follower is None
     assert partition.next_due_s == desk.clock.monotonic() + 1
-    assert desk.heard.of("retrying") == [(ORDERS, 0, 1, 1.0, BAD)]
+    assert desk.heard.of("retrying") == [(ORDERS, [Failure(0, 1, 1.0, BAD)])]
     assert desk.heard.of("finished") == [("orders", "retried", 1)]
 
 
@@ -180,12 +181,12 @@ def test_a_refused_send_is_a_failed_run(desk: Desk) -> None:
     desk.answer()
     desk.answer("refused", "MSG_SIZE_TOO_SMALL")
     desk.turn()
-    ((_, _, attempt, _, error),) = desk.heard.of("retrying")
+    ((_, (failure,)),) = desk.heard.of("retrying")
 
     assert partition.outstanding == 1
-    assert attempt == 1
-    assert isinstance(error, SendError)
-    assert "MSG_SIZE_TOO_SMALL" in str(error)
+    assert failure.attempt == 1
+    assert isinstance(failure.error, SendError)
+    assert "MSG_SIZE_TOO_SMALL" in str(failure.error)
 
 
 def test_a_send_that_is_always_refused_ends_as_a_dead_letter(desk: Desk) -> None:
@@ -388,7 +389,7 @@ def test_the_wait_may_be_the_handlers_own(desk: Desk) -> None:
     (run,) = runs(partition, (0, b"a"))
     desk.end(run, Retry(BAD, after=timedelta(seconds=90)))
 
-    assert desk.heard.of("retrying") == [(ORDERS, 0, 1, 90.0, BAD)]
+    assert desk.heard.of("retrying") == [(ORDERS, [Failure(0, 1, 90.0, BAD)])]
 
 
 @pytest.mark.parametrize("make", [lambda: 1 / 0, set().pop, lambda: int("x")])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from streams.engine import assignment
+from streams.engine.backlog import Backlog
 from streams.engine.broken import NoFence, NoIndex, ReverseOrder, SettleBeforeAck
 from streams.engine.chain import CopyHeader, unpack
 from streams.engine.chainstate import ChainState
@@ -162,10 +163,11 @@ class SettlesAtDeparture(PartitionState):
 class KeepsLosers(ChainState[Item]):
     """Leaves the copy open from which another was made."""
 
-    def arrive(self, lane: Any, header: CopyHeader, number: int, offset: int, appended_ms: int) -> None:
+    def arrive(self, lane: Any, header: CopyHeader, number: int, offset: int, appended_ms: int) -> Backlog[Item]:
         numbers, self._numbers = self._numbers, {}
-        super().arrive(lane, header, number, offset, appended_ms)
+        backlog = super().arrive(lane, header, number, offset, appended_ms)
         self._numbers = numbers
+        return backlog
 
 
 def is_found_out(policy: OrderPolicy, dead_letters: DeadLetterPolicy, seeds: int, **broken: Any) -> bool:

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from streams.monitor.measure import MetricsObserver
 from streams.monitor.metrics import TABLE, TOPIC
-from streams.observer import Observers
+from streams.observer import Failure, Observers
 from tests.monitor.views import ORDERS, OTHER, TurnedClock, member, place
 
 
@@ -89,7 +89,7 @@ def test_latency_is_that_of_each_batch_s_oldest_record(shown: Shown) -> None:
 def test_events_are_counted(shown: Shown) -> None:
     """Each event that is told once counts once, under its topic."""
     error = ValueError("no")
-    shown.observer.retrying(ORDERS, 1, 1, 0.5, error)
+    shown.observer.retrying(ORDERS, [Failure(1, 1, 0.5, error)])
     shown.observer.dead_lettered(ORDERS, 1, 2, error)
     shown.observer.letter_refused(ORDERS, 1, "TOPIC_AUTHORIZATION_FAILED")
     shown.observer.expired(ORDERS, 40)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.monitor.states import LogObserver, spelled
-from streams.observer import PauseReason
+from streams.observer import Failure, PauseReason
 from streams.record import Partition
 from tests.monitor.views import ORDERS, OTHER, TurnedClock, member
 
@@ -67,7 +67,7 @@ def test_a_line_names_its_place_in_one_spelling(log: Log) -> None:
     """Topic, partition and offset are fields of these names in every line that has a place."""
     error = ValueError("no")
     log.observer.committed(ORDERS, 5, 0.01)
-    log.observer.retrying(ORDERS, 5, 1, 0.5, error)
+    log.observer.retrying(ORDERS, [Failure(5, 1, 0.5, error)])
     log.observer.dead_lettered(ORDERS, 5, 2, error)
     log.observer.letter_refused(ORDERS, 5, "MSG_SIZE_TOO_LARGE")
     log.observer.stuck(ORDERS, 5, 130.0)
@@ -79,7 +79,7 @@ def test_a_line_names_its_place_in_one_spelling(log: Log) -> None:
 def test_records_in_trouble_are_counted_above_debug(log: Log) -> None:
     """A thousand failures are one line at first and one a minute, with the number and the last of them."""
     for offset in range(1_000):
-        log.observer.retrying(ORDERS, offset, 1, 0.5, ConnectionError("refused"))
+        log.observer.retrying(ORDERS, [Failure(offset, 1, 0.5, ConnectionError("refused"))])
         log.observer.dead_lettered(ORDERS, offset, 4, ConnectionError("refused"))
     at_once = log.lines()
     log.pass_s(60)
@@ -225,7 +225,7 @@ def test_a_topic_that_grows_is_told(log: Log) -> None:
 
 def test_an_error_without_a_text_is_no_error_of_ours(log: Log) -> None:
     """Whatever a user's exception does when it is asked for its text, the line is written."""
-    log.observer.retrying(ORDERS, 1, 1, 0.5, SpoiltError())
+    log.observer.retrying(ORDERS, [Failure(1, 1, 0.5, SpoiltError())])
     log.observer.dead_lettered(ORDERS, 1, 1, KeyError("k" * 10_000))
     spoilt, long = log.lines()
 

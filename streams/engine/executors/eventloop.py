@@ -22,6 +22,7 @@ from streams.engine.partition import PartitionState, Run
 from streams.engine.route import Ended, Route
 from streams.engine.slot import CURRENT, Slot
 from streams.errors import HandlerTimeoutError
+from streams.outcome import Stop
 
 _WATCH_S: Final = 0.05
 """How often runs are compared with their timeout, at the most."""
@@ -209,8 +210,10 @@ class AsyncExecutor:
                     ended = await route.invoke_async(item)
                 if runner.is_late:  # it ended its work all the same
                     runner.forget_cancellation()
+            except Stop as stop:
+                ended = route.outcome(stop.outcome)
             except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
-                ended = route.failure(self._reason(error, runner), item[0])
+                return done, route.failure(self._reason(error, runner), item[0])
             if ended is not None:
                 return done, ended
             done += 1

@@ -6,13 +6,15 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from itertools import chain
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState, Run
 from streams.engine.route import Ended, Route
 from streams.engine.slot import Slot
-from streams.outcome import Outcome, Retry
+from streams.outcome import Outcome, Retry, Stop
 
 
 class NotStarted:
@@ -25,7 +27,7 @@ LONG_RUN_S: Final = 0.1
 """A run that has taken this long hands back what it has done, so that it is committed; the rest is a new run."""
 
 
-class Interruption(NamedTuple):
+class Interruption(msgspec.Struct, frozen=True):
     """A run that did not simply end well."""
 
     run: Run
@@ -91,8 +93,10 @@ def perform(route: Route, run: Run, slot: Slot) -> tuple[int, Ended | NotStarted
                 ended = None if result is None else route.outcome(result)
             else:
                 ended = route.invoke(item)
+        except Stop as stop:
+            ended = route.outcome(stop.outcome)
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
-            ended = route.failure(error, item[0])
+            return done, route.failure(error, item[0])
         if ended is not None:
             return done, ended
         done += 1

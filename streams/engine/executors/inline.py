@@ -59,10 +59,10 @@ class InlineExecutor:
             return
         state.settle_first(chunk, done)
         first, *others = state.enlane(chunk, done)
-        interruption = Interruption(first, 0, ended)
-        self._slot.runs += done + interruption.runs
-        self._interrupted.append(interruption)
+        self._sort((Interruption(first, 0, ended),))
+        self._slot.runs += done
         self.submit(others)
+        del ended  # an error in it holds this frame: the two would hold the chunk until the collector comes
 
     def _run_chunk(self, state: PartitionState, chunk: Chunk) -> tuple[int, Ended | NotStarted]:
         """Run records of *chunk* while they end well; give how many did, and what became of the next one."""
