@@ -152,7 +152,7 @@ class Sweeper:
 
 
 def _readable(state: PartitionState, now_s: float) -> Sequence[Copies]:
-    """Give the topics of *state* that may be read: of a route that stands still only what moves on, once one can try."""
+    """Give the topics of *state* that may be read: where a route stands still and one can try, only what moves on."""
     parts = state.chain.parts
     if state.is_closed:
         return ()
