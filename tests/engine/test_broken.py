@@ -6,7 +6,18 @@ import logging
 
 import pytest
 
-from streams.engine.broken import NoFence, NoIndex, ReverseOrder, SettleBeforeAck, chain_class, state_class
+from streams.engine.broken import (
+    NAMES,
+    ChangedOnly,
+    CommitBeforeWork,
+    NoFence,
+    NoIndex,
+    NoLease,
+    ReverseOrder,
+    SettleBeforeAck,
+    chain_class,
+    state_class,
+)
 from streams.engine.chainstate import ChainState
 from streams.engine.partition import PartitionState
 from streams.errors import UsageError
@@ -19,7 +30,16 @@ def test_the_sound_engine_runs_unless_asked_otherwise(environment: dict[str, str
     assert chain_class(environment) is ChainState
 
 
-@pytest.mark.parametrize(("name", "broken"), [("settle-before-ack", SettleBeforeAck), ("reverse-order", ReverseOrder)])
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("settle-before-ack", SettleBeforeAck),
+        ("commit-before-work", CommitBeforeWork),
+        ("no-lease", NoLease),
+        ("changed-only", ChangedOnly),
+        ("reverse-order", ReverseOrder),
+    ],
+)
 def test_a_broken_engine_says_so(name: str, broken: type, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever runs one can't miss it in the log."""
     with caplog.at_level(logging.CRITICAL):
@@ -38,6 +58,12 @@ def test_a_broken_chain_says_so(name: str, broken: type, caplog: pytest.LogCaptu
 
     assert chosen == (PartitionState, broken)
     assert "WILL LOSE RECORDS" in caplog.text
+
+
+def test_every_break_has_a_name() -> None:
+    """Whoever offers them knows them all."""
+    assert all(state_class({"STREAMS_BREAK": name}) for name in NAMES)
+    assert len(NAMES) == 7
 
 
 def test_an_unknown_break_is_a_mistake() -> None:
