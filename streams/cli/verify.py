@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from streams.verify.report import Report
 
 _DEFAULT_FAULTS: Final = "sigkill,rebalance"
+_LEAST_KEYS: Final = 400
+_RECORDS_A_KEY: Final = 50
+"""A key whose every record fails once takes a second for each of them in the end."""
 
 
 @click.command()
@@ -32,7 +35,7 @@ _DEFAULT_FAULTS: Final = "sigkill,rebalance"
 @click.option("--times", type=click.IntRange(1), default=1, show_default=True, help="How often to inject each fault.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="Have load and faults of an earlier run again.")
 @click.option("--partitions", type=click.IntRange(1, 256), default=6, show_default=True, help="Of each topic.")
-@click.option("--keys", type=click.IntRange(1), default=400, show_default=True, help="Keys of the load.")
+@click.option("--keys", type=click.IntRange(1), help="Keys of the load. Default: one for 50 records, 400 at least.")
 @click.option(
     "--failing",
     type=click.FloatRange(0, 0.6),
@@ -79,8 +82,9 @@ def verify(path: str, **options: Any) -> None:
         faults=_faults(options["faults"]),
         seed=secrets.randbelow(2**32) if options["seed"] is None else options["seed"],
         broken=_broken(options["broken"]),
+        keys=options["keys"] or max(_LEAST_KEYS, options["records"] // _RECORDS_A_KEY),
         payloads=_payloads(options["payloads"], list(app.routes)),
-        **{name: options[name] for name in ("records", "members", "times", "partitions", "keys", "failing")},
+        **{name: options[name] for name in ("records", "members", "times", "partitions", "failing")},
         **{name: options[name] for name in ("sends", "own_delays", "protocol", "keeps")},
     )
     settings = app.settings.over(bootstrap=options["bootstrap"])
