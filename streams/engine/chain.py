@@ -211,7 +211,7 @@ def unpack(headers: Any) -> CopyHeader:
     Raises:
         LedgerError: There is none, or this program can't read it.
     """
-    data = _find(headers, HEADER)
+    data = headers[-1][1] if headers and headers[-1][0] == HEADER else _find(headers, HEADER)
     if data is None:
         raise LedgerError(f"the record has no {HEADER!r} header: no copy that streams wrote")
     try:

@@ -180,18 +180,19 @@ class ChainState(Generic[T]):
         return f"{part.stage.topic}/{self.lineage.source.number}/{message.offset()}"
 
     def _find(self, number: int, offset: int, header: CopyHeader, message: Message) -> None:
-        part, origin, lane = self.parts[number], header.offset, self.lane_of(message, header)
+        part, origin, hop = self.parts[number], header.offset, header.hop
+        lane = self.lane_of(message, header)
         backlog = self.index.get(lane)
         if backlog is None:
             backlog = self.index[lane] = Backlog()
         part.found(offset, message.timestamp()[1] if part.is_tier else 0)
-        packed = pack(number, header.hop, offset)
+        packed = pack(number, hop, offset)
         known = backlog.put(origin, packed)
         if known is not None:  # rule 4: the highest hop wins, and the others are settled at once
             loser, winner = sorted((unpack(packed), unpack(known)), key=_rank)
             self.parts[loser.number].settle(loser.offset)
             backlog.put(origin, winner.pack())
-        before = self._numbers.get(header.from_topic)
+        before = self._numbers.get(header.from_topic) if hop > 1 else None  # the first one comes from the source
         if before is not None:
             self.parts[before].settle(header.from_offset)
         if number == self.dlq:
