@@ -49,7 +49,7 @@ class Group:
 
     def write(self, count: int, *, killer: bytes | None = None) -> None:
         """Write *count* records of ten keys to each of two partitions; in the middle of the first one *killer*."""
-        producer = Producer(self.kafka.client())
+        producer = Producer(self.kafka.client(enable_idempotence=True))
         for partition in (0, 1):
             for number in range(count):
                 value = killer if killer and (partition, number) == (0, count // 2) else b"%d" % number

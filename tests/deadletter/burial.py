@@ -17,7 +17,7 @@ class Burial:
 
     def __init__(self, kafka: Kafka, group: str) -> None:
         self.group = group
-        self._producer = Producer(kafka.client(message_max_bytes=20_000_000))
+        self._producer = Producer(kafka.client(message_max_bytes=20_000_000, enable_idempotence=True))
 
     def bury(  # noqa: PLR0913  # what a test may want to choose
         self,

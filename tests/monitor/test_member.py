@@ -83,7 +83,7 @@ class Visitor(Observer):
 def visitor(request: pytest.FixtureRequest, kafka: Kafka, topic: Topics, group: Callable[..., str]) -> Visitor:
     """Who has looked at a member until it had worked off 300 records, of which some were skipped, retried, given up."""
     orders, billing = topic(partitions=2), group()
-    producer = Producer(kafka.client())
+    producer = Producer(kafka.client(enable_idempotence=True))
     for number in range(RECORDS):
         producer.produce(orders, b"%d" % number, b"%d" % (number % 7))
     producer.flush(30)

@@ -181,14 +181,18 @@ class Bench:
         return running
 
     def write(self, topic: str, records: Iterable[Written], *, partition: int | None = None) -> list[tuple[int, int]]:
-        """Write *records* and give their partitions and offsets, all acknowledged."""
+        """Write *records* and give their partitions and offsets, all acknowledged, in this order.
+
+        A producer that is not idempotent may change it: a leader that is elected just now refuses a batch and takes
+        the one after it.
+        """
         places: list[tuple[int, int]] = []
 
         def acknowledged(error: KafkaError | None, message: Message) -> None:
             assert error is None, f"{topic} refused a record: {error}"
             places.append((cast("int", message.partition()), cast("int", message.offset())))
 
-        producer = Producer(self.kafka.client(linger_ms=5, message_max_bytes=200_000_000))
+        producer = Producer(self.kafka.client(linger_ms=5, message_max_bytes=200_000_000, enable_idempotence=True))
         chosen = {} if partition is None else {"partition": partition}
         for record in records:
             headers: Any = list(record[2]) if len(record) > 2 else []
