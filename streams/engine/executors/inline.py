@@ -101,12 +101,21 @@ class InlineExecutor:
             if self.route.batch:
                 self._sort(perform_batch(self.route, next_batch(self._ready, self.route.batch), self._slot))
             else:
-                run = self._ready.popleft()
-                self._sort((Interruption(run, *perform(self.route, run, self._slot)),))
+                self._run(self._ready.popleft())
             if time.monotonic() >= ends_at:
                 break
         self._slot.item = None
         self._slot.spent_s += time.monotonic() - started
+
+    def _run(self, run: Run) -> None:
+        done, ended = perform(self.route, run, self._slot)
+        self._slot.runs += done
+        if ended is None:
+            self._finished.append(run)
+        else:
+            self._slot.runs += ended is not NOT_STARTED
+            self._interrupted.append(Interruption(run, done, ended))
+        del ended  # an error in it holds this frame
 
     def _sort(self, performed: Iterable[Interruption]) -> None:
         for one in performed:
