@@ -19,7 +19,6 @@ from typing import Final, TypeVar
 
 from streams.clock import Clock
 from streams.config import Settings
-from streams.engine.caution import NAMED_DEATHS
 from streams.engine.chainstate import ChainState
 from streams.engine.commit import Committer
 from streams.engine.executors.executor import Executor
@@ -28,6 +27,7 @@ from streams.engine.partition import NO_LIMIT, Item, PartitionState
 from streams.engine.plan import ChainPlan
 from streams.engine.recovery import Recovery
 from streams.engine.snapshot import Snapshot, decode
+from streams.engine.tenure import Tenure
 from streams.errors import BrokerError, ChainError, LedgerError, NewerLedgerError
 from streams.kafka.consumer import GroupConsumer, Stored
 from streams.observer import Observer
@@ -135,7 +135,7 @@ class Assignment:
             state.close()
         self.drain(states, budget_s)
         for state in states:
-            state.end_gracefully()
+            state.tenure.end_gracefully()
         self._committer.commit_now(self._consumer, states)
 
     def leave(self) -> None:
@@ -153,14 +153,14 @@ class Assignment:
             return
         self._observer.restarted(partition, cause)
         self._release([partition])
-        self._take([partition], start=start, uncommitted=state.began_at)
+        self._take([partition], start=start, uncommitted=state.tenure.began_at)
 
     def complete(self, partition: Partition) -> None:
         """Begin with *partition*, which waited for its chain, as it is there now."""
         state = self.get(partition)
         if state is not None and state.lacks:
             self._release([partition])
-            self._take([partition], uncommitted=state.began_at)
+            self._take([partition], uncommitted=state.tenure.began_at)
 
     def recover_range(self, partition: Partition) -> None:
         """Go on where the log begins (or ends, as declared), after the broker had no record at the position."""
@@ -206,7 +206,7 @@ class Assignment:
         self._patiently(lambda: self._recovery.restore(whole, stored, self._snapshot, self._fresh_chain))
         for state in states:
             self.states[state.partition.topic][state.partition.number] = state
-        self.has_suspects = self.has_suspects or any(state.is_suspected for state in whole)
+        self.has_suspects = self.has_suspects or any(state.tenure.is_suspected for state in whole)
         self._consumer.assign({state.partition: state.ledger.position for state in states})
         self._consumer.resume(partitions)  # a pause survives in the client from one stay to the next
         for state in whole:
@@ -235,16 +235,15 @@ class Assignment:
 
     def _begin(self, partition: Partition, stored: Stored, start: int | None) -> PartitionState:
         snapshot = self._snapshot(partition, stored)
-        offset, restored, starts = stored.offset, list[range](), 1
-        blamed, deaths = -1, 0
+        offset, restored, tenure = stored.offset, list[range](), Tenure(process=PROCESS)
         if start is not None:
             offset = start
         elif offset is None:
             low, high = self._patiently(lambda: self._consumer.watermarks(partition, _ATTEMPT_S))
             offset = high if self._settings.start_at == "latest" and not self._is_added(partition) else low
         elif snapshot is not None:
-            restored, starts = list(snapshot.settled(offset)), snapshot.starts + (snapshot.process != PROCESS)
-            blamed, deaths = _blame(snapshot)
+            restored = list(snapshot.settled(offset))
+            tenure = Tenure.after(snapshot, PROCESS, self._settings.max_deaths)
         route = self._executors[partition.topic].route
         assignment_id = os.urandom(8)
         return self._state_class(
@@ -256,11 +255,7 @@ class Assignment:
             ledger=Ledger(offset, restored),
             policy=route.retry,
             rng=self._rng,
-            starts=starts,
-            process=PROCESS,
-            is_suspected=deaths > 0 or starts >= self._settings.max_deaths - NAMED_DEATHS + 1,
-            blamed=blamed,
-            deaths=deaths,
+            tenure=tenure,
         )
 
     def _is_added(self, partition: Partition) -> bool:
@@ -317,10 +312,3 @@ class Assignment:
     def _is_running(self, state: PartitionState) -> bool:
         slots = self._executors[state.partition.topic].slots()
         return any(item[4] is state for slot in slots for item in slot.running())
-
-
-def _blame(snapshot: Snapshot) -> tuple[int, int]:
-    """Say which record ran alone when its process died, and how often that was so by now."""
-    if snapshot.named < 0 or snapshot.process == PROCESS:
-        return snapshot.blamed, snapshot.deaths
-    return snapshot.named, snapshot.deaths + 1 if snapshot.named == snapshot.blamed else 1

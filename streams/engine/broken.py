@@ -38,7 +38,7 @@ class CommitBeforeWork(PartitionState):
 
     def snapshot(self) -> tuple[int, str, bool]:
         """Give the end of what was read as the offset to commit."""
-        return self.ledger.position, encode(Snapshot(self.assignment_id, process=self.process)), True
+        return self.ledger.position, encode(Snapshot(self.assignment_id, process=self.tenure.process)), True
 
 
 class NoLease(PartitionState):

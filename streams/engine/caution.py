@@ -26,9 +26,6 @@ from streams.errors import ProcessKilledError
 from streams.kafka.consumer import GroupConsumer
 from streams.observer import Observer, PauseReason
 
-NAMED_DEATHS: Final = 2
-"""Deaths with the same record named after which it is given up: one may be chance."""
-
 _QUIET_S: Final = 10.0
 """How long a suspected partition may give nothing to try before it is let go: something else holds it."""
 _AT_MOST_S: Final = 300.0
@@ -94,9 +91,9 @@ class Caution:
         self._until = now_s + _AT_MOST_S
         for state in states:
             state.suspend()
-            if state.is_suspected and state not in self._active_at:
+            if state.tenure.is_suspected and state not in self._active_at:
                 self._active_at[state] = now_s
-                self._observer.suspected(state.partition, state.starts, state.blamed)
+                self._observer.suspected(state.partition, state.tenure.starts, state.tenure.blamed)
 
     def turn(self, states: Sequence[PartitionState], *, is_running: bool) -> Run | None:
         """Give the next record that is to run alone; None while one does, or once all that is suspected was tried."""
@@ -122,23 +119,19 @@ class Caution:
         if self._out is not item:
             return
         self._out = None
-        state = item[4]
-        state.tested += 1
-        state.named = -1
-        if state.blamed == _offset(item):
-            state.blamed, state.deaths = -1, 0
+        item[4].tenure.survived(_offset(item))
 
     def reason(self, state: PartitionState) -> PauseReason | None:
         """Say why the intake of *state* is to be paused; None where it is not."""
-        return "caution" if self.is_active and not state.is_suspected else None
+        return "caution" if self.is_active and not state.tenure.is_suspected else None
 
     # -- one record after the other -----------------------------------------------------------
 
     def _next(self, state: PartitionState, now_s: float) -> Run | None:
         if self.stands_still(state):
             self._let_go([state], "its route stands still")
-        elif state.tested >= self._enough:
-            self._acquit(state, f"{state.tested} records ran alone and did no harm")
+        elif state.tenure.tested >= self._enough:
+            self._acquit(state, f"{state.tenure.tested} records ran alone and did no harm")
         else:
             _free(state)
             run = state.probe(now_s)
@@ -150,11 +143,11 @@ class Caution:
 
     def _try(self, state: PartitionState, run: Run, now_s: float) -> Run | None:
         item = run[0]
-        if state.deaths >= NAMED_DEATHS and state.blamed == _offset(item):
+        if state.tenure.is_killer(_offset(item)):
             state.permits.clear()
             self._condemn(state, item)
             return None
-        state.named = _offset(item)
+        state.tenure.named = _offset(item)
         self._committer.commit_now(self._consumer, [state])
         if not self._committer.is_current(state):  # refused for now: what is not written down does not start
             state.permits.clear()
@@ -165,7 +158,8 @@ class Caution:
 
     def _condemn(self, state: PartitionState, item: Item) -> None:
         """Make *item* a dead letter; until it is one its deaths stay counted."""
-        self._give_up(item, ProcessKilledError(f"it ran alone {state.deaths} times, and each time its process died"))
+        times = state.tenure.deaths
+        self._give_up(item, ProcessKilledError(f"it ran alone {times} times, and each time its process died"))
         if _is_leaving(item):
             self._leaving = item
         else:
@@ -209,13 +203,13 @@ class Caution:
 
     def _acquit(self, state: PartitionState, why: str) -> None:
         """Let *state* go on as any other: its killer was found, or it has none."""
-        state.acquit()
+        state.tenure.acquit()
         self._release([state], why)
 
     def _let_go(self, states: Sequence[PartitionState], why: str) -> None:
         """Let *states* go on untried: what is counted stays, and the next owner is as careful."""
         for state in states:
-            state.is_suspected, state.named = False, -1
+            state.tenure.let_go()
         self._release(states, why)
 
     def _release(self, states: Sequence[PartitionState], why: str) -> None:
@@ -241,7 +235,7 @@ class Caution:
 
 
 def _is_to_try(state: PartitionState) -> bool:
-    return state.is_suspected and not state.is_closed
+    return state.tenure.is_suspected and not state.is_closed
 
 
 def _is_leaving(item: Item) -> bool:

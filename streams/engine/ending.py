@@ -79,7 +79,7 @@ class Emptiness:
         if not assignment.has_joined:
             return False
         states = assignment.all()
-        is_tried = any(state.is_suspected for state in states)  # then all stand still for a while only
+        is_tried = any(state.tenure.is_suspected for state in states)  # then all stand still for a while only
         for state in states:
             if state.is_suspended and not settled and not is_tried:
                 continue  # what it holds waits, and what it has not read as well

@@ -29,7 +29,8 @@ from streams.engine.backlog import Backlog, LaneKey
 from streams.engine.chain import Attempt, CopyHeader, original
 from streams.engine.chainstate import ChainState
 from streams.engine.ledger import Chunk, Ledger
-from streams.engine.snapshot import Snapshot, encode_within, runs_of
+from streams.engine.snapshot import encode_within, runs_of
+from streams.engine.tenure import Tenure
 from streams.kafka.commits import Entry, Request
 from streams.kafka.message import KEY, Message
 from streams.outcome import Retry
@@ -132,19 +133,8 @@ class PartitionState:
     """How long records wait in memory behind one that stands in the chain."""
     key_limit: int = NO_LIMIT
     """Records of one key in the chain from which on its further ones become dead letters."""
-    starts: int = 0
-    """Owners, this one included, that began at the same committed offset without a graceful end."""
-    process: bytes = b""
-    """Names this process."""
-    is_suspected: bool = False
-    """Too many owners died at this place: its records run one at a time."""
-    named: int = -1
-    """Origin of the record that runs alone, as the next commit tells it."""
-    blamed: int = -1
-    """Origin of a record that ran alone when a process died, and how often that was so."""
-    deaths: int = 0
-    tested: int = 0
-    """Records that have run alone."""
+    tenure: Tenure = field(default_factory=Tenure)
+    """How this owner stands to those before it and after."""
     lease_until: float = NEVER
     """No record starts after this monotonic time."""
     granted_until: float = NEVER
@@ -157,8 +147,6 @@ class PartitionState:
     """The end of the log was reached after the last record."""
     is_closed: bool = False
     """Nothing starts any more; what runs may end and settle."""
-    is_graceful: bool = False
-    """This owner ended of its own will."""
     lacks: str = ""
     """What is missing of its chain, where something is: until that is made nothing of it starts."""
     is_dropped: bool = False
@@ -174,9 +162,6 @@ class PartitionState:
     outstanding_bytes: int = 0
     withdrawn: int = 0
     """Records that left memory for the chain, ever: neither settled nor outstanding here."""
-    began_at: int = field(init=False)
-    """The committed offset that this owner started from."""
-    _chain_began: tuple[int, ...] = field(default=(), init=False)
     _first_tiers: dict[type[BaseException], int | None] = field(default_factory=dict, init=False)
     """What the policy says of a first failure, by the error's class."""
     lanes: dict[LaneKey, list[Item] | None] = field(default_factory=dict)
@@ -192,12 +177,12 @@ class PartitionState:
 
     def __post_init__(self) -> None:
         """Note where this owner starts."""
-        self.began_at = self.ledger.committable
+        self.tenure.began_at = self.ledger.committable
 
     def begin_chain(self) -> None:
         """Take up what the scan of the chain found: its keys are busy, and their oldest records are looked for."""
         self.ledger.restore(self.chain.scanned(self.ledger.was_settled))
-        self._chain_began = self.chain.marks()
+        self.tenure.chain_began = self.chain.marks()
         self.lanes.update(dict.fromkeys(self.chain.index))
         for key, backlog in self.chain.index.items():
             self.chain.want(key, backlog, self.ledger.position)
@@ -591,10 +576,6 @@ class PartitionState:
         self.permits.clear()
         self._postponed = []
 
-    def end_gracefully(self) -> None:
-        """Take this owner out of the count of starts: what comes after is no second try."""
-        self.is_graceful = True
-
     def drop(self) -> None:
         """Ignore whatever still comes in: another owner reads these records."""
         self.close()
@@ -606,30 +587,9 @@ class PartitionState:
         """Give the offset to commit, its metadata, and whether all settled ranges fitted in."""
         committable = self.ledger.committable
         runs = runs_of(self.ledger.ranges(), committable)
-        snapshot = Snapshot(
-            self.assignment_id,
-            self.starts - self.is_graceful if self._stands_still(committable) else 1 - self.is_graceful,
-            runs,
-            process=self.process,
-            named=-1 if self.is_graceful else self.named,
-            blamed=self.blamed,
-            deaths=self.deaths,
-        )
+        snapshot = self.tenure.snapshot(self.assignment_id, runs, committable, self.chain.marks())
         text, kept = encode_within(snapshot)
         return committable, text, kept.complete
-
-    def _stands_still(self, committable: int) -> bool:
-        """Say whether the source, or a topic of the chain, is where this owner found it: a killer may be there."""
-        if committable == self.began_at:
-            return True
-        return any(
-            before == now for before, now in zip(self._chain_began, self.chain.marks(), strict=True) if before >= 0
-        )
-
-    def acquit(self) -> None:
-        """Suspect the partition no longer: the owners before have died of something else, or it was found."""
-        self.is_suspected = False
-        self.starts, self.named, self.blamed, self.deaths = 1, -1, -1, 0
 
     def snapshots(self) -> tuple[Request, bool]:
         """Give what one commit says (rule 13): the source, then its chain; and whether all of it fitted."""

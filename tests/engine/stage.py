@@ -80,7 +80,6 @@ def state(
         policy=policy,
         rng=random.Random(7),
         chain=chain_state(partition) if chain is None else chain,
-        starts=1,
         lease_until=lease_until,
         granted_until=lease_until,
     )

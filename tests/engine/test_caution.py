@@ -271,7 +271,7 @@ def test_an_assignment_that_begins_anew_is_no_death() -> None:
         member.answer()
         member.clock.advance(1)
 
-    assert member.state().starts == 1
+    assert member.state().tenure.starts == 1
     assert member.heard.of("suspected") == []
 
 
@@ -286,7 +286,7 @@ def test_a_graceful_end_is_no_death(deaths: int) -> None:
         member.assignment.revoked([ORDERS])
         fleet.stored = dict(fleet.broker.stored)
 
-    assert fleet.start().state().starts == 1 + deaths
+    assert fleet.start().state().tenure.starts == 1 + deaths
 
 
 def test_progress_begins_the_count_anew() -> None:
@@ -296,7 +296,7 @@ def test_progress_begins_the_count_anew() -> None:
     starts = []
     for _ in range(4):
         member = fleet.start()
-        starts.append(member.state().starts)
+        starts.append(member.state().tenure.starts)
         fleet.live(member)
 
     assert starts == [1, 2, 2, 2]

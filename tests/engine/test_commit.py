@@ -336,7 +336,7 @@ def test_the_last_commit_is_waited_for(ledgers: Ledgers) -> None:
     partition = ledgers.begin()
     work(partition, 0, 1, 2, done=1)
     partition.close()
-    partition.end_gracefully()
+    partition.tenure.end_gracefully()
     ledgers.committer.commit_now(ledgers.consumer, [partition])
     (commit,) = ledgers.consumer.commits_now
 

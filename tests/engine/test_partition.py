@@ -286,7 +286,7 @@ def test_a_commit_names_the_lowest_open_offset_and_what_settled_above() -> None:
 def owner(committed: int, starts: int) -> PartitionState:
     """An owner that is the *starts*-th to begin at *committed*."""
     partition = state(committed=committed)
-    partition.starts = starts
+    partition.tenure.starts = starts
     return partition
 
 
@@ -304,7 +304,7 @@ def test_commits_count_the_owners_that_began_here_and_died(
         partition.settle_chunk(admitted(partition, message(7)))
     if ends_gracefully:
         partition.close()
-        partition.end_gracefully()
+        partition.tenure.end_gracefully()
 
     assert last_commit(partition)[1].starts == starts
 

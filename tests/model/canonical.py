@@ -23,14 +23,16 @@ from streams.engine.copies import Copies
 from streams.engine.ledger import Ledger
 from streams.engine.partition import LOADED, PartitionState
 from streams.engine.snapshot import runs_of
+from streams.engine.tenure import Tenure
 from streams.kafka.message import Message
 from tests.model.owner import Owner
 
 IGNORED: dict[type, frozenset[str]] = {
     PartitionState: frozenset(
-        {"partition", "policy", "rng", "process", "starts", "began_at", "_chain_began", "is_graceful", "permits"}
+        {"partition", "policy", "rng", "permits"}
         | {"admitted", "told", "latest", "outstanding", "outstanding_bytes", "withdrawn", "_sequence"}
     ),
+    Tenure: frozenset({"starts", "process", "began_at", "chain_began", "is_graceful"}),
     ChainState: frozenset(
         {"lineage", "after_death", "is_ordered", "parked", "dlq", "_numbers"}
         | {"fenced", "expired", "_sequence", "_fences"}

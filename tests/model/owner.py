@@ -321,7 +321,6 @@ def begin(
         policy=engine.policy,
         rng=engine.rng,
         park_after_s=0.0,
-        starts=1,
     )
     state.chain = engine.fresh(state)
     places = engine.places
