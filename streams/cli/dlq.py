@@ -11,8 +11,9 @@ import orjson
 
 from streams.cli.connect import bootstrap_option, json_option, settings_for
 from streams.cli.output import plain, print_json, print_table, readable, say, time_of
+from streams.deadletter.counting import LetterTopic
 from streams.deadletter.letter import Filter, Letter
-from streams.deadletter.read import LetterTopic, Listing, find, letter_topics, newest
+from streams.deadletter.read import Listing, find, letter_topics, newest
 from streams.errors import TopicError, UsageError
 from streams.kafka.admin import Admin
 from streams.record import Headers, Partition
@@ -34,51 +35,50 @@ def dlq() -> None:
 )
 @click.option("--error", default="", help="Only where the error's class, message or reason contains this.")
 @click.option("--key", help="Only of this Kafka key; hex:.. for bytes.")
+@click.option("--all", "shows_all", is_flag=True, help="Every copy, and why those do not count that do not.")
 @bootstrap_option
 @json_option
-def list_(
+def list_(  # noqa: PLR0913  # one parameter an option
     group: str | None,
     *,
     topic: str | None,
     limit: int,
     error: str,
     key: str | None,
+    shows_all: bool,
     bootstrap: str | None,
     as_json: bool,
 ) -> None:
     """List the dead letters of GROUP, or of every group: each record once, the newest ones.
 
-    A record that died twice, because a member crashed in between, is shown once.
+    A record that died twice, because a member crashed in between, is shown once. What the group has committed
+    tells which copies count: not one that is handled, nor one that a member wrote after it had lost the partition.
+    Where it tells nothing, a copy is listed as 'unknown': it may count.
     """
     wanted = Filter(error=error, key=None if key is None else _key(key))
     with Admin(settings_for(bootstrap)) as admin:
         topics = letter_topics(admin, group=group, source=topic)
         if not topics and (group or topic):
             raise _nothing(group, topic)
-        listing = newest(admin, topics, wanted, limit)
+        listing = newest(admin, topics, wanted, limit, shows_all=shows_all)
     if as_json:
         print_json(_listed(listing, topics))
         return
-    rows = [_row(letter) for letter in listing.letters]
-    if rows:
-        print_table(("group", "origin", "key", "died", "#attempts", "error", "reason"), rows)
-    more = f", the newest {len(rows):,} shown (--limit)" if listing.found > len(rows) else ""
-    click.echo(f"{listing.found:,} dead letter(s){more}")
-    if listing.unreadable:
-        say(f"{listing.unreadable:,} record(s) in these topics were not written by their group, and are not shown")
+    _print_listing(listing)
 
 
 @dlq.command(epilog="Example:  streams dlq show billing orders/3/1042")
 @click.argument("group")
 @click.argument("origin", metavar="TOPIC/PARTITION/OFFSET")
 @click.option("--raw", is_flag=True, help="Write the value's bytes as they are, and nothing else.")
+@click.option("--all", "shows_all", is_flag=True, help="A copy that does not count too, where there is no other.")
 @bootstrap_option
 @json_option
-def show(group: str, origin: str, *, raw: bool, bootstrap: str | None, as_json: bool) -> None:
+def show(group: str, origin: str, *, raw: bool, shows_all: bool, bootstrap: str | None, as_json: bool) -> None:
     """Show one dead letter of GROUP whole: by the place where its record was first consumed, as 'dlq list' names it."""
     place, offset = _origin(origin)
     with Admin(settings_for(bootstrap)) as admin:
-        letter = find(admin, group, place, offset)
+        letter = find(admin, group, place, offset, shows_all=shows_all)
     if raw:
         sys.stdout.buffer.write(letter.value or b"")
     elif as_json:
@@ -112,7 +112,24 @@ def _key(text: str) -> bytes:
         raise UsageError(f"--key {text!r}: what follows 'hex:' must be pairs of hexadecimal digits") from error
 
 
-def _row(letter: Letter) -> tuple[object, ...]:
+def _print_listing(listing: Listing) -> None:
+    letters = listing.letters
+    if letters:
+        columns = ("group", "origin", "key", "died", "#attempts", "error", "reason", "counts")
+        more = ("copy", "why") if listing.shows_all else ()
+        print_table((*columns, *more), [_row(letter, with_copy=listing.shows_all) for letter in letters])
+    left_out = f", the newest {len(letters):,} shown (--limit)" if listing.found > len(letters) else ""
+    what = f"copies, {listing.not_counting:,} of them do not count" if listing.shows_all else "dead letter(s)"
+    click.echo(f"{listing.found:,} {what}{left_out}")
+    for why, count in listing.doubts.items():
+        say(f"{count:,} of them may count or not: {plain(why)}")
+    if listing.not_counting and not listing.shows_all:
+        say(f"{listing.not_counting:,} further copies do not count, and are not shown (--all)")
+    if listing.unreadable:
+        say(f"{listing.unreadable:,} record(s) in these topics were not written by their group, and are not shown")
+
+
+def _row(letter: Letter, *, with_copy: bool) -> tuple[object, ...]:
     error = letter.error
     what = None if error is None else f"{error.error}: {error.message}"
     return (
@@ -123,6 +140,8 @@ def _row(letter: Letter) -> tuple[object, ...]:
         letter.header.attempts,
         None if what is None else what[:200],
         None if error is None else error.reason,
+        letter.verdict.counts,
+        *((f"{letter.place.number}/{letter.offset}", letter.verdict.why) if with_copy else ()),
     )
 
 
@@ -130,6 +149,8 @@ def _listed(listing: Listing, topics: list[LetterTopic]) -> dict[str, Any]:
     return {
         "topics": [topic.name for topic in topics],
         "found": listing.found,
+        "unknown": listing.doubts.total(),
+        "not_counting": listing.not_counting,
         "unreadable": listing.unreadable,
         "letters": [_outline(letter) for letter in listing.letters],
     }
@@ -147,6 +168,8 @@ def _outline(letter: Letter) -> dict[str, Any]:
             "time": time_of(header.timestamp_ms),
         },
         "place": {"topic": letter.place.topic, "partition": letter.place.number, "offset": letter.offset},
+        "counts": letter.verdict.counts,
+        "why": letter.verdict.why or None,
         "key": readable(letter.key),
         "died": time_of(letter.died_ms),
         "attempts": header.attempts,
@@ -184,6 +207,7 @@ def _print_letter(letter: Letter) -> None:
     _field("origin", f"{letter.origin}  {time_of(header.timestamp_ms) or ''}")
     _field("place", f"{letter.place}/{letter.offset}")
     _field("group", header.group)
+    _field("counts", ", ".join(filter(None, letter.verdict)))
     _field("key", readable(letter.key))
     _field("died", f"{time_of(letter.died_ms) or '-'}, after {header.attempts} attempt(s)")
     if error is not None:

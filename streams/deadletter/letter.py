@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
+from streams.deadletter.counting import LetterLedger, Verdict
 from streams.engine.chain import ERROR_HEADER, HEADER, CopyHeader, ErrorHeader, unpack, unpack_error
 from streams.kafka.message import Message, place_of
 from streams.record import Headers, Origin, Partition
@@ -36,26 +37,30 @@ class Letter:
     """The source record's own."""
     timestamp_ms: int
     """When this copy was written."""
+    verdict: Verdict
+    """Whether it counts."""
 
     @classmethod
-    def read(cls, message: Message) -> Letter:
-        """Read what stands in a dead-letter topic.
+    def read(cls, message: Message, ledger: LetterLedger) -> Letter:
+        """Read what stands in a dead-letter topic, in the partition that *ledger* tells of.
 
         Raises:
             LedgerError: streams did not write it, or this program can't read it.
         """
         # The client gives bytes, though its types allow text.
         headers = cast("Headers", message.headers() or [])
-        offset = message.offset()
+        header = unpack(headers)
+        offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
         return cls(
             place=place_of(message),
-            offset=-1 if offset is None else offset,
-            header=unpack(headers),
+            offset=offset,
+            header=header,
             error=unpack_error(headers),
             key=message.key(),
             value=message.value(),
             headers=[(name, value) for name, value in headers if name not in (HEADER, ERROR_HEADER)],
             timestamp_ms=message.timestamp()[1],
+            verdict=ledger.verdict(offset, header),
         )
 
     @property
@@ -74,8 +79,12 @@ class Letter:
         return self.error.time_ms if self.error is not None and self.error.time_ms else self.timestamp_ms
 
     def is_better_than(self, other: Letter) -> bool:
-        """Say which of two copies of one record counts: the highest hop, then the lowest offset."""
-        return (-self.header.hop, self.offset) < (-other.header.hop, other.offset)
+        """Say which of two copies of one record it is: one that may count, then the highest hop, the lowest offset."""
+        return self._rank > other._rank
+
+    @property
+    def _rank(self) -> tuple[bool, int, int]:
+        return self.verdict.may_count, self.header.hop, -self.offset
 
 
 @dataclass(frozen=True, slots=True)

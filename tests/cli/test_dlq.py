@@ -8,7 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.record import Origin
+from streams.config import Settings
+from streams.engine.snapshot import Snapshot, encode
+from streams.kafka.admin import Admin
+from streams.kafka.offsets import Committed, commit_for_stopped
+from streams.kafka.topics import find_topics
+from streams.record import Origin, Partition
 from tests.brokers import Kafka, Topics
 from tests.cli.shell import Shell
 from tests.deadletter.burial import Burial
@@ -179,3 +184,68 @@ def test_a_letter_that_is_not_there_is_said(streams: Shell, grave: tuple[str, Bu
     name, burial = grave
 
     assert f"streams dlq list {burial.group}" in streams(f"dlq show {burial.group} {name}/0/1", code=1).err
+
+
+@pytest.fixture
+def judged(kafka: Kafka, grave: tuple[str, Burial]) -> tuple[str, Burial]:
+    """Letters of which the first is handled, the second counts, and the third came too late."""
+    name, burial = grave
+    snapshot = Snapshot(b"an owner", scan_end=2)
+    with Admin(Settings(bootstrap=kafka.bootstrap)) as admin:
+        present = find_topics(admin, [name])[name].topic_id
+        for number in range(3):
+            burial.bury(Origin(name, 0, number, 1_000), topic_id=present, died_ms=1_000 + number)
+        ledger = Committed(1, encode(snapshot))
+        commit_for_stopped(admin, burial.group, {Partition(f"{name}.{burial.group}.dlq", 0): ledger})
+    return name, burial
+
+
+def test_only_letters_that_count_are_listed(streams: Shell, judged: tuple[str, Burial]) -> None:
+    """By what the group has committed; that there are others is told."""
+    name, burial = judged
+    document = streams(f"dlq list {burial.group} --json").json
+    said = streams(f"dlq list {burial.group}")
+
+    assert [(one["origin"]["offset"], one["counts"], one["why"]) for one in document["letters"]] == [(1, "yes", None)]
+    assert (document["found"], document["unknown"], document["not_counting"]) == (1, 0, 2)
+    assert f"{name}/0/1" in said.out
+    assert f"{name}/0/2" not in said.out
+    assert "2 further copies do not count" in said.err
+
+
+def test_all_copies_are_listed_with_why(streams: Shell, judged: tuple[str, Burial]) -> None:
+    """Those that do not count say so, and where they stand."""
+    _, burial = judged
+    letters = streams(f"dlq list {burial.group} --all --json").json["letters"]
+    said = streams(f"dlq list {burial.group} --all")
+
+    assert [one["counts"] for one in letters] == ["no", "yes", "no"]
+    assert [(one["why"] or "").split(":")[0] for one in letters] == ["settled", "", "fenced"]
+    assert [one["place"]["offset"] for one in letters] == [0, 1, 2]
+    assert "3 copies, 2 of them do not count" in said.out
+    assert "0/2" in said.out
+
+
+def test_letters_in_doubt_are_listed_as_such(streams: Shell, grave: tuple[str, Burial]) -> None:
+    """Where the group has committed nothing, a letter may count."""
+    name, burial = grave
+    burial.bury(Origin(name, 0, 1, 1_000), topic_id="")
+    burial.bury(Origin(name, 1, 2, 1_000), topic_id="former")
+    document = streams(f"dlq list {burial.group} --json").json
+    said = streams(f"dlq list {burial.group}")
+
+    assert [one["counts"] for one in document["letters"]] == ["unknown", "unknown"]
+    assert (document["found"], document["unknown"], document["not_counting"]) == (2, 2, 0)
+    assert "unknown" in said.out
+    assert "2 of them may count or not: the source topic was made anew" in said.err
+
+
+def test_a_letter_that_does_not_count_is_shown_on_request(streams: Shell, judged: tuple[str, Burial]) -> None:
+    """Else the error says why it does not, and what shows it."""
+    name, burial = judged
+
+    assert "is fenced: " in streams(f"dlq show {burial.group} {name}/0/2", code=1).err
+    assert "--all" in streams(f"dlq show {burial.group} {name}/0/2 --raw", code=1).err
+    assert streams(f"dlq show {burial.group} {name}/0/2 --all --json").json["counts"] == "no"
+    assert "no, settled: handled" in streams(f"dlq show {burial.group} {name}/0/0 --all").out
+    assert "counts   yes" in streams(f"dlq show {burial.group} {name}/0/1").out

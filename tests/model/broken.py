@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from streams.deadletter.counting import LetterLedger
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import Listing
 from streams.engine import parking
@@ -207,11 +208,24 @@ def restore_from_the_end(
 
 def add_each(listing: Listing, letter: Letter) -> None:
     """Take each copy for a record of its own."""
-    listing._seen.pop(letter.name, None)  # noqa: SLF001  # broken on purpose
+    listing._best.pop(letter.name, None)  # noqa: SLF001  # broken on purpose
     _add(listing, letter)
 
 
 _add = Listing.add
+
+
+# -- rule 20: and only those that count -------------------------------------------------------------------------------
+
+
+def is_fenced_never(ledger: LetterLedger, offset: int, header: CopyHeader) -> bool:
+    """Take a copy for one of an owner, whenever it was appended."""
+    return False
+
+
+def is_settled_never(ledger: LetterLedger, offset: int) -> bool:
+    """Take every copy for one that nobody is through with."""
+    return False
 
 
 # -- rule 21: the oldest copies move on, and a followed key keeps its dead head ---------------------------------------
@@ -258,6 +272,8 @@ FENCE: Final = (Patch(ChainState, "restore", restore_without_fence),)
 LETTERS_SCANNED: Final = (Patch(ChainState, "restore", restore_without_letters),)
 FROM_THE_START: Final = (Patch(ChainState, "restore", restore_from_the_end),)
 EACH_ONCE: Final = (Patch(Listing, "add", add_each),)
+LETTERS_FENCED: Final = (Patch(LetterLedger, "is_fenced", is_fenced_never),)
+LETTERS_SETTLED: Final = (Patch(LetterLedger, "is_settled", is_settled_never),)
 MOVE_ON: Final = (Patch(parking, "load", load_without_relief),)
 FOLLOWED: Final = (Patch(ChainState, "is_followed", is_followed_never),)
 DEAD_HEAD: Final = (Patch(ChainState, "arrive", arrive_and_settle_dead),)

@@ -5,7 +5,8 @@ counts.  Nothing rises: what was finished and committed it does not find.
 Nothing has two ends.  And what it will do again is the younger part of its
 key: no record that was done comes again while a younger one does not.  What a
 replay asks for is found until it has ended again.  And who lists the dead
-letters sees each record once, and none is missing that counts.
+letters sees each record once, none is missing that counts, and none is there
+that does not: what is listed has ended dead.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
+from streams.deadletter.counting import LetterLedger
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import Listing
 from streams.engine.chain import unpack
+from streams.kafka.consumer import Stored
+from streams.kafka.offsets import Committed
 from tests.model.memory import Memory
 from tests.model.owner import Log, outstanding
 from tests.model.world import World
@@ -32,6 +36,16 @@ class View(NamedTuple):
     """Records with more than one of those."""
     held: int = 0
     """Of those that are open: an operator decides, as nobody knows whether they were done."""
+    fault: str = ""
+
+
+class Listed(NamedTuple):
+    """What who lists the dead letters sees; records are a bit each."""
+
+    dead: int = 0
+    """Dead letters that count."""
+    doubtful: int = 0
+    """Those that may count: what was committed does not tell."""
     fault: str = ""
 
 
@@ -76,7 +90,7 @@ class Promise:
             or _say("is not found, though a replay asks for it:", world.again & ~(view.open | view.dead))
             or self._rises(world, view)
             or self._out_of_order(world, view)
-            or self._list(world.logs[-1], view.dead)
+            or self._told_wrong(world, view)
         )
 
     def _rises(self, world: World, view: View) -> str:
@@ -94,15 +108,28 @@ class Promise:
         wrong = sum(1 << one for one, younger in enumerate(self._younger) if again >> one & 1 and younger & past)
         return _say("is done again after a younger one of its key, which is not:", wrong)
 
-    def _listing(self, log: Log, dead: int) -> str:
-        """List the dead letters in *log*, as commands do; say what is wrong with the list."""
+    def _told_wrong(self, world: World, view: View) -> str:
+        listed = self._list(world.stored[-1], world.logs[-1])
+        return (
+            listed.fault
+            or _say("has a dead letter that counts, and is not listed:", view.dead & ~(listed.dead | listed.doubtful))
+            or _say("is listed, and has no dead letter that counts:", listed.dead & ~view.dead)
+            or _say("is listed, and was done and committed:", listed.dead & world.closed_well)
+        )
+
+    def _listing(self, stored: Stored, log: Log) -> Listed:
+        """List the dead letters in *log*, as commands do."""
         listing, engine = Listing(limit=len(log)), self._memory.engine
+        commit = None if stored.offset is None else Committed(stored.offset, stored.metadata)
+        ledger = LetterLedger.read(commit, len(log), engine.plan.topic_id)
         for message in engine.read(len(engine.plan.stages) - 1, 0, log):
-            listing.add(Letter.read(message))
-        seen = [letter.origin.offset for letter in listing.letters]
-        if listing.found != len(set(seen)) or len(seen) != len(set(seen)):
-            return f"of {len(set(seen))} records with dead letters, {listing.found} are told of"
-        return _say("has a dead letter that counts, and is not listed:", dead & ~_bits(seen))
+            listing.add(Letter.read(message, ledger))
+        letters = listing.letters
+        seen = {letter.origin.offset for letter in letters}
+        if not listing.found == len(seen) == len(letters):
+            return Listed(fault=f"of {len(seen)} records with dead letters, {listing.found} are told of")
+        dead = _bits(letter.origin.offset for letter in letters if letter.verdict.counts == "yes")
+        return Listed(dead, _bits(seen) & ~dead)
 
     def _scan(self, stored: tuple[object, ...], logs: tuple[tuple[object, ...], ...]) -> View:
         effect = self._memory.begin(b"next", stored, logs, tuple(map(len, logs)))  # type: ignore[arg-type]

@@ -154,7 +154,20 @@ CONTROLS = [
     Control(
         "17 from the start", "is lost", broken.FROM_THE_START, bounds=Bounds(owners=2, zombies=0, foreign=0, forgets=1)
     ),
-    Control("20 each once", "2 are told of", broken.EACH_ONCE, bounds=CALM),
+    Control(
+        "20 each once",
+        "2 are told of",
+        broken.EACH_ONCE,
+        engine=engine("a", "hold"),
+        bounds=Bounds(owners=1, zombies=0, foreign=0, reliefs=1),
+    ),
+    Control("20 fenced not listed", "has no dead letter that counts", broken.LETTERS_FENCED, bounds=CALM),
+    Control(
+        "20 settled not listed",
+        "has no dead letter that counts",
+        broken.LETTERS_SETTLED,
+        bounds=Bounds(owners=3, zombies=0, foreign=0),
+    ),
     Control(
         "21 moves on",
         "stays where it is",
