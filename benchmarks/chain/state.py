@@ -21,6 +21,7 @@ from streams.engine.ledger import Ledger
 from streams.engine.parking import load
 from streams.engine.partition import PartitionState, Run, finish
 from streams.engine.plan import ChainPlan
+from streams.engine.retries import Retries
 from streams.engine.snapshot import Snapshot
 from streams.record import Partition
 from streams.retry import RetryPolicy
@@ -46,8 +47,7 @@ def owner_of(job: Job, plan: ChainPlan) -> PartitionState:
         partition=Partition(job.topic, 0),
         assignment_id=b"new",
         ledger=Ledger(job.records),
-        policy=RetryPolicy(delays=("1h",)),
-        rng=random.Random(7),
+        retries=Retries(RetryPolicy(delays=("1h",)), random.Random(7)),
         chain=plan.begin(0, b"new"),
     )
 

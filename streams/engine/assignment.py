@@ -26,6 +26,7 @@ from streams.engine.ledger import Ledger
 from streams.engine.partition import NO_LIMIT, Item, PartitionState
 from streams.engine.plan import ChainPlan
 from streams.engine.recovery import Recovery
+from streams.engine.retries import Retries
 from streams.engine.snapshot import Snapshot, decode
 from streams.engine.tenure import Tenure
 from streams.errors import BrokerError, ChainError, LedgerError, NewerLedgerError
@@ -253,8 +254,7 @@ class Assignment:
             park_after_s=seconds(route.retry.memory_up_to),
             key_limit=self._settings.key_records if self._settings.on_key_full == "dead_letter" else NO_LIMIT,
             ledger=Ledger(offset, restored),
-            policy=route.retry,
-            rng=self._rng,
+            retries=Retries(route.retry, self._rng),
             tenure=tenure,
         )
 

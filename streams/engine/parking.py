@@ -6,7 +6,6 @@ leave memory; `load` takes in what was read from a topic of the chain.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -152,7 +151,7 @@ def _move_held(state: PartitionState, now_s: float) -> list[Move | Bury]:
     """
     moves: list[Move | Bury] = []
     staying = []
-    for due_s, number, key in state.held:
+    for due_s, number, key in state.retries.held:
         item = state.trouble[key].item
         tier = _shortest_tier(state, 0)
         stays = tier is None or state.chain.parts[tier].stage.delay_s > _MOST_LONGER * (due_s - now_s)
@@ -163,8 +162,7 @@ def _move_held(state: PartitionState, now_s: float) -> list[Move | Bury]:
         if state.lanes.get(key):
             moves += _park(state, key)
             state.chain.index[key].is_running = stays
-    state.held = staying
-    heapq.heapify(state.held)
+    state.retries.keep(staying)
     return moves
 
 

@@ -15,8 +15,6 @@ wherever that one is (protocol, rules 1 to 3).
 
 from __future__ import annotations
 
-import heapq
-import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,13 +27,14 @@ from streams.engine.backlog import Backlog, LaneKey
 from streams.engine.chain import Attempt, CopyHeader, original
 from streams.engine.chainstate import ChainState
 from streams.engine.ledger import Chunk, Ledger
+from streams.engine.retries import Hold, Retries, Trouble
 from streams.engine.snapshot import encode_within, runs_of
 from streams.engine.tenure import Tenure
 from streams.kafka.commits import Entry, Request
 from streams.kafka.message import KEY, Message
 from streams.outcome import Retry
 from streams.record import Partition, Record
-from streams.retry import GiveUp, RetryAfter, RetryPolicy
+from streams.retry import GiveUp, RetryAfter
 
 Item: TypeAlias = "tuple[Message, bytearray, int, LaneKey, PartitionState]"
 """One record on its way: the message, its byte in a chunk (array, index), its lane, its partition.
@@ -51,30 +50,10 @@ LOADED: Final = bytearray(1)
 NEVER: Final = float("-inf")
 _FAR: Final = 1 << 62
 NO_LIMIT: Final = 1 << 62
-_MOST_CLASSES: Final = 1_000
-"""Classes of errors for which the policy's first word is kept; of further ones it is asked again."""
 
 
 def _never(_topic: str) -> bool:
     return False
-
-
-class Trouble(msgspec.Struct, eq=False):
-    """What happened so far to a record that failed."""
-
-    item: Item
-    attempts: int = 0
-    first_failed_s: float = 0.0
-    history: tuple[Attempt, ...] = ()
-    first_failed_ms: int = 0
-
-
-class Hold(msgspec.Struct, frozen=True):
-    """The record waits in memory, its lane held, until it runs again."""
-
-    due_s: float
-    attempt: int
-    cause: BaseException
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -125,8 +104,8 @@ class PartitionState:
     assignment_id: bytes
     """Random, made anew at each assignment: what was sent under another one is not ours."""
     ledger: Ledger
-    policy: RetryPolicy
-    rng: random.Random
+    retries: Retries[Item]
+    """What is to run again."""
     chain: ChainState[Item] = field(default_factory=ChainState)
     """What is outstanding beside the source topic."""
     park_after_s: float = 10.0
@@ -162,21 +141,16 @@ class PartitionState:
     outstanding_bytes: int = 0
     withdrawn: int = 0
     """Records that left memory for the chain, ever: neither settled nor outstanding here."""
-    _first_tiers: dict[type[BaseException], int | None] = field(default_factory=dict, init=False)
-    """What the policy says of a first failure, by the error's class."""
     lanes: dict[LaneKey, list[Item] | None] = field(default_factory=dict)
     """Busy lanes: None, or what waits behind the record that holds the lane."""
-    trouble: dict[LaneKey, Trouble] = field(default_factory=dict)
-    """Lanes whose first record failed and has not settled."""
+    trouble: dict[LaneKey, Trouble[Item]] = field(init=False)
+    """Lanes whose first record failed and has not settled: the very table of `retries`, for the path of every run."""
     crowd: dict[LaneKey, float | None] = field(default_factory=dict)
     """Lanes in which records of the source wait behind the chain, and since when, once that was looked at."""
-    held: list[tuple[float, int, LaneKey]] = field(default_factory=list, init=False)
-    """Lanes that wait in memory for another attempt: when it is due, a number, the lane; a heap."""
-    _postponed: list[Run] = field(default_factory=list, init=False)
-    _sequence: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         """Note where this owner starts."""
+        self.trouble = self.retries.trouble
         self.tenure.began_at = self.ledger.committable
 
     def begin_chain(self) -> None:
@@ -279,7 +253,7 @@ class PartitionState:
     def postpone(self, item: Item) -> None:
         """Put back *item*, which was not started: the lease had ended, or its run had taken long enough."""
         if not self.is_closed:
-            self._postponed.append((item,))
+            self.retries.put_back.append(item)
 
     def fail(
         self, item: Item, outcome: Retry, now_s: float, wall_ms: int, refuses: Callable[[str], bool] = _never
@@ -288,38 +262,17 @@ class PartitionState:
 
         Where it is given up, *refuses* is asked whether dead letters of its topic are too many: then it is held.
         """
-        error = outcome.cause
-        if outcome.after is None and item[1] is not LOADED and item[3] not in self.trouble:
-            tier = self._first_tier(type(error), error)
+        error, key, retries = outcome.cause, item[3], self.retries
+        if outcome.after is None and item[1] is not LOADED and key not in self.trouble:
+            tier = retries.first_tier(error, self.chain)
             if tier is not None:  # what most outages are made of: nothing of it stays in memory
                 return self._leave_at_once(item, tier, error, wall_ms)
-        trouble = self._count_failure(item, error, wall_ms, now_s)
-        decision = self.policy.decide(
-            error,
-            attempt=trouble.attempts,
-            since_first_s=now_s - trouble.first_failed_s,
-            after_s=None if outcome.after is None else outcome.after.total_seconds(),
-        )
+        trouble = retries.count(key, item, error, wall_ms, now_s, self._carried(item))
+        decision = retries.decide(trouble, outcome, now_s)
         if not isinstance(decision, RetryAfter):
-            return self._bury(item, error, decision, trouble, refuses)
-        tier = self._tier(decision.delay_s)
-        if tier is not None:
-            return self.depart(item, tier)
-        due_s = now_s + self.policy.for_error(error).jittered(decision.delay_s, self.rng)
-        self._sequence += 1
-        heapq.heappush(self.held, (due_s, self._sequence, item[3]))
-        return Hold(due_s, trouble.attempts, error)
-
-    def _first_tier(self, cls: type[BaseException], error: BaseException) -> int | None:
-        """Give the tier to which a first failure with an error of *cls* moves its record; None: another decision."""
-        try:
-            return self._first_tiers[cls]
-        except KeyError:
-            decision = self.policy.decide(error, attempt=1, since_first_s=0.0)
-            tier = self._tier(decision.delay_s) if isinstance(decision, RetryAfter) else None
-            if len(self._first_tiers) < _MOST_CLASSES:
-                self._first_tiers[cls] = tier
-            return tier
+            return self._give_up(item, error, decision, refuses)
+        tier = retries.tier(decision, self.chain)
+        return retries.hold(key, error, decision, now_s) if tier is None else self.depart(item, tier)
 
     def _leave_at_once(self, item: Item, tier: int, error: BaseException, wall_ms: int) -> Move:
         message, key = item[0], item[3]
@@ -334,10 +287,11 @@ class PartitionState:
         self, item: Item, error: BaseException, why: GiveUp, wall_ms: int, refuses: Callable[[str], bool] = _never
     ) -> Bury | Withheld:
         """Give up *item* after a run that allows no other: say what its dead letter tells."""
-        return self._bury(item, error, why, self._count_failure(item, error, wall_ms), refuses)
+        self.retries.count(item[3], item, error, wall_ms, 0.0, self._carried(item))
+        return self._give_up(item, error, why, refuses)
 
-    def _bury(
-        self, item: Item, error: BaseException, why: GiveUp, trouble: Trouble, refuses: Callable[[str], bool]
+    def _give_up(
+        self, item: Item, error: BaseException, why: GiveUp, refuses: Callable[[str], bool]
     ) -> Bury | Withheld:
         if refuses(self.partition.topic):
             self.postpone(item)
@@ -345,24 +299,6 @@ class PartitionState:
         assert self.chain.dlq is not None, "every chain has a dead-letter topic"  # noqa: S101  # so it is declared
         move = self.depart(item, self.chain.dlq)
         return Bury(item, move.number, move.header, error, why.reason)
-
-    def _count_failure(self, item: Item, error: BaseException, wall_ms: int, now_s: float = 0.0) -> Trouble:
-        trouble = self.trouble.get(item[3])
-        if trouble is None:
-            trouble = self.trouble[item[3]] = Trouble(item, first_failed_s=now_s, first_failed_ms=wall_ms)
-            before = self.chain.carried.get(offset_of(item)) if item[1] is LOADED else None
-            if before is not None and before.attempts:
-                trouble.attempts, trouble.history = before.attempts, before.history
-                trouble.first_failed_ms = before.first_failed_ms
-                trouble.first_failed_s = now_s - (wall_ms - before.first_failed_ms) / 1000
-        trouble.attempts += 1
-        trouble.history = (*trouble.history[-9:], Attempt(wall_ms, type(error).__name__))
-        return trouble
-
-    def _tier(self, delay_s: float) -> int | None:
-        """Give the topic in which a wait of *delay_s* passes; None: in memory."""
-        tier_s = self.policy.tier_for(delay_s)
-        return None if tier_s is None else self.chain.number_of_tier(tier_s)
 
     def settle(self, item: Item) -> Run | None:
         """Note that *item*, which held its lane, needs no more work; give the lane's next run."""
@@ -462,9 +398,10 @@ class PartitionState:
     def depart(self, item: Item, number: int) -> Move:
         """Let *item* leave for another topic of the chain; nothing younger of its key starts before it is there."""
         key = item[3]
-        trouble = self.trouble.pop(key, None) if self._holds_lane(item) else None
+        trouble = self.retries.of(key, item)
         left = self.chain.depart(key, offset_of(item))
         if trouble is not None:
+            del self.trouble[key]
             self._give_way(key, offset_of(item))
         else:
             self._unload(self.chain.index[key], offset_of(item))
@@ -479,21 +416,19 @@ class PartitionState:
         if self.lanes.get(key):
             self.crowd.setdefault(key, None)
 
-    def _holds_lane(self, item: Item) -> bool:
-        trouble = self.trouble.get(item[3])
-        return trouble is not None and trouble.item is item
-
-    def _header(self, item: Item, left: int | None, trouble: Trouble | None) -> CopyHeader:
-        before = self.chain.carried.get(offset_of(item)) if item[1] is LOADED else None
-        known = trouble or (Trouble(item) if before is None else Trouble(item, before.attempts, 0.0, before.history))
-        first_failed_ms = known.first_failed_ms or (before.first_failed_ms if before else 0)
+    def _header(self, item: Item, left: int | None, trouble: Trouble[Item] | None) -> CopyHeader:
+        told = trouble or self._carried(item) or Trouble(item)
         return self.chain.header(
             Record(item[0]).origin,
             left,
-            attempts=known.attempts,
-            history=known.history,
-            first_failed_ms=first_failed_ms,
+            attempts=told.attempts,
+            history=told.history,
+            first_failed_ms=told.first_failed_ms,
         )
+
+    def _carried(self, item: Item) -> CopyHeader | None:
+        """Give what the copy says that *item* was read from; None where it was read from the source."""
+        return self.chain.carried.get(offset_of(item)) if item[1] is LOADED else None
 
     def loaded(self, backlog: Backlog[Item]) -> deque[Item]:
         """Give what was read of a key and may run next."""
@@ -517,9 +452,7 @@ class PartitionState:
         """Give the runs whose wait has ended, and those that wait for the lease, once it holds."""
         if now_s > self.lease_until:
             return []
-        runs, self._postponed = self._postponed, []
-        while self.held and self.held[0][0] <= now_s:
-            runs.append((self.trouble[heapq.heappop(self.held)[2]].item,))
+        runs: list[Run] = [(item,) for item in self.retries.due(now_s)]
         if self.chain.is_held_up:
             freed = map(self.advance, self.chain.passed(self.ledger.position))
             runs += [run for run in freed if run is not None]
@@ -528,12 +461,12 @@ class PartitionState:
     @property
     def has_waiting(self) -> bool:
         """Something waits for its time or for the lease."""
-        return bool(self.held or self._postponed or self.chain.is_held_up)
+        return not self.retries.is_empty or self.chain.is_held_up
 
     @property
     def next_due_s(self) -> float:
         """Monotonic time of the next attempt; infinity with none."""
-        return self.held[0][0] if self.held else float("inf")
+        return self.retries.next_due_s
 
     def renew(self, until_s: float) -> None:
         """Allow records to start until *until_s*."""
@@ -555,15 +488,15 @@ class PartitionState:
 
     def can_probe(self, now_s: float) -> bool:
         """Say whether a record is held that could start now, were the route not standing still."""
-        return bool(self._postponed) or self.next_due_s <= now_s
+        return self.retries.has_due(now_s)
 
     def probe(self, now_s: float) -> Run | None:
         """Give such a record as a run of its own that may start all the same, the one held longest first."""
         if now_s > self.granted_until or not self.can_probe(now_s):
             return None
-        run = self._postponed.pop(0) if self._postponed else (self.trouble[heapq.heappop(self.held)[2]].item,)
-        self.permits[run[0][3]] = self.granted_until
-        return run
+        item = self.retries.next_due()
+        self.permits[item[3]] = self.granted_until
+        return (item,)
 
     def lets_probe(self, key: LaneKey, now_s: float) -> bool:
         """Say whether the next record of *key* may start as a probe, once; from any thread."""
@@ -574,7 +507,7 @@ class PartitionState:
         self.is_closed = True
         self.lease_until = self.granted_until = NEVER
         self.permits.clear()
-        self._postponed = []
+        self.retries.put_back.clear()
 
     def drop(self) -> None:
         """Ignore whatever still comes in: another owner reads these records."""
@@ -606,7 +539,7 @@ class PartitionState:
     @property
     def retrying(self) -> int:
         """Records that wait in memory for another attempt."""
-        return len(self.held)
+        return len(self.retries.held)
 
     @property
     def behind(self) -> int:
@@ -621,11 +554,8 @@ class PartitionState:
 
     def attempts_of(self, item: Item) -> int:
         """Count the failed runs of the record in *item*, in whichever process they were."""
-        trouble = self.trouble.get(item[3])
-        if trouble is not None and trouble.item is item:
-            return trouble.attempts
-        before = self.chain.carried.get(offset_of(item)) if item[1] is LOADED else None
-        return 0 if before is None else before.attempts
+        told = self.retries.of(item[3], item) or self._carried(item)
+        return 0 if told is None else told.attempts
 
 
 def offset_of(item: Item) -> int:

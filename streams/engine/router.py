@@ -13,8 +13,9 @@ from streams.engine.executors.executor import Interruption, NotStarted
 from streams.engine.intake import Intake
 from streams.engine.letters import copy, letter
 from streams.engine.parking import relieve
-from streams.engine.partition import Bury, Hold, Item, Move, PartitionState, Run, Withheld, offset_of
+from streams.engine.partition import Bury, Item, Move, PartitionState, Run, Withheld, offset_of
 from streams.engine.relocation import Relocator, Ticket
+from streams.engine.retries import Hold
 from streams.engine.route import Ended, Route
 from streams.engine.suspension import Suspension
 from streams.errors import RecordError, SendError

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streams.engine.backlog import LaneKey
-from streams.engine.partition import NEVER, Bury, Hold, Item, PartitionState, Run, finish
+from streams.engine.partition import NEVER, Bury, Item, PartitionState, Run, finish
+from streams.engine.retries import Hold
 from streams.engine.snapshot import decode
 from streams.errors import DecodeError
 from streams.outcome import Retry

@@ -15,6 +15,7 @@ from streams.engine.ledger import Ledger
 from streams.engine.partition import Item, PartitionState
 from streams.engine.plan import ChainPlan, plan_of
 from streams.engine.policy import DeadLetterPolicy
+from streams.engine.retries import Retries
 from streams.engine.route import Route
 from streams.engine.topics import Chain
 from streams.kafka.message import Message, make_message
@@ -77,8 +78,7 @@ def state(
         partition=partition,
         assignment_id=b"assigned",
         ledger=Ledger(committed, restored),
-        policy=policy,
-        rng=random.Random(7),
+        retries=Retries(policy, random.Random(7)),
         chain=chain_state(partition) if chain is None else chain,
         lease_until=lease_until,
         granted_until=lease_until,

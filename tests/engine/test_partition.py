@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from streams.engine.ledger import Chunk
-from streams.engine.partition import NEVER, Bury, Hold, Item, PartitionState, Run, finish
+from streams.engine.partition import NEVER, Bury, Item, PartitionState, Run, finish
+from streams.engine.retries import Hold
 from streams.engine.snapshot import Snapshot, decode
 from streams.errors import DecodeError
 from streams.kafka.message import Message

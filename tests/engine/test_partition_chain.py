@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from streams.engine.partition import Bury, Hold, Move
+from streams.engine.partition import Bury, Move
+from streams.engine.retries import Hold
 from streams.outcome import Retry
 from streams.retry import GiveUp, RetryPolicy
 from tests.engine.shelf import DOWN, Shelf, header, offsets

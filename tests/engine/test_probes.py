@@ -10,7 +10,8 @@ from streams.engine.chainstate import ChainState, Lineage
 from streams.engine.copies import Stage
 from streams.engine.executors.eventloop import EventLoop
 from streams.engine.executors.executor import NOT_STARTED
-from streams.engine.partition import NEVER, Hold, PartitionState, Run, Withheld
+from streams.engine.partition import NEVER, PartitionState, Run, Withheld
+from streams.engine.retries import Hold
 from streams.errors import DecodeError
 from streams.outcome import Retry
 from streams.retry import NO_RETRY, GiveUp
@@ -133,7 +134,7 @@ def test_a_dead_letter_that_is_refused_is_held(*, refused: bool) -> None:
         return refused
 
     chosen = held(0, 1)
-    chosen.policy = NO_RETRY
+    chosen.retries.policy = NO_RETRY
     chosen.chain = ChainState([Stage("orders.billing.dlq", "dlq")], Lineage(ORDERS))
     first, second = chosen.probe(0), chosen.probe(0)
     assert first is not None

@@ -22,6 +22,7 @@ from streams.engine.chainstate import ChainState
 from streams.engine.copies import Copies
 from streams.engine.ledger import Ledger
 from streams.engine.partition import LOADED, PartitionState
+from streams.engine.retries import Retries
 from streams.engine.snapshot import runs_of
 from streams.engine.tenure import Tenure
 from streams.kafka.message import Message
@@ -29,10 +30,11 @@ from tests.model.owner import Owner
 
 IGNORED: dict[type, frozenset[str]] = {
     PartitionState: frozenset(
-        {"partition", "policy", "rng", "permits"}
-        | {"admitted", "told", "latest", "outstanding", "outstanding_bytes", "withdrawn", "_sequence"}
+        {"partition", "permits", "trouble"}
+        | {"admitted", "told", "latest", "outstanding", "outstanding_bytes", "withdrawn"}
     ),
     Tenure: frozenset({"starts", "process", "began_at", "chain_began", "is_graceful"}),
+    Retries: frozenset({"policy", "rng", "_first_tiers", "_sequence"}),
     ChainState: frozenset(
         {"lineage", "after_death", "is_ordered", "parked", "dlq", "_numbers"}
         | {"fenced", "expired", "_sequence", "_fences"}

@@ -151,7 +151,7 @@ def _face(number: int, owner: Owner) -> Face:
         state.lease_until > 0,
         _bits(owner.open),
         state.chain.blocked,
-        bool(state.crowd or state.held),
+        bool(state.crowd or state.retries.held),
     )
 
 

@@ -23,6 +23,7 @@ from streams.engine.letters import copy, letter
 from streams.engine.partition import NEVER, Bury, Item, Move, PartitionState, Run, finish
 from streams.engine.plan import ChainPlan
 from streams.engine.recovery import Recovery
+from streams.engine.retries import Retries
 from streams.engine.snapshot import decode
 from streams.kafka.chainreader import ChainReader
 from streams.kafka.commits import Request
@@ -318,8 +319,7 @@ def begin(
         partition=engine.source,
         assignment_id=assignment_id,
         ledger=Ledger(offset or 0, restored),
-        policy=engine.policy,
-        rng=engine.rng,
+        retries=Retries(engine.policy, engine.rng),
         park_after_s=0.0,
     )
     state.chain = engine.fresh(state)
