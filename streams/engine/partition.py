@@ -11,6 +11,10 @@ running, waits for another attempt, or stands in the chain; with no key in
 trouble the lane table is all there is.  With the key in the chain's index
 too, `advance` decides what of it runs next: its oldest outstanding record,
 wherever that one is (protocol, rules 1 to 3).
+
+What has rooms of its own: which offsets have settled (`ledger.py`), what
+stands in the chain (`chainstate.py`), what is to run again (`retries.py`),
+and how this owner stands to those before it (`tenure.py`).
 """
 
 from __future__ import annotations
