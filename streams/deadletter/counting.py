@@ -10,7 +10,7 @@ copy may count.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, Literal, NamedTuple, TypeAlias
@@ -19,7 +19,7 @@ from streams.engine.chain import CopyHeader
 from streams.engine.snapshot import decode
 from streams.errors import LedgerError
 from streams.kafka.admin import Admin
-from streams.kafka.offsets import Committed, Watermarks, committed
+from streams.kafka.offsets import Committed, Watermarks, committed, ends, watermarks
 from streams.kafka.topics import find_topics
 from streams.record import Partition
 
@@ -48,6 +48,7 @@ _NO_COMMIT: Final = "the group has committed nothing for this partition of its d
 _NO_LEDGER: Final = "there is no ledger beside the offset that the group has committed"
 _BEYOND: Final = "the group's offset lies beyond the end: the dead-letter topic was cut, or made anew"
 _LOST_ONCE: Final = "it stood here before the group's ledger was lost"
+_JUST_NOW: Final = "it was written while this was looked up"
 _FORMER_SOURCE: Final = "the source topic was made anew since"
 
 
@@ -77,10 +78,12 @@ class LetterLedger:
     """Where that owner's scan ended: what others appended at it or above is dead."""
     unsure_until: int = -1
     """The ledger was lost once, and what stands below is from before that."""
+    known_until: int = 0
+    """What stands below was there before the commit was looked up; of what came meanwhile it may not know the owner."""
 
     @classmethod
-    def read(cls, commit: Committed | None, end: int, topic_id: str = "") -> LetterLedger:
-        """Read *commit*, which was looked up after *end*, the end of the partition."""
+    def read(cls, commit: Committed | None, known_until: int, end: int, topic_id: str = "") -> LetterLedger:
+        """Read *commit*; the partition ended at *known_until* before it was looked up, and at *end* after it."""
         if commit is None:
             return cls(topic_id, _NO_COMMIT)
         if commit.offset > end:
@@ -98,6 +101,7 @@ class LetterLedger:
             assignment_id=snapshot.assignment_id,
             scan_end=snapshot.scan_end,
             unsure_until=snapshot.unsure_until,
+            known_until=known_until,
         )
 
     def verdict(self, offset: int, header: CopyHeader) -> Verdict:
@@ -109,7 +113,7 @@ class LetterLedger:
         if self.is_settled(offset):
             return SETTLED
         if self.is_fenced(offset, header):
-            return FENCED
+            return FENCED if offset < self.known_until else Verdict("unknown", _JUST_NOW)
         return COUNTS if offset >= self.unsure_until else Verdict("unknown", _LOST_ONCE)
 
     def is_settled(self, offset: int) -> bool:
@@ -125,22 +129,25 @@ class LetterLedger:
 
 
 def read_ledgers(
-    admin: Admin, topics: Sequence[LetterTopic], marks: Mapping[Partition, Watermarks]
-) -> dict[Partition, LetterLedger]:
-    """Read the ledgers of the partitions in *marks*; one request for each group.
+    admin: Admin, topics: Sequence[LetterTopic], places: Sequence[Partition]
+) -> dict[Partition, tuple[LetterLedger, Watermarks]]:
+    """Read the ledgers of *places*, and where these begin and end; one request for the offsets of a group.
 
-    The ends have to be read before: what stands below them was then written
-    under an assignment that this commit knows, or that came before it.
+    The ends are read before the commits, as what stands below them was then
+    written under an assignment that the commit knows, or one before it; and
+    after them, as what the commit says has moved on stands there by then.
 
     Raises:
         BrokerError: The broker does not tell what a group has committed.
     """
+    before = ends(admin, places)
     commits = {group: committed(admin, group) for group in {topic.group for topic in topics}}
-    sources = find_topics(admin, {topic.source for topic in topics})
+    marks = watermarks(admin, places)
     owners = {topic.name: topic for topic in topics}
+    sources = find_topics(admin, {topic.source for topic in topics})
     ledgers = {}
     for place, mark in marks.items():
         owner = owners[place.topic]
         topic_id = sources[owner.source].topic_id if owner.source in sources else ""
-        ledgers[place] = LetterLedger.read(commits[owner.group].get(place), mark.high, topic_id)
+        ledgers[place] = LetterLedger.read(commits[owner.group].get(place), before[place], mark.high, topic_id), mark
     return ledgers

@@ -20,7 +20,6 @@ from streams.engine.topics import dlq_names
 from streams.errors import LedgerError, TopicError
 from streams.kafka.admin import Admin
 from streams.kafka.message import place_of
-from streams.kafka.offsets import watermarks
 from streams.kafka.reader import Stretch, read
 from streams.kafka.topics import find_topics, list_topics
 from streams.record import Partition
@@ -183,12 +182,11 @@ def _letters(admin: Admin, topics: Sequence[LetterTopic], only: int | None = Non
     """Give every record of *topics* up to their present ends; None for one that can't be read."""
     found = find_topics(admin, [topic.name for topic in topics])
     places = [place for topic in found.values() for place in topic.all_partitions if only in (None, place.number)]
-    marks = watermarks(admin, places)
-    ledgers = read_ledgers(admin, topics, marks)
-    stretches = {place: Stretch(mark.low, mark.high) for place, mark in marks.items()}
+    ledgers = read_ledgers(admin, topics, places)
+    stretches = {place: Stretch(mark.low, mark.high) for place, (_, mark) in ledgers.items()}
     for message in read(admin.settings, stretches):
         try:
-            yield Letter.read(message, ledgers[place_of(message)])
+            yield Letter.read(message, ledgers[place_of(message)][0])
         except LedgerError:
             yield None
 

@@ -26,9 +26,9 @@ def commit(offset: int, owner: bytes, scan_end: int, **more: Any) -> Committed:
     return Committed(offset, encode(Snapshot(owner, scan_end=scan_end, **more)))
 
 
-def ledger(committed: Committed | None, end: int = 10) -> LetterLedger:
-    """Read *committed*."""
-    return LetterLedger.read(committed, end, "present")
+def ledger(committed: Committed | None, end: int = 10, *, known_until: int | None = None) -> LetterLedger:
+    """Read *committed*; the partition ended at *known_until* before that was looked up, and ends at *end*."""
+    return LetterLedger.read(committed, end if known_until is None else known_until, end, "present")
 
 
 def letter(
@@ -113,6 +113,15 @@ def test_the_first_commit_is_read_with_its_padding() -> None:
     assert letter(0, FIRST, ledger(padded)).verdict == FENCED
 
 
+def test_what_came_while_the_commit_was_looked_up_is_listed() -> None:
+    """The one who wrote it may have begun since; what the owner that committed has moved meanwhile counts."""
+    known = ledger(commit(1, FIRST, scan_end=0), end=10, known_until=8)
+    shown = [letter(offset, SECOND, known).verdict.counts for offset in (7, 8, 9)]
+
+    assert shown == ["no", "unknown", "unknown"]
+    assert letter(9, FIRST, known).verdict == COUNTS
+
+
 def test_since_a_ledger_was_lost_it_is_known_again() -> None:
     """Doubt ends where the scan ended that found no ledger; what is settled since is settled."""
     known = ledger(commit(0, FIRST, scan_end=6, unsure_until=6, runs=(2, 1)))
@@ -128,7 +137,7 @@ def test_since_a_ledger_was_lost_it_is_known_again() -> None:
 def test_letters_of_a_former_source_are_listed() -> None:
     """The ledger tells of the topic that exists now; where there is none any more, of what it last was."""
     known = commit(5, FIRST, scan_end=10)
-    gone = LetterLedger.read(known, 10)
+    gone = LetterLedger.read(known, 10, 10)
 
     assert letter(3, FIRST, ledger(known), topic_id="former").verdict.counts == "unknown"
     assert letter(3, FIRST, gone, topic_id="former").verdict == SETTLED

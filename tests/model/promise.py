@@ -121,7 +121,7 @@ class Promise:
         """List the dead letters in *log*, as commands do."""
         listing, engine = Listing(limit=len(log)), self._memory.engine
         commit = None if stored.offset is None else Committed(stored.offset, stored.metadata)
-        ledger = LetterLedger.read(commit, len(log), engine.plan.topic_id)
+        ledger = LetterLedger.read(commit, len(log), len(log), engine.plan.topic_id)
         for message in engine.read(len(engine.plan.stages) - 1, 0, log):
             listing.add(Letter.read(message, ledger))
         letters = listing.letters
