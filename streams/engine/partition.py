@@ -28,7 +28,7 @@ from typing import Final, TypeAlias, cast
 import msgspec
 
 from streams.engine.backlog import Backlog, LaneKey
-from streams.engine.chain import Attempt, CopyHeader, original
+from streams.engine.chain import Attempt, CopyHeader
 from streams.engine.chainstate import ChainState
 from streams.engine.ledger import Chunk, Ledger
 from streams.engine.retries import Hold, Retries, Trouble
@@ -390,14 +390,6 @@ class PartitionState:
             return None  # it is all there is of its key, and is read when it is due
         is_next = backlog.first in (None, offset_of(move.item)) or is_dead
         return self.advance(key) if is_next or self.chain.is_followed(backlog) else None
-
-    def take_in(self, message: Message, header: CopyHeader, key: LaneKey) -> Item:
-        """Give the record that a copy holds as an item; it counts as being in memory."""
-        self.chain.carried[header.offset] = header
-        self.admitted += 1
-        self.outstanding += 1
-        self.outstanding_bytes += len(message)
-        return original(message, header), LOADED, 0, key, self
 
     def depart(self, item: Item, number: int) -> Move:
         """Let *item* leave for another topic of the chain; nothing younger of its key starts before it is there."""
