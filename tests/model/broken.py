@@ -8,7 +8,7 @@ Each one does what its sound twin does, and leaves out what the rule asks for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from streams.deadletter.counting import LetterLedger
@@ -30,6 +30,7 @@ _want = ChainState.want
 _restore = ChainState.restore
 _advance = PartitionState.advance
 _depart = PartitionState.depart
+_scanned = ChainState.scanned
 _sent = Copies.sent
 
 
@@ -193,6 +194,12 @@ def restore_without_letters(
     return range(stretch.stop, stretch.stop)
 
 
+def scan_and_end_nothing(chain: ChainState[Item], is_settled: Callable[[int], bool]) -> list[int]:
+    """End the scan; what the source has open stays open, dead or not."""
+    _scanned(chain, is_settled)
+    return []
+
+
 # -- rule 17: a topic of the chain without a committed offset starts at its log's start -------------------------------
 
 
@@ -270,6 +277,7 @@ AFTER_ACKNOWLEDGEMENT: Final = (Patch(PartitionState, "depart", depart_and_settl
 FOREIGN_DROPPED: Final = (Patch(Copies, "sent", sent_among_others), Patch(parking, "load", load_whatever_comes))
 FENCE: Final = (Patch(ChainState, "restore", restore_without_fence),)
 LETTERS_SCANNED: Final = (Patch(ChainState, "restore", restore_without_letters),)
+LETTERS_END: Final = (Patch(ChainState, "scanned", scan_and_end_nothing),)
 FROM_THE_START: Final = (Patch(ChainState, "restore", restore_from_the_end),)
 EACH_ONCE: Final = (Patch(Listing, "add", add_each),)
 LETTERS_FENCED: Final = (Patch(LetterLedger, "is_fenced", is_fenced_never),)

@@ -150,7 +150,8 @@ CONTROLS = [
     Control("14 all or nothing", "is lost", habits=Habits(spoils_commits=True)),
     Control("15 one in flight", "rises", habits=Habits(commits_overlap=True)),
     Control("16 ledgers before ends", "is lost", habits=Habits(ends_first=True), bounds=Bounds(owners=2)),
-    Control("16 dead letters scanned", "two dead letters", broken.LETTERS_SCANNED, bounds=CALM),
+    Control("16 dead letters scanned", "that counts, and is not listed", broken.LETTERS_SCANNED, bounds=CALM),
+    Control("16 dead letters end", "two dead letters", broken.LETTERS_END, bounds=CALM),
     Control(
         "17 from the start", "is lost", broken.FROM_THE_START, bounds=Bounds(owners=2, zombies=0, foreign=0, forgets=1)
     ),
