@@ -53,6 +53,11 @@ class Broker:
         return f"{HOST}:{self.port}"
 
     @property
+    def proxied_port(self) -> int:
+        """The port for a proxy that was named at the start of the cluster; 0 where none was."""
+        return self._member.proxied_port
+
+    @property
     def pid(self) -> int | None:
         """The id of its process; None while it does not run."""
         process = self._process

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -49,6 +49,7 @@ class DevCluster:
         *,
         brokers: int | None = None,
         lives_with: Process | None = None,
+        proxies: Sequence[int] = (),
         say: Callable[[str], None] = tell_nobody,
     ) -> DevCluster:
         """The cluster in *data*: found, or started; it answers when this returns.
@@ -58,6 +59,10 @@ class DevCluster:
             brokers: 1 or 3; by default as many as the folder holds, or 1.
             lives_with: End the brokers when this process is gone, however it
                 ended; by default they stay until `down`.
+            proxies: A port for each broker of a new cluster: a proxy of the
+                caller's listens there and leads to `Broker.proxied_port`.
+                Clients that come that way are told these addresses of all
+                brokers, so they never pass it by.
             say: Is told each step that takes time.
 
         Raises:
@@ -68,7 +73,7 @@ class DevCluster:
         try:
             cluster.folder.prepare()
             with cluster.folder.locked():
-                cluster._bring_up(brokers, lives_with)
+                cluster._bring_up(brokers, lives_with, proxies)
         except OSError as failure:
             raise UsageError(
                 f"No cluster can be started in {cluster.folder.path}: {failure}. Nothing runs there. "
@@ -146,7 +151,7 @@ class DevCluster:
     def _runtime(self) -> Runtime:
         return Runtime.find(self._say)
 
-    def _bring_up(self, count: int | None, lives_with: Process | None) -> None:
+    def _bring_up(self, count: int | None, lives_with: Process | None, proxies: Sequence[int]) -> None:
         roster = self.folder.roster()
         held = len(roster.brokers) if roster else 0
         if count is not None and held not in {0, count}:
@@ -157,7 +162,7 @@ class DevCluster:
         if self.is_running:
             self.heal()
         else:
-            self._start_all(roster or _new_roster(count or 1), lives_with)
+            self._start_all(roster or _new_roster(count or 1, proxies), lives_with)
 
     def _start_all(self, roster: Roster, lives_with: Process | None) -> None:
         """Start every broker; ports that were taken in the meantime are chosen again."""
@@ -193,7 +198,7 @@ class DevCluster:
     def _ports_are_free(self) -> bool:
         roster = self.folder.roster()
         members = roster.brokers if roster else ()
-        return all(is_free(port) for one in members for port in (one.port, one.controller_port))
+        return all(is_free(port) for one in members for port in one.ports)
 
     def _check_alive(self) -> None:
         for broker in self.brokers:
@@ -229,15 +234,18 @@ def running_bootstrap(data: Path | None = None) -> str | None:
     return cluster.bootstrap if is_there else None
 
 
-def _new_roster(count: int) -> Roster:
-    members = (Member(node, port=0, controller_port=0) for node in range(1, count + 1))
+def _new_roster(count: int, proxies: Sequence[int]) -> Roster:
+    before = zip(range(1, count + 1), proxies or [0] * count, strict=True)
+    members = (Member(node, port=0, controller_port=0, proxy_port=port) for node, port in before)
     return _on_free_ports(Roster(new_cluster_id(), tuple(members)))
 
 
 def _on_free_ports(roster: Roster) -> Roster:
-    ports = free_ports(2 * len(roster.brokers))
-    pairs = zip(ports[::2], ports[1::2], strict=True)
-    chosen = zip(roster.brokers, pairs, strict=True)
-    return replace(
-        roster, brokers=tuple(replace(one, port=port, controller_port=other) for one, (port, other) in chosen)
-    )
+    ports = iter(free_ports(3 * len(roster.brokers)))
+    chosen = zip(roster.brokers, ports, ports, ports, strict=True)
+    return replace(roster, brokers=tuple(_on_ports(one, *three) for one, *three in chosen))
+
+
+def _on_ports(member: Member, port: int, controller_port: int, proxied_port: int) -> Member:
+    proxied = proxied_port if member.proxy_port else 0
+    return replace(member, port=port, controller_port=controller_port, proxied_port=proxied)

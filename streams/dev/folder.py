@@ -36,6 +36,17 @@ class Member:
     process: Process | None = None
     """The process that it ran in last; None before its first start."""
 
+    proxy_port: int = 0
+    """Where somebody's proxy stands before it; 0 where none does."""
+
+    proxied_port: int = 0
+    """Where it listens for that proxy, and sends its clients back to `proxy_port`."""
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports that it listens on."""
+        return tuple(port for port in (self.port, self.controller_port, self.proxied_port) if port)
+
     @property
     def is_running(self) -> bool:
         """Whether its process runs."""

@@ -6,7 +6,7 @@ elsewhere; the lines below say where and why not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from streams.dev.folder import Member
@@ -69,7 +69,19 @@ def server_properties(member: Member, members: Sequence[Member], data: Path) -> 
         "share.coordinator.state.topic.replication.factor": f"{copies}",
         "share.coordinator.state.topic.min.isr": f"{in_sync}",
     }
+    if member.proxy_port:
+        settings |= _proxied(member, settings)
     return "".join(f"{name}={_escaped(value)}\n" for name, value in settings.items())
+
+
+def _proxied(member: Member, settings: Mapping[str, str]) -> dict[str, str]:
+    """Give what a second listener needs, whose clients are told the address of the proxy; brokers don't use it."""
+    protocols = "listener.security.protocol.map"
+    return {
+        "listeners": f"{settings['listeners']},PROXIED://{HOST}:{member.proxied_port}",
+        "advertised.listeners": f"{settings['advertised.listeners']},PROXIED://{HOST}:{member.proxy_port}",
+        protocols: f"{settings[protocols]},PROXIED:PLAINTEXT",
+    }
 
 
 def _escaped(value: str) -> str:

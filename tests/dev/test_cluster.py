@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from streams.dev import DevCluster, running_bootstrap
 from streams.dev.folder import DataFolder
-from streams.dev.ports import HOST
+from streams.dev.ports import HOST, free_ports
 from streams.errors import BrokerError, UsageError
 from tests.brokers import Kafka, Topics, unique
 from tests.waiting import eventually
@@ -105,6 +105,19 @@ def test_a_cluster_ends_with_the_process_it_was_started_for(data: Path) -> None:
 
     assert (said, was_running) == ("up\n", True)
     eventually(lambda: not DevCluster(data).is_running)
+
+
+def test_clients_that_come_through_a_proxy_stay_behind_it(data: Path) -> None:
+    """Whoever connects where the proxy leads to is told the proxy's address; all others are told the broker's own."""
+    (port,) = free_ports(1)
+    cluster = DevCluster.start(data, proxies=[port])
+    broker = cluster.brokers[0]
+    told = {
+        entrance: Kafka(f"{HOST}:{entrance}").admin.list_topics(timeout=30).brokers[broker.node].port
+        for entrance in (broker.port, broker.proxied_port)
+    }
+
+    assert told == {broker.port: broker.port, broker.proxied_port: port}
 
 
 def test_three_brokers_outlive_one(cluster3: DevCluster) -> None:

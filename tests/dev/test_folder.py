@@ -10,7 +10,11 @@ from streams.dev.folder import DataFolder, Member, Roster, default_folder, new_c
 from streams.dev.process import this_process
 from streams.errors import UsageError
 
-ROSTER = Roster("a-cluster-id", (Member(1, 20001, 20002, this_process()), Member(2, 20003, 20004)), this_process())
+ROSTER = Roster(
+    "a-cluster-id",
+    (Member(1, 20001, 20002, this_process()), Member(2, 20003, 20004, None, 20005, 20006)),
+    this_process(),
+)
 
 
 @pytest.fixture

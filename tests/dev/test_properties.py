@@ -10,6 +10,7 @@ from streams.dev.folder import Member
 from streams.dev.properties import server_properties
 
 ALONE = Member(1, port=20001, controller_port=20002)
+PROXIED = Member(1, port=20001, controller_port=20002, proxy_port=20003, proxied_port=20004)
 THREE = [Member(node, port=20000 + node, controller_port=30000 + node) for node in (1, 2, 3)]
 
 
@@ -19,13 +20,22 @@ def settings(member: Member, members: list[Member], data: str = "/var/data") -> 
     return dict(line.split("=", 1) for line in lines)
 
 
-@pytest.mark.parametrize("members", [[ALONE], THREE])
+@pytest.mark.parametrize("members", [[ALONE], [PROXIED], THREE])
 def test_nothing_listens_beyond_this_machine(members: list[Member]) -> None:
     """Every address that a broker binds or tells is the loopback address."""
     told = settings(members[0], members)
     addresses = ",".join([told["listeners"], told["advertised.listeners"]]).split(",")
 
     assert all(address.split("://")[1].startswith("127.0.0.1:") for address in addresses)
+
+
+def test_who_comes_through_a_proxy_is_sent_back_to_it() -> None:
+    """The listener behind the proxy tells the proxy's address; everybody else's listener tells its own."""
+    told = settings(PROXIED, [PROXIED])
+
+    assert "PROXIED://127.0.0.1:20004" in told["listeners"].split(",")
+    assert told["advertised.listeners"] == "PLAINTEXT://127.0.0.1:20001,PROXIED://127.0.0.1:20003"
+    assert told["inter.broker.listener.name"] == "PLAINTEXT"
 
 
 def test_three_brokers_need_two_acknowledgements() -> None:
