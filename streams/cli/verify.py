@@ -28,7 +28,9 @@ _RECORDS_A_KEY: Final = 50
     default=_DEFAULT_FAULTS,
     show_default=True,
     metavar="LIST",
-    help="Of sigkill, sigterm, sigstop (beyond the session, then on), rebalance, broker (one of three); or none.",
+    help="Of sigkill, sigterm, sigstop (beyond the session, then on), rebalance; of brokers: broker (one of three is"
+    " killed), suspend (one stands still), outage (all are killed); of the network: delay, reset, halfopen (a broker"
+    " answers nothing), cutoff (a member reaches none); or none.",
 )
 @click.option("--records", type=click.IntRange(100), default=20_000, show_default=True, help="To send, at least.")
 @click.option("--members", type=click.IntRange(2, 32), default=3, show_default=True, help="That share the work.")
@@ -63,8 +65,8 @@ _RECORDS_A_KEY: Final = 50
 def verify(path: str, **options: Any) -> None:
     r"""Run an app under faults, and check what became of every record.
 
-    Real members of the app work off generated records while processes and
-    brokers are killed.  Then everything is read back and held against each
+    Real members of the app work off generated records while processes,
+    brokers and the network fail.  Then everything is read back and held against each
     invariant of the promise.  The app's handlers are called as they are: what
     they do to the world outside they do here too.
 

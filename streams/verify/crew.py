@@ -16,6 +16,7 @@ from streams.errors import StreamsError
 from streams.supervisor import PARENT_VARIABLE
 from streams.verify.history import Pause, Place, Run
 from streams.verify.journal import Journal
+from streams.verify.plan import client_id
 from streams.verify.waiting import eventually
 
 _TAIL_LINES: Final = 15
@@ -43,6 +44,11 @@ class Worker:
     def pid(self) -> int:
         """Its process id."""
         return self.process.pid
+
+    @property
+    def client_id(self) -> str:
+        """The name under which it connects."""
+        return client_id(self.pid)
 
     @property
     def is_running(self) -> bool:

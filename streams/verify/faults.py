@@ -1,6 +1,6 @@
 """What is done to a run: each fault is a function that breaks one thing while records are under way.
 
-A further one is a function here and a line in `FAULTS`.
+A further one is a function here and a name in `FAULTS`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,20 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from streams.kafka.witness import leader_of
+from streams.verify.crew import Worker
+from streams.verify.history import Place
+from streams.verify.proxy import Where
 from streams.verify.trial import Trial
 
 _TAKEN_OVER_WITHIN_S: Final = 60.0
 _GOES_ON_WITHIN_S: Final = 60.0
 _FURTHER: Final = 100
 """Runs that end after a fault before the next thing happens."""
+_SESSIONS: Final = 2
+"""Brokers and connections are away for so many sessions: past the deadline of a request too."""
+_SLOW_S: Final = 0.2
+"""That bytes take longer, each way."""
+_RESETS: Final = 3
 
 
 class Injected(NamedTuple):
@@ -64,25 +71,55 @@ def sigstop(trial: Trial) -> Injected:
     """
     victim = trial.victim()
     in_flight = trial.catch(victim)
-    begun = {topic: set(victim.journals[topic].in_flight) for topic in trial.tracks}
     trial.note_end("SIGSTOP", victim)
+    missed = _replaced(trial, victim, _begun(trial, victim))
+    trial.read()
+    trial.crew.resume(victim, trial.stopped_ns)
+    return Injected("sigstop", (victim.number,), in_flight, missed or _back_at_work(trial, victim))
+
+
+def cutoff(trial: Trial) -> Injected:
+    """Cut a member off from all brokers until others have finished what it had: a zombie that goes on.
+
+    What it had sent on its way passes when the network is whole again.
+    """
+    network, victim = trial.require_network(), trial.victim()
+    in_flight = trial.catch(victim)
+    begun = _begun(trial, victim)
+    links = network.silence(Where(client=victim.client_id))
+    victim.tell(signal.SIGCONT)
+    since = trial.read()
+    trial.keep_on(trial.session_s)  # for so long it may take itself for the owner, and start more
+    trial.note_end("cutting off", victim, since)
+    missed = "" if links else "it had no connection"
+    missed = missed or _replaced(trial, victim, begun)
+    trial.read()
+    network.calm()
+    return Injected("cutoff", (victim.number,), in_flight, missed or _back_at_work(trial, victim))
+
+
+def _begun(trial: Trial, victim: Worker) -> dict[str, set[Place]]:
+    return {topic: set(victim.journals[topic].in_flight) for topic in trial.tracks}
+
+
+def _replaced(trial: Trial, victim: Worker, begun: Mapping[str, set[Place]]) -> str:
+    """Wait until others have finished what *victim* had *begun* when it stood still; say why they have not, or ""."""
     others = [worker for worker in trial.crew.present if worker is not victim]
 
     def is_taken_over() -> bool:
         journals = ((topic, worker.journals[topic]) for topic in trial.tracks for worker in others)
         return any(begun[topic] & journal.started_since(trial.stopped_ns) for topic, journal in journals)
 
-    missed = ""
     if not trial.under_load(is_taken_over, within_s=_TAKEN_OVER_WITHIN_S):
-        missed = f"nobody took over within {_TAKEN_OVER_WITHIN_S:g} s"
-    elif not trial.heal(but=victim):
-        missed = "what was taken over was not finished"
-    trial.read()
-    trial.crew.resume(victim, trial.stopped_ns)
-    ended = victim.ended + in_flight
-    if not trial.under_load(lambda: victim.ended > ended, within_s=_GOES_ON_WITHIN_S):
-        missed = missed or "it got no work again"
-    return Injected("sigstop", (victim.number,), in_flight, missed)
+        return f"nobody took over within {_TAKEN_OVER_WITHIN_S:g} s"
+    return "" if trial.heal(but=victim) else "what was taken over was not finished"
+
+
+def _back_at_work(trial: Trial, victim: Worker) -> str:
+    """Wait until *victim* does something new; say why it does not, or ""."""
+    enough = victim.ended + victim.in_flight
+    is_back = trial.under_load(lambda: victim.ended > enough, within_s=_GOES_ON_WITHIN_S)
+    return "" if is_back else "it got no work again"
 
 
 def rebalance(trial: Trial) -> Injected:
@@ -108,29 +145,111 @@ def rebalance(trial: Trial) -> Injected:
 
 def broker(trial: Trial) -> Injected:
     """Kill the broker that leads a partition; others take over, and it comes back."""
+    broken = trial.leader()
+
+    def strike() -> str:
+        broken.kill()
+        goes_on = trial.go_on(_FURTHER)
+        trial.require_cluster().heal()
+        return "" if goes_on else f"work did not go on within {_GOES_ON_WITHIN_S:g} s"
+
+    return _strike_all(trial, "broker", strike)
+
+
+def suspend(trial: Trial) -> Injected:
+    """Suspend the broker that leads a partition: its connections stay and nothing is answered; then it goes on."""
+    suspended = trial.leader()
+
+    def strike() -> str:
+        suspended.suspend()
+        trial.keep_on(_SESSIONS * trial.session_s)
+        trial.require_cluster().heal()
+        return ""
+
+    return _strike_all(trial, "suspend", strike)
+
+
+def outage(trial: Trial) -> Injected:
+    """Kill all brokers; they come back."""
     cluster = trial.require_cluster()
-    track = trial.rng.choice(list(trial.tracks.values()))
-    number = trial.rng.randrange(trial.partitions)
+
+    def strike() -> str:
+        for one in cluster.brokers:
+            one.kill()
+        trial.keep_on(_SESSIONS * trial.session_s)
+        cluster.heal()
+        return ""
+
+    return _strike_all(trial, "outage", strike)
+
+
+def delay(trial: Trial) -> Injected:
+    """Slow down all that passes between members and brokers, by less than a session; nothing may run again."""
+    network = trial.require_network()
+
+    def strike() -> str:
+        links = network.delay(_SLOW_S)
+        trial.keep_on(_SESSIONS * trial.session_s)
+        goes_on = trial.go_on(_FURTHER)
+        network.calm()
+        return "" if links and goes_on else "no work went on while it was slow"
+
+    return _strike_all(trial, "delay", strike, may_repeat=False)
+
+
+def reset(trial: Trial) -> Injected:
+    """Break off all connections of members while records are in flight; again, once work goes on, at some moment."""
+    network = trial.require_network()
+
+    def strike() -> str:
+        broken = []
+        for _ in range(_RESETS):
+            broken.append(network.reset())
+            trial.go_on(_FURTHER)
+            trial.keep_on(trial.rng.random())
+        return "" if all(broken) else "there was no connection"
+
+    return _strike_all(trial, "reset", strike)
+
+
+def halfopen(trial: Trial) -> Injected:
+    """Have the broker that leads a partition take connections and answer nothing; the other brokers reach it."""
+    network, silent = trial.require_network(), trial.leader()
+
+    def strike() -> str:
+        links = network.silence(Where(broker=silent.node))
+        trial.keep_on(_SESSIONS * trial.session_s)
+        network.calm()
+        return "" if links else "it had no connection"
+
+    return _strike_all(trial, "halfopen", strike)
+
+
+def _strike_all(trial: Trial, fault: str, strike: Callable[[], str], *, may_repeat: bool = True) -> Injected:
+    """Do to all members what *strike* does, which says why it does not count, or ""; work has to go on after it."""
     since = trial.read()
     trial.under_load(lambda: trial.in_flight > 0, within_s=_GOES_ON_WITHIN_S)
     in_flight = trial.in_flight
-    node = leader_of(track.client, track.topic, number)
-    next(one for one in cluster.brokers if one.node == node).kill()
-    goes_on = trial.go_on(_FURTHER)
-    cluster.heal()
-    goes_on = trial.go_on(_FURTHER) and goes_on
+    missed = strike()
+    if not trial.go_on(_FURTHER):
+        missed = missed or f"work did not go on within {_GOES_ON_WITHIN_S:g} s"
     members = trial.crew.refresh()
-    for worker in members:
-        trial.note_end(f"death of broker {node} in the sight", worker, since)
-    missed = "" if goes_on else f"work did not go on within {_GOES_ON_WITHIN_S:g} s"
-    return Injected("broker", tuple(worker.number for worker in members), in_flight, missed)
+    for worker in members if may_repeat else ():
+        trial.note_end(f"{fault} in the sight", worker, since)
+    return Injected(fault, tuple(worker.number for worker in members), in_flight, missed)
 
 
 FAULTS: Final[Mapping[str, Callable[[Trial], Injected]]] = {
-    "sigkill": sigkill,
-    "sigterm": sigterm,
-    "sigstop": sigstop,
-    "rebalance": rebalance,
-    "broker": broker,
+    one.__name__: one
+    for one in (sigkill, sigterm, sigstop, rebalance, broker, suspend, outage, delay, reset, halfopen, cutoff)
 }
 """By the name that the command line knows."""
+
+OF_A_NETWORK: Final = frozenset({"delay", "reset", "halfopen", "cutoff"})
+"""Those that need something between members and brokers."""
+
+OF_THREE_BROKERS: Final = frozenset({"broker", "suspend", "halfopen"})
+"""Those that leave some brokers whole."""
+
+OF_THE_CLUSTER: Final = OF_A_NETWORK | OF_THREE_BROKERS | {"outage"}
+"""Those that break what other people may use, if it is not the run's own."""

@@ -30,7 +30,7 @@ from streams.service import run
 from streams.verify.history import Place
 from streams.verify.journal import JournalWriter, key_name
 from streams.verify.mark import Mark, mark_of
-from streams.verify.plan import MemberPlan, quick
+from streams.verify.plan import MemberPlan, client_id, quick
 
 VARIABLE: Final = "STREAMS_VERIFY"
 """What a member is told, as JSON."""
@@ -172,7 +172,9 @@ def main(path: str) -> int:
     configure_logs("text", "INFO")
     app = load(path)
     watch(app, MemberPlan(**json.loads(os.environ[VARIABLE])))
-    settings = replace(app.settings.from_environment(), metrics_port=None, instance_id=None)  # members are many
+    settings = app.settings.from_environment()
+    kafka = {**settings.kafka, "client.id": client_id(os.getpid())}
+    settings = replace(settings, metrics_port=None, instance_id=None, kafka=kafka)  # members are many
     summary = run(app, settings.checked())
     return int(not (summary.report.drained and summary.report.committed))
 

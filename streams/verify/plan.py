@@ -32,6 +32,11 @@ class MemberPlan:
         return dataclasses.asdict(self)
 
 
+def client_id(pid: int) -> str:
+    """Give the name under which the member in process *pid* connects."""
+    return f"streams-verify-{pid}"
+
+
 def quick(policy: RetryPolicy) -> RetryPolicy:
     """Give *policy* with as many attempts, and short waits in retry topics: what fails takes the long way, soon."""
     count = len(policy.delays)

@@ -9,7 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -24,12 +24,13 @@ from streams.kafka.shape import NewTopic
 from streams.kafka.topics import create_topics, delete_topics, list_topics
 from streams.verify.chain import Chain
 from streams.verify.crew import Crew, VerifyError
-from streams.verify.faults import FAULTS, Injected
+from streams.verify.faults import FAULTS, OF_A_NETWORK, OF_THE_CLUSTER, OF_THREE_BROKERS, Injected
 from streams.verify.keeping import write_history
 from streams.verify.load import Load
 from streams.verify.member import VARIABLE
 from streams.verify.payload import Payload, payload_of
 from streams.verify.plan import MemberPlan
+from streams.verify.proxy import Proxy
 from streams.verify.report import ORDER_CHECKS, Report, effects_of, figures_of, rows_of
 from streams.verify.track import Track
 from streams.verify.trial import Trial
@@ -75,6 +76,13 @@ class Place:
     prefix: str = ""
     """Before the names of the app's topics; "" on a cluster of the run's own."""
     cluster: DevCluster | None = None
+    network: Proxy | None = None
+    """Before the brokers of that cluster, where faults ask for it."""
+
+    @property
+    def members_bootstrap(self) -> str:
+        """The addresses that members are given; who judges goes straight to the brokers."""
+        return self.network.bootstrap if self.network else self.settings.bootstrap
 
 
 def verify(app: App, settings: Settings, wish: Wish, say: Callable[[str], None]) -> Report:
@@ -91,8 +99,11 @@ def verify(app: App, settings: Settings, wish: Wish, say: Callable[[str], None])
         StreamsError: It did not come to an end that can be judged.
     """
     began = time.monotonic()
-    if "broker" in wish.faults and settings.bootstrap:
-        raise UsageError("brokers are broken only where they are the run's own: drop --bootstrap, or the fault broker")
+    if (faults := OF_THE_CLUSTER & set(wish.faults)) and settings.bootstrap:
+        raise UsageError(
+            "brokers and the network before them are broken only where they are the run's own:"
+            f" drop --bootstrap, or {', '.join(sorted(faults))} of --faults"
+        )
     module = wish.path.partition(":")[0]
     payloads = {topic: payload_of(app, topic, wish.payloads, module) for topic in app.routes}
     folder = Path(tempfile.mkdtemp(prefix="streams-verify-"))
@@ -151,14 +162,21 @@ class _Stage:
         }
         is_inline = all(route.run == "inline" for route in app.routes.values())
         self.trial = Trial(
-            crew, tracks, random.Random(wish.seed), wish.partitions, 1 if is_inline else 5, place.cluster
+            crew,
+            tracks,
+            random.Random(wish.seed),
+            wish.partitions,
+            wanted_in_flight=1 if is_inline else 5,
+            cluster=place.cluster,
+            network=place.network,
+            session_s=_SESSION_S,
         )
 
     def _environment(self, place: Place, group: str) -> dict[str, str]:
         wish = self._wish
         chosen = {
             VARIABLE: json.dumps(self._plan.as_dict()),
-            "STREAMS_BOOTSTRAP": place.settings.bootstrap,
+            "STREAMS_BOOTSTRAP": place.members_bootstrap,
             "STREAMS_GROUP": group,
             "STREAMS_SESSION_TIMEOUT_S": str(_SESSION_S),
             "STREAMS_MAX_DEATHS": "1000",  # it is no record that kills processes here
@@ -213,14 +231,17 @@ def _place(settings: Settings, wish: Wish, folder: Path, say: Callable[[str], No
             with Admin(settings) as admin:
                 delete_topics(admin, [topic for topic in list_topics(admin) if topic.startswith(prefix)])
         return
-    count = _BROKERS if "broker" in wish.faults else 1
-    data = folder / "kafka"
-    cluster = DevCluster.start(data, brokers=count, lives_with=this_process(), say=say)
-    try:
-        yield Place(settings.over(bootstrap=cluster.bootstrap), folder, cluster=cluster)
-    finally:
-        cluster.down()
-        shutil.rmtree(data, ignore_errors=True)
+    with ExitStack() as ending:
+        data = folder / "kafka"
+        ending.callback(shutil.rmtree, data, ignore_errors=True)
+        count = _BROKERS if OF_THREE_BROKERS & set(wish.faults) else 1
+        network = ending.enter_context(closing(Proxy(count))) if OF_A_NETWORK & set(wish.faults) else None
+        proxies = network.ports if network else ()
+        cluster = DevCluster.start(data, brokers=count, lives_with=this_process(), proxies=proxies, say=say)
+        ending.callback(cluster.down)
+        if network:
+            network.lead_to([broker.proxied_port for broker in cluster.brokers])
+        yield Place(settings.over(bootstrap=cluster.bootstrap), folder, cluster=cluster, network=network)
 
 
 def _notes(app: App) -> list[str]:

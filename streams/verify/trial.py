@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from streams.dev import DevCluster
+from streams.dev import Broker, DevCluster
 from streams.errors import UsageError
+from streams.kafka.witness import leader_of
 from streams.verify.crew import Crew, VerifyError, Worker
 from streams.verify.history import Reading
+from streams.verify.proxy import Proxy
 from streams.verify.track import Track
 
 _WORKS_WITHIN_S: Final = 90.0
@@ -49,6 +51,10 @@ class Trial:
     """Records that have started and not ended when a member is hit, at least."""
     cluster: DevCluster | None = None
     """Where it is the run's own, and may be broken."""
+    network: Proxy | None = None
+    """Between members and brokers, where it may be broken."""
+    session_s: float = 6.0
+    """After so long without a word a member is taken for gone."""
     exit_codes: list[int] = field(default_factory=list)
     """Of members that were told to stop."""
     stopped_ns: int = 0
@@ -136,6 +142,11 @@ class Trial:
         enough = self.ended + further
         return self.under_load(lambda: self.ended >= enough, within_s=_STILL_S)
 
+    def keep_on(self, seconds: float) -> None:
+        """Let this time pass, with always some work."""
+        until = time.monotonic() + seconds
+        self.under_load(lambda: time.monotonic() > until, within_s=seconds)
+
     def victim(self) -> Worker:
         """Choose a member, and wait until it has worked a little more."""
         victim = self.rng.choice(self.crew.refresh())
@@ -163,6 +174,12 @@ class Trial:
         """Read the group's committed state of each topic."""
         return {name: track.read() for name, track in self.tracks.items()}
 
+    def leader(self) -> Broker:
+        """Choose a partition, and give the broker that leads it."""
+        track = self.rng.choice(list(self.tracks.values()))
+        node = leader_of(track.client, track.topic, self.rng.randrange(self.partitions))
+        return next(one for one in self.require_cluster().brokers if one.node == node)
+
     def note_end(self, what: str, worker: Worker, since: Mapping[str, Reading] | None = None) -> None:
         """Note that *worker* goes, and what may run again for that."""
         readings = since or self.read()
@@ -178,6 +195,16 @@ class Trial:
         if self.cluster is None:
             raise UsageError("brokers are broken only where they are the run's own: drop --bootstrap, or the fault")
         return self.cluster
+
+    def require_network(self) -> Proxy:
+        """Give what stands between members and brokers.
+
+        Raises:
+            UsageError: Nothing does.
+        """
+        if self.network is None:
+            raise UsageError("the network is broken only before the run's own brokers: drop --bootstrap, or the fault")
+        return self.network
 
     def heal(self, *, but: Worker | None = None) -> bool:
         """Wait until all that was written is settled; say whether it came to that, as long as something changes.

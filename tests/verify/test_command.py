@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers import Kafka
+from tests.brokers import Kafka, require_native
 from tests.cli.shell import Shell
 
 APP = "verify examples.orders:app --json"
-EVERYTHING = "sigkill,sigterm,sigstop,rebalance"
+OF_MEMBERS = "sigkill,sigterm,sigstop,rebalance"
 _MINUTES = 600
 
 
@@ -19,6 +19,13 @@ _MINUTES = 600
 def streams(kafka: Kafka) -> Shell:
     """The `streams` command."""
     return Shell(kafka.bootstrap)
+
+
+@pytest.fixture
+def streams_alone() -> Shell:
+    """The same, for runs that have a cluster of their own."""
+    require_native()
+    return Shell("127.0.0.1:1")
 
 
 @pytest.fixture
@@ -55,6 +62,35 @@ def test_work_that_is_committed_too_early_is_found(streams: Shell, here: str) ->
     assert len(journals) == 3
 
 
+@pytest.mark.kafka
+def test_the_promise_holds_when_the_network_breaks(streams_alone: Shell) -> None:
+    """Connections are reset, and a member that is cut off goes on as a zombie."""
+    document = streams_alone(f"{APP} --records 1500 --members 2 --seed 21 --failing 0 --faults reset,cutoff").json
+
+    assert document["kept"], document
+    assert {fault["fault"]: fault["injected"] for fault in document["faults"]} == {"reset": 1, "cutoff": 1}
+    assert all(fault["in_flight"] and fault["members"] for fault in document["faults"])
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(_MINUTES)
+@pytest.mark.parametrize("faults", ["reset,cutoff", "delay", "halfopen", "suspend", "outage"])
+def test_the_promise_holds_while_brokers_are_out_of_reach(faults: str, streams_alone: Shell) -> None:
+    """For all members or one, with retries under way."""
+    assert streams_alone(f"{APP} --records 6000 --times 2 --faults {faults}").json["kept"]
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(_MINUTES)
+def test_a_zombie_without_a_lease_is_found(streams_alone: Shell) -> None:
+    """Cut off, it goes on with what it has read, while others do the same."""
+    options = "--records 2000 --members 2 --seed 5 --faults cutoff --break no-lease"
+    document = streams_alone(f"{APP} {options}", code=1).json
+    shutil.rmtree(document["history"])
+
+    assert "duplicates bounded" in document["violated"]
+
+
 @pytest.mark.chaos
 @pytest.mark.timeout(_MINUTES)
 @pytest.mark.parametrize(
@@ -80,16 +116,16 @@ def test_a_broken_engine_is_found(broken: str, options: str, invariant: str, str
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
 def test_the_promise_holds_under_every_fault_of_members(streams: Shell, here: str, protocol: str) -> None:
     """Kills, stops, zombies and newcomers, twice each."""
-    options = f"--records 10000 --times 2 --faults {EVERYTHING} --protocol {protocol}"
+    options = f"--records 10000 --times 2 --faults {OF_MEMBERS} --protocol {protocol}"
 
     assert streams(f"{APP} {here} {options}").json["kept"]
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(_MINUTES)
-def test_the_promise_holds_when_brokers_die(streams: Shell) -> None:
+def test_the_promise_holds_when_brokers_die(streams_alone: Shell) -> None:
     """On three brokers of its own, which end with it."""
-    document = streams(f"{APP} --records 20000 --faults sigkill,rebalance,broker").json
+    document = streams_alone(f"{APP} --records 20000 --faults sigkill,rebalance,broker").json
 
     assert document["kept"], document
     assert {fault["fault"] for fault in document["faults"]} == {"sigkill", "rebalance", "broker"}
@@ -102,6 +138,7 @@ def test_the_promise_holds_when_brokers_die(streams: Shell) -> None:
         ("--break nothing", "'nothing' is none of"),
         ("--bootstrap 127.0.0.1:1", "Add --yes"),
         ("--bootstrap 127.0.0.1:1 --yes --faults broker", "only where they are the run's own"),
+        ("--bootstrap 127.0.0.1:1 --yes --faults cutoff,sigkill", "or cutoff of --faults"),
         ("--payload invoices=bodies.jsonl", "the app has no topic 'invoices'"),
         ("--payload there-is-no-such-file", "can't be read"),
     ],

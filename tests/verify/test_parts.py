@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from streams import NO_RETRY, App, Context, RetryPolicy
 from streams.errors import UsageError
 from streams.verify.checks import CHECKS
-from streams.verify.faults import Injected
+from streams.verify.faults import FAULTS, OF_THE_CLUSTER, Injected
 from streams.verify.history import History, Place, Reading, Sent
 from streams.verify.journal import Journal, JournalWriter, key_name
 from streams.verify.mark import STRANGER, Mark, mark_of
@@ -131,6 +132,15 @@ def test_a_fault_that_hit_nothing_counts_as_failed() -> None:
     assert not report_of(Injected("sigkill", (1,), 5), Injected("sigkill", (2,), 0)).is_kept
     assert not report_of(Injected("sigkill", (), 5)).is_kept
     assert not report_of(Injected("sigstop", (1,), 5, "nobody took over")).is_kept
+
+
+def test_every_fault_is_documented() -> None:
+    """The page has a line for each; those of members alone may be done to a cluster of the user's."""
+    page = (Path(__file__).parents[2] / "docs" / "VERIFY.md").read_text()
+    lines = re.findall(r"^\| `(\w+)` \|", page.partition("## Faults")[2].partition("## Invariants")[0], re.MULTILINE)
+
+    assert lines == list(FAULTS)
+    assert set(FAULTS) - OF_THE_CLUSTER == {"sigkill", "sigterm", "sigstop", "rebalance"}
 
 
 def test_a_stop_that_ends_badly_is_told() -> None:
