@@ -287,11 +287,17 @@ class PartitionState:
         history = (Attempt(wall_ms, type(error).__name__),)
         return Move(item, tier, self.chain.first_header(offset, message.timestamp()[1], history, wall_ms))
 
-    def bury(
-        self, item: Item, error: BaseException, why: GiveUp, wall_ms: int, refuses: Callable[[str], bool] = _never
+    def bury(  # noqa: PLR0917  # as in `fail`
+        self,
+        item: Item,
+        error: BaseException,
+        why: GiveUp,
+        now_s: float,
+        wall_ms: int,
+        refuses: Callable[[str], bool] = _never,
     ) -> Bury | Withheld:
         """Give up *item* after a run that allows no other: say what its dead letter tells."""
-        self.retries.count(item[3], item, error, wall_ms, 0.0, self._carried(item))
+        self.retries.count(item[3], item, error, wall_ms, now_s, self._carried(item))
         return self._give_up(item, error, why, refuses)
 
     def _give_up(

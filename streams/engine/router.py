@@ -158,7 +158,7 @@ class Router:
 
     def _bury(self, item: Item, cause: Exception) -> None:
         refuses = self._suspension.refuses
-        match item[4].bury(item, cause, _given_up(cause), self._wall_ms(), refuses):
+        match item[4].bury(item, cause, _given_up(cause), self._clock.monotonic(), self._wall_ms(), refuses):
             case Bury() as bury:
                 self.move(bury)
             case Withheld():

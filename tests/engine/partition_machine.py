@@ -211,7 +211,7 @@ class PartitionAgainstModel(RuleBasedStateMachine):
                 self.fail(item, outcome)
             case "dead letter":
                 self.tries[item[3]] = self.tries.get(item[3], 0) + 1
-                bury = self.state.bury(item, ValueError("bad"), GiveUp("its own word"), 5)
+                bury = self.state.bury(item, ValueError("bad"), GiveUp("its own word"), 0.0, 5)
                 assert isinstance(bury, Bury)
                 self.buried(item, bury)
             case "skip":

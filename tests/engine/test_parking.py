@@ -94,7 +94,7 @@ def test_what_is_followed_leaves_at_once() -> None:
     shelf = Shelf(after_death="follow")
     (run,) = shelf.read((0, b"a"), (1, b"a"), (2, b"a"))
     item = shelf.state.interrupt(run, 0)
-    bury = shelf.state.bury(item, DOWN, GiveUp("bad"), 5)
+    bury = shelf.state.bury(item, DOWN, GiveUp("bad"), 0.0, 5)
     assert moved(shelf) == []
     shelf.take(bury)
 
@@ -359,7 +359,7 @@ def test_what_is_parked_follows_the_dead_too() -> None:
     shelf.clock.advance(60)
     (run,), _ = shelf.load(AT_MINUTE)
     item = shelf.state.interrupt(run, 0)
-    shelf.take(shelf.state.bury(item, DOWN, GiveUp("bad"), 5))
+    shelf.take(shelf.state.bury(item, DOWN, GiveUp("bad"), 0.0, 5))
     wanted = shelf.state.chain.parts[AT_PARKED].wanted(0)
     runs, moves = shelf.load(AT_PARKED)
 
@@ -375,7 +375,7 @@ def test_what_is_held_behind_the_dead_stays() -> None:
     shelf.clock.advance(60)
     (run,), _ = shelf.load(AT_MINUTE)
     item = shelf.state.interrupt(run, 0)
-    follower = shelf.take(shelf.state.bury(item, DOWN, GiveUp("bad"), 5))
+    follower = shelf.take(shelf.state.bury(item, DOWN, GiveUp("bad"), 0.0, 5))
 
     assert follower is None
     assert shelf.state.chain.parts[AT_PARKED].wanted(0) is None

@@ -192,7 +192,7 @@ def test_each_failure_counts_whatever_it_ends_in() -> None:
     (run,) = runs_of(partition, (0, b"a"))
     failed(partition, run)
     (again,) = partition.due(1.0)
-    bury = partition.bury(partition.interrupt(again, 0), DecodeError("bad"), GiveUp("its own word"), 9)
+    bury = partition.bury(partition.interrupt(again, 0), DecodeError("bad"), GiveUp("its own word"), 0.0, 9)
 
     assert isinstance(bury, Bury)
     assert bury.attempts == 2

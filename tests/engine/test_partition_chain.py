@@ -95,7 +95,7 @@ def test_the_key_goes_on_once_its_head_has_ended(shelf: Shelf) -> None:
 def test_a_head_that_dies_lets_its_key_go_on(shelf: Shelf) -> None:
     """Under `continue` the dead letter is the record's end, as soon as the broker has it."""
     (run,) = shelf.read((0, b"a"), (1, b"a"))
-    bury = shelf.state.bury(shelf.state.interrupt(run, 0), DOWN, GiveUp("bad"), 5)
+    bury = shelf.state.bury(shelf.state.interrupt(run, 0), DOWN, GiveUp("bad"), 0.0, 5)
     follower = shelf.take(bury)
 
     assert follower is not None
@@ -109,7 +109,7 @@ def test_a_head_that_dies_stops_its_key(after_death: str) -> None:
     """Under the other policies nothing younger runs."""
     shelf = Shelf(after_death=after_death)  # type: ignore[arg-type]  # one of the words
     (run,) = shelf.read((0, b"a"), (1, b"a"))
-    follower = shelf.take(shelf.state.bury(shelf.state.interrupt(run, 0), DOWN, GiveUp("bad"), 5))
+    follower = shelf.take(shelf.state.bury(shelf.state.interrupt(run, 0), DOWN, GiveUp("bad"), 0.0, 5))
 
     assert follower is None
     assert shelf.read((2, b"a")) == []
@@ -120,7 +120,7 @@ def test_the_last_of_a_followed_key_leaves_its_lane_free_for_nothing() -> None:
     """Each younger record joins the dead ones, whenever it comes."""
     shelf = Shelf(after_death="follow")
     (run,) = shelf.read((0, b"a"), (1, b"a"))
-    shelf.take(shelf.state.bury(shelf.state.interrupt(run, 0), DOWN, GiveUp("bad"), 5))
+    shelf.take(shelf.state.bury(shelf.state.interrupt(run, 0), DOWN, GiveUp("bad"), 0.0, 5))
     shelf.park(is_forced=False)
     shelf.read((2, b"a"))
     shelf.park(is_forced=False)

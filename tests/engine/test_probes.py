@@ -141,7 +141,7 @@ def test_a_dead_letter_that_is_refused_is_held(*, refused: bool) -> None:
     assert second is not None
     decisions = [
         chosen.fail(first[0], BAD, 0, 0, refuses),
-        chosen.bury(second[0], DecodeError("no JSON"), GiveUp("bad bytes"), 0, refuses),
+        chosen.bury(second[0], DecodeError("no JSON"), GiveUp("bad bytes"), 0.0, 0, refuses),
     ]
 
     assert asked == ["orders", "orders"]

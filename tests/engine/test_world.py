@@ -71,7 +71,7 @@ def moved_on(world: World) -> list[Partition]:
 @pytest.mark.parametrize("seed", range(3))
 def test_many_deaths_make_no_loss_and_no_disorder(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where so many processes die that their records are suspected and run alone, the promise holds as well."""
-    world = World(seed, policy="park", death_rate=0.1)
+    world = World(seed, policy="park", death_rate=0.15)
     names = count(1)
     monkeypatch.setattr(world, "name_process", lambda: monkeypatch.setattr(assignment, "PROCESS", b"%d" % next(names)))
     lived(world)

@@ -218,7 +218,7 @@ class Owner:
 
     def give_up(self, key: LaneKey) -> None:
         """The handler of the record of *key* that is at work gives it up."""
-        bury = self.state.bury(self._stop(key), FAILURE, GiveUp("its own word"), 1)
+        bury = self.state.bury(self._stop(key), FAILURE, GiveUp("its own word"), 0.0, 1)
         assert isinstance(bury, Bury)
         self._send(bury)
 
