@@ -30,7 +30,7 @@ _RECORDS_A_KEY: Final = 50
     metavar="LIST",
     help="Of sigkill, sigterm, sigstop (beyond the session, then on), rebalance; of brokers: broker (one of three is"
     " killed), suspend (one stands still), outage (all are killed); of the network: delay, reset, halfopen (a broker"
-    " answers nothing), cutoff (a member reaches none); or none.",
+    " answers nothing), cutoff (a member reaches none), coordinator (a member does not reach that one); or none.",
 )
 @click.option("--records", type=click.IntRange(100), default=20_000, show_default=True, help="To send, at least.")
 @click.option("--members", type=click.IntRange(2, 32), default=3, show_default=True, help="That share the work.")

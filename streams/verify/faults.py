@@ -83,10 +83,20 @@ def cutoff(trial: Trial) -> Injected:
 
     What it had sent on its way passes when the network is whole again.
     """
+    return _cut_off(trial, "cutoff", None)
+
+
+def coordinator(trial: Trial) -> Injected:
+    """Cut a member off from the broker that coordinates the group: it reads on from others, and can't commit."""
+    return _cut_off(trial, "coordinator", trial.coordinator().node)
+
+
+def _cut_off(trial: Trial, fault: str, node: int | None) -> Injected:
+    """Cut a member off from broker *node*, or from all."""
     network, victim = trial.require_network(), trial.victim()
     in_flight = trial.catch(victim)
     begun = _begun(trial, victim)
-    links = network.silence(Where(client=victim.client_id))
+    links = network.silence(Where(node, victim.client_id))
     victim.tell(signal.SIGCONT)
     since = trial.read()
     trial.keep_on(trial.session_s)  # for so long it may take itself for the owner, and start more
@@ -95,7 +105,7 @@ def cutoff(trial: Trial) -> Injected:
     missed = missed or _replaced(trial, victim, begun)
     trial.read()
     network.calm()
-    return Injected("cutoff", (victim.number,), in_flight, missed or _back_at_work(trial, victim))
+    return Injected(fault, (victim.number,), in_flight, missed or _back_at_work(trial, victim))
 
 
 def _begun(trial: Trial, victim: Worker) -> dict[str, set[Place]]:
@@ -241,14 +251,27 @@ def _strike_all(trial: Trial, fault: str, strike: Callable[[], str], *, may_repe
 
 FAULTS: Final[Mapping[str, Callable[[Trial], Injected]]] = {
     one.__name__: one
-    for one in (sigkill, sigterm, sigstop, rebalance, broker, suspend, outage, delay, reset, halfopen, cutoff)
+    for one in (
+        sigkill,
+        sigterm,
+        sigstop,
+        rebalance,
+        broker,
+        suspend,
+        outage,
+        delay,
+        reset,
+        halfopen,
+        cutoff,
+        coordinator,
+    )
 }
 """By the name that the command line knows."""
 
-OF_A_NETWORK: Final = frozenset({"delay", "reset", "halfopen", "cutoff"})
+OF_A_NETWORK: Final = frozenset({"delay", "reset", "halfopen", "cutoff", "coordinator"})
 """Those that need something between members and brokers."""
 
-OF_THREE_BROKERS: Final = frozenset({"broker", "suspend", "halfopen"})
+OF_THREE_BROKERS: Final = frozenset({"broker", "suspend", "halfopen", "coordinator"})
 """Those that leave some brokers whole."""
 
 OF_THE_CLUSTER: Final = OF_A_NETWORK | OF_THREE_BROKERS | {"outage"}

@@ -11,7 +11,7 @@ from typing import Final
 
 from streams.dev import Broker, DevCluster
 from streams.errors import UsageError
-from streams.kafka.witness import leader_of
+from streams.kafka.witness import ends_of, leader_of
 from streams.verify.crew import Crew, VerifyError, Worker
 from streams.verify.history import Reading
 from streams.verify.proxy import Proxy
@@ -34,6 +34,7 @@ _BURST: Final = 150
 """Records for each member that are written at once, each with some work, before one is hit."""
 _LATEST: Final = 200
 """Runs that end in a member before it is hit, at most."""
+_COMMITS: Final = "__consumer_offsets"
 
 
 @dataclass
@@ -180,6 +181,13 @@ class Trial:
         node = leader_of(track.client, track.topic, self.rng.randrange(self.partitions))
         return next(one for one in self.require_cluster().brokers if one.node == node)
 
+    def coordinator(self) -> Broker:
+        """Give the broker that coordinates the group: it leads the partition of commits that the group's name gives."""
+        track = next(iter(self.tracks.values()))
+        number = kafka_hash(track.chain.group) % len(ends_of(track.client, _COMMITS))
+        node = leader_of(track.client, _COMMITS, number)
+        return next(one for one in self.require_cluster().brokers if one.node == node)
+
     def note_end(self, what: str, worker: Worker, since: Mapping[str, Reading] | None = None) -> None:
         """Note that *worker* goes, and what may run again for that."""
         readings = since or self.read()
@@ -221,3 +229,11 @@ class Trial:
                 changed_at, seen = time.monotonic(), now
             time.sleep(_LOOK_EVERY_S * 5)
         return False
+
+
+def kafka_hash(group: str) -> int:
+    """Give the number from which Kafka finds the partition of a group's commits: Java's hash of its name, unsigned."""
+    found = 0
+    for unit in memoryview(group.encode("utf-16-le")).cast("H"):
+        found = (31 * found + unit) % 2**32
+    return min(found, 2**32 - found) % 2**31

@@ -74,7 +74,7 @@ def test_the_promise_holds_when_the_network_breaks(streams_alone: Shell) -> None
 
 @pytest.mark.chaos
 @pytest.mark.timeout(_MINUTES)
-@pytest.mark.parametrize("faults", ["reset,cutoff", "delay", "halfopen", "suspend", "outage"])
+@pytest.mark.parametrize("faults", ["reset,cutoff", "delay", "coordinator", "halfopen", "suspend", "outage"])
 def test_the_promise_holds_while_brokers_are_out_of_reach(faults: str, streams_alone: Shell) -> None:
     """For all members or one, with retries under way."""
     assert streams_alone(f"{APP} --records 6000 --times 2 --faults {faults}").json["kept"]

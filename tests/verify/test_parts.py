@@ -19,6 +19,7 @@ from streams.verify.mark import STRANGER, Mark, mark_of
 from streams.verify.payload import payload_of
 from streams.verify.plan import quick
 from streams.verify.report import INVARIANTS, Report, effects_of, rows_of
+from streams.verify.trial import kafka_hash
 from streams.verify.verdict import judge
 
 HERE = __name__
@@ -141,6 +142,15 @@ def test_every_fault_is_documented() -> None:
 
     assert lines == list(FAULTS)
     assert set(FAULTS) - OF_THE_CLUSTER == {"sigkill", "sigterm", "sigstop", "rebalance"}
+
+
+@pytest.mark.parametrize(
+    ("group", "number"),
+    [("hello", 99162322), ("polygenelubricants", 0), ("billing", 109829509), ("orders-é", 1234322433)],
+)
+def test_a_group_has_the_number_that_kafka_gives_it(group: str, number: int) -> None:
+    """By it Kafka chooses the partition of its commits, and with that its coordinator."""
+    assert kafka_hash(group) == number
 
 
 def test_a_stop_that_ends_badly_is_told() -> None:
