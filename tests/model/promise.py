@@ -77,7 +77,8 @@ class Promise:
             world = world._replace(closed=before.closed & ~view.open, closed_well=before.closed_well & ~view.open)
         elif before.stored != world.stored:
             if before.is_based and world.is_based:
-                fault = _say("rises: a commit of its owner says it is open again:", before.closed & view.open)
+                rising = before.closed & view.open & ~view.held  # what is held for doubt is open to nobody
+                fault = _say("rises: a commit of its owner says it is open again:", rising)
             closed = self._all & ~view.open
             world = world._replace(closed=closed, closed_well=closed & ~view.dead)
         return world, fault or self._wrong(world, view)
