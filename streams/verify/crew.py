@@ -117,7 +117,9 @@ class Worker:
             VerifyError: It ended by itself.
         """
         if not self.is_running and not self.is_leaving and not self.died_ns:
-            raise VerifyError(f"member {self.number} ended by itself. Its last words:\n{self.last_words}")
+            code = self.process.returncode
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            raise VerifyError(f"member {self.number} ended by itself, by {how}. Its last words:\n{self.last_words}")
 
     @property
     def last_words(self) -> str:

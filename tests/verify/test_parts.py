@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from streams import NO_RETRY, App, Context, RetryPolicy
 from streams.errors import UsageError
 from streams.verify.checks import CHECKS
+from streams.verify.crew import Crew, VerifyError
 from streams.verify.faults import FAULTS, OF_THE_CLUSTER, Injected
 from streams.verify.history import History, Place, Reading, Sent
 from streams.verify.journal import Journal, JournalWriter, key_name
@@ -74,6 +76,16 @@ def test_the_mark_of_a_record_is_read_back() -> None:
 
     assert mark_of([("other", b"1"), mark.header()]) == mark
     assert mark_of([("other", b"1")]) == STRANGER
+
+
+def test_a_member_that_ends_by_itself_is_told_with_the_signal(tmp_path: Path) -> None:
+    """A crash of the client library leaves no words in a log."""
+    worker = Crew(tmp_path, [], "nowhere:app", {}).start()
+    worker.process.send_signal(signal.SIGSEGV)
+    worker.process.wait(30)
+
+    with pytest.raises(VerifyError, match="member 1 ended by itself, by SIGSEGV"):
+        worker.require()
 
 
 def test_bodies_keep_their_keys(tmp_path: Path) -> None:
