@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from streams.app import App, load
+from streams.errors import StreamsError
 from streams.monitor.logs import configure_logs
 from streams.outcome import DeadLetter, Retry, Stop
 from streams.record import Message, Record
@@ -39,7 +40,7 @@ _INLINE_SHARE: Final = 20
 """Where one run goes on at a time, each takes a fraction of what it would elsewhere."""
 
 
-class InjectedError(Exception):
+class InjectedError(StreamsError):
     """A failure that the load asked for."""
 
 
