@@ -132,12 +132,21 @@ def as_written(document: Any) -> Any:
             closed[name] = [as_written(part) for part in value]
         else:
             closed[name] = value
-    beside = {"anyOf", "oneOf", "allOf", "if", "not", "patternProperties", "dependentRequired", "propertyNames", "$ref"}
-    if "properties" in closed and not beside & closed.keys():
-        names = {*closed["properties"], *closed.get("required", ())}
-        closed["properties"] = {name: closed["properties"].get(name, True) for name in names}
-        closed.setdefault("additionalProperties", False)
+    beside = {"allOf", "if", "not", "patternProperties", "dependentRequired", "propertyNames", "$ref"}
+    if _names_properties(closed) and not beside & closed.keys():
+        named = closed.get("properties", {})
+        closed["properties"] = {name: named.get(name, True) for name in {*named, *closed.get("required", ())}}
+        if "additionalProperties" not in closed:  # what a choice beside it names is named too
+            closed["unevaluatedProperties" if {"anyOf", "oneOf"} & closed.keys() else "additionalProperties"] = False
     return closed
+
+
+def _names_properties(document: Any) -> bool:
+    """Say whether *document*, or a choice that it leaves, describes an object."""
+    if not isinstance(document, dict):
+        return False
+    choices = [*document.get("anyOf", ()), *document.get("oneOf", ())]
+    return "properties" in document or any(map(_names_properties, choices))
 
 
 def values(document: Any, root: Any) -> st.SearchStrategy[Any]:
