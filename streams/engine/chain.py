@@ -56,7 +56,7 @@ def dlq_topic(topic: str, group: str) -> str:
     return f"{topic}.{group}.dlq"
 
 
-class Attempt(msgspec.Struct, array_like=True, frozen=True):
+class Attempt(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One run that failed."""
 
     time_ms: int
@@ -66,8 +66,11 @@ class Attempt(msgspec.Struct, array_like=True, frozen=True):
     """The class of what it ended in."""
 
 
-class CopyHeader(msgspec.Struct, array_like=True, frozen=True):
-    """What a copy of a record says of itself; the content of `HEADER`."""
+class CopyHeader(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a copy of a record says of itself; the content of `HEADER`.
+
+    It holds text and numbers alone, so the collector is spared it.
+    """
 
     version: int
     topic_id: str

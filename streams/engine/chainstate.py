@@ -181,7 +181,8 @@ class ChainState(Generic[T]):
 
     def _find(self, number: int, offset: int, header: CopyHeader, message: Message) -> None:
         part, origin, hop = self.parts[number], header.offset, header.hop
-        lane = self.lane_of(message, header)
+        key: bytes | None = KEY(message) if self.is_ordered else None
+        lane = origin if key is None else key
         backlog = self.index.get(lane)
         if backlog is None:
             backlog = self.index[lane] = Backlog()
