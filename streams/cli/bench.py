@@ -31,7 +31,7 @@ _MB = 2**20
 @click.option("--bootstrap", metavar="HOST:PORT", help="The cluster. Default: STREAMS_BOOTSTRAP, else one of its own.")
 @json_option
 def bench(**options: Any) -> None:
-    r"""Measure the engine beside a bare loop of the client, on a real Kafka.
+    """Measure the engine beside a bare loop of the client, on a real Kafka.
 
     Each run is a process of its own, between two of the control over the same
     records.  Quote the ratios; the rates are this machine's, today.
@@ -41,7 +41,7 @@ def bench(**options: Any) -> None:
 
     \b
     Example: streams bench --records 200000 --repeat 3 --modes inline,threads
-    """
+    """  # noqa: D301  # \b is a sign for click: the lines below it stay as they are
     from streams.bench.ground import ground
     from streams.config import Settings
 

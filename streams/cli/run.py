@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 @bootstrap_option
 @json_option
 def run(path: str, **options: Any) -> None:
-    r"""Run an app as a member of its group, until Ctrl-C or as long as the options say.
+    """Run an app as a member of its group, until Ctrl-C or as long as the options say.
 
     Offsets are committed after the work.  SIGTERM and Ctrl-C stop in order; a
     second one stops at once, and what was under way runs again.
 
     \b
     Example: streams run examples.orders:app --stop-when-empty
-    """
+    """  # noqa: D301  # \b is a sign for click: the lines below it stay as they are
     from streams.monitor.logs import configure_logs
 
     configure_logs(options["log_format"], options["log_level"])

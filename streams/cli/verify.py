@@ -63,7 +63,7 @@ _RECORDS_A_KEY: Final = 50
 @click.option("--yes", is_flag=True, help="With --bootstrap: yes, on that cluster.")
 @json_option
 def verify(path: str, **options: Any) -> None:
-    r"""Run an app under faults, and check what became of every record.
+    """Run an app under faults, and check what became of every record.
 
     Real members of the app work off generated records while processes,
     brokers and the network fail.  Then everything is read back and held against each
@@ -74,7 +74,7 @@ def verify(path: str, **options: Any) -> None:
 
     \b
     Example: streams verify examples.orders:app --faults sigkill,rebalance,broker --records 200000
-    """
+    """  # noqa: D301  # \b is a sign for click: the lines below it stay as they are
     from streams.verify.run import Wish
     from streams.verify.run import verify as run_verify
 
