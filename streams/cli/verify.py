@@ -120,9 +120,10 @@ def _faults(text: str) -> list[str]:
 
 def _broken(name: str | None) -> str | None:
     from streams.engine.broken import NAMES
+    from streams.verify.plan import BREAKS
 
-    if name is not None and name not in NAMES:
-        raise Misuse(f"--break: {name!r} is none of {', '.join(NAMES)}")
+    if name is not None and name not in (*NAMES, *BREAKS):
+        raise Misuse(f"--break: {name!r} is none of {', '.join((*NAMES, *BREAKS))}")
     return name
 
 

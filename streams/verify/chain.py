@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from streams.kafka.witness import ends_of, messages_in, topics_of
 from streams.record import Partition
-from streams.verify.evidence import belongs, committed_of, copy_of, dead_letter, kind_of
-from streams.verify.history import Committed, Copy, Dead, Kind, Place, Reading
+from streams.verify.evidence import belongs, committed_of, copy_of, dead_letter, kind_of, moved
+from streams.verify.history import Committed, Copy, Dead, Kind, Moved, Place, Reading
 
 _UNREAD: Final = Committed(0)
 """A topic of the chain without a commit counts from its start."""
@@ -48,6 +48,11 @@ class Chain:
         """Read the copies that need work, superseded ones among them."""
         found = committed_of(self.client, self.group, self.source)
         return (copy for copy in self._beyond(found) if counts(copy, found))
+
+    def moved(self) -> Iterator[Moved]:
+        """Read every copy that ever was written into a retry or parked topic."""
+        stretches = {place: range(end) for place, end in self._ends("tier", "parked").items()}
+        return map(moved, messages_in(self.client, stretches))
 
     def dead_letters(self) -> Iterator[Dead]:
         """Read all dead letters that count."""

@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import Final
 
-from streams.verify.history import Committed, History, Place, Run
+from streams.verify.history import Committed, History, Place, Run, print_of
+
+_CLOCKS_NS: Final = 10_000_000
+"""Waits in retry topics pass by the wall clock, in whole milliseconds; runs are noted by the monotonic one."""
 
 
 def lost(history: History) -> Iterator[str]:
@@ -98,6 +102,32 @@ def too_many_attempts(history: History) -> Iterator[str]:
             yield f"the dead letter of {_name(letter.origin)} tells of {letter.attempts} attempts"
 
 
+def too_early(history: History) -> Iterator[str]:
+    """Delays: an attempt starts only after a failure of the one before it, and no sooner than the wait that follows it.
+
+    It may be any process's failure: where a partition went away, two may have failed at the same attempt.
+    """
+    for place, runs in sorted(history.runs_of.items()):
+        ends: dict[int, int] = {}
+        for run in sorted((run for run in runs if run.ended == "failed"), key=lambda run: run.end_ns + run.wait_ns):
+            ends.setdefault(run.attempt, run.end_ns + run.wait_ns)
+        for run in runs:
+            due_ns = ends.get(run.attempt - 1, run.start_ns)
+            if run.start_ns + _CLOCKS_NS < due_ns:
+                early_ms = (due_ns - run.start_ns) // 1_000_000
+                yield f"{_name(place)} came to attempt {run.attempt} {early_ms:,} ms sooner than its wait"
+
+
+def altered(history: History) -> Iterator[str]:
+    """Origin: what was moved to a retry or parked topic is the record that it names as its origin, byte for byte."""
+    for copy in history.moved:
+        sent = history.sent.get(copy.origin)
+        if sent is None:
+            yield f"{copy.where} names {_name(copy.origin)} as its origin, which was never sent"
+        elif print_of(sent.key, sent.value, sent.headers) != copy.print or sent.time_ms != copy.time_ms:
+            yield f"{copy.where} is not {_name(copy.origin)}, which it names as its origin"
+
+
 def changed(history: History) -> Iterator[str]:
     """Payload: a dead letter has the key, value, headers and partition number of its record, byte for byte."""
     for letter in history.dead:
@@ -111,20 +141,17 @@ def changed(history: History) -> Iterator[str]:
 
 def unsafe_commits(history: History) -> Iterator[str]:
     """Commit safety: what was committed as settled had come to its end by then, or stands in the chain."""
-    for reading in history.readings:
-        for place in sorted(history.sent):
-            if not reading.has_finished(place):
-                continue
-            done = any(run.ended == "done" and run.end_ns <= reading.time_ns for run in history.runs_of.get(place, ()))
-            if not done and not any(letter.time_ms <= reading.time_ms for letter in history.dead_at.get(place, ())):
-                yield f"{_name(place)} was committed before its end"
+    for place, reading in sorted(history.finished_at.items()):
+        done = any(run.ended == "done" and run.end_ns <= reading.time_ns for run in history.runs_of.get(place, ()))
+        if not done and not any(letter.time_ms <= reading.time_ms for letter in history.dead_at.get(place, ())):
+            yield f"{_name(place)} was committed before its end"
 
 
 def risen(history: History) -> Iterator[str]:
     """Finality: what was committed as finished never runs again, whoever owns it later."""
     for place, runs in sorted(history.runs_of.items()):
-        since = next((reading.time_ns for reading in history.readings if reading.has_finished(place)), None)
-        if since is not None and any(run.start_ns > since and run not in history.slept for run in runs):
+        reading = history.finished_at.get(place)
+        if reading and any(run.start_ns > reading.time_ns and run not in history.slept for run in runs):
             yield f"{_name(place)} of {runs[-1].key} ran again after it was committed as finished"
 
 
@@ -181,6 +208,8 @@ CHECKS = (
     out_of_order,
     overlaps,
     too_many_attempts,
+    too_early,
+    altered,
     changed,
     unsafe_commits,
     risen,

@@ -13,7 +13,7 @@ import msgspec
 from streams.errors import BrokerError
 from streams.kafka.witness import stored_offsets
 from streams.record import Message
-from streams.verify.history import Committed, Copy, Dead, Headers, Kind, Place
+from streams.verify.history import Committed, Copy, Dead, Headers, Kind, Moved, Place, print_of
 from streams.verify.journal import key_name
 
 _HEADER: Final = "streams"
@@ -69,6 +69,17 @@ def copy_of(message: Message, source: str) -> Copy:
     return Copy(kind_of(topic), Place(partition, at), hop, topic, offset, owner)
 
 
+def moved(message: Message) -> Moved:
+    """Read what a copy says of its record, and what it holds of it."""
+    _, _, _, partition, offset, time_ms, *_ = _header(message)
+    return Moved(
+        where=f"{message.topic()}/{message.partition()}/{message.offset()}",
+        origin=Place(partition, offset),
+        time_ms=time_ms,
+        print=print_of(key_name(message.key()), message.value(), _own_headers(message)),
+    )
+
+
 def dead_letter(message: Message) -> Dead:
     """Read a dead letter."""
     _, _, _, partition, offset, *_ = header = _header(message)
@@ -77,7 +88,7 @@ def dead_letter(message: Message) -> Dead:
         partition=cast("int", message.partition()),
         key=key_name(message.key()),
         value=message.value(),
-        headers=[(name, value) for name, value in headers_of(message) if name not in _OURS],
+        headers=_own_headers(message),
         attempts=header[11],
         time_ms=message.timestamp()[1],
     )
@@ -86,6 +97,10 @@ def dead_letter(message: Message) -> Dead:
 def headers_of(message: Message) -> Headers:
     """Give the headers of *message*."""
     return cast("Headers", message.headers() or [])
+
+
+def _own_headers(message: Message) -> Headers:
+    return [(name, value) for name, value in headers_of(message) if name not in _OURS]
 
 
 def _header(message: Message) -> list[Any]:

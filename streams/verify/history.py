@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from operator import attrgetter
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -30,7 +31,7 @@ class Place(NamedTuple):
     offset: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sent:
     """A record as the producer got it acknowledged."""
 
@@ -39,6 +40,8 @@ class Sent:
     """The how-manieth record of its key."""
     value: bytes = b""
     headers: Headers = field(default_factory=list)
+    time_ms: int = 0
+    """Its own timestamp; 0 where it is of no interest."""
 
 
 class Run(NamedTuple):
@@ -52,6 +55,8 @@ class Run(NamedTuple):
     end_ns: int
     """Where it was cut off: when its process died."""
     ended: Ending
+    wait_ns: int = 0
+    """Where it failed: the next attempt starts no sooner than so long after its end."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,11 @@ class Committed:
     scan_end: int | None = None
     """Of a topic of the chain: from here on only copies of that assignment count."""
 
+    @property
+    def end(self) -> int:
+        """Nothing from here on is settled."""
+        return max(self.offset, self.above[-1].stop if self.above else 0)
+
     def covers(self, offset: int) -> bool:
         """Say whether *offset* counts as settled."""
         if offset < self.offset:
@@ -91,6 +101,17 @@ class Committed:
     def fences(self, copy: Copy) -> bool:
         """Say whether *copy* came too late: its owner had been followed by another one."""
         return self.scan_end is not None and copy.offset >= self.scan_end and copy.owner != self.owner
+
+
+class Moved(NamedTuple):
+    """A copy as it was written into a retry or parked topic, whether it counts or not."""
+
+    where: str
+    origin: Place
+    time_ms: int
+    """The timestamp of its record, as it tells."""
+    print: bytes
+    """Of its key, value and headers, by `print_of`."""
 
 
 class Copy(NamedTuple):
@@ -170,6 +191,7 @@ class History:
     """Partition to the end of its log."""
     faults: tuple[Fault, ...] = ()
     pauses: tuple[Pause, ...] = ()
+    moved: tuple[Moved, ...] = ()
     max_attempts: int = 3
     missing: tuple[int, ...] = ()
     """Numbers of records that were acknowledged to the producer and do not stand in the topic."""
@@ -215,6 +237,19 @@ class History:
         return list(found.values())
 
     @cached_property
+    def finished_at(self) -> Mapping[Place, Reading]:
+        """The first reading that calls each record finished; each later one was to find it so, too."""
+        found: dict[Place, Reading] = {}
+        open_places = sorted(self.sent, key=lambda place: place.offset)
+        for reading in self.readings:
+            beyond = max((committed.end for committed in reading.committed.values()), default=0)
+            first = bisect_right(open_places, beyond, key=lambda place: place.offset)
+            done = {place for place in open_places[:first] if reading.has_finished(place)}
+            found.update(dict.fromkeys(done, reading))
+            open_places = [*(place for place in open_places[:first] if place not in done), *open_places[first:]]
+        return found
+
+    @cached_property
     def may_repeat(self) -> frozenset[Place]:
         """The records that a fault may have run again."""
         return frozenset(run.place for run in self.slept).union(*(fault.may_repeat for fault in self.faults))
@@ -222,3 +257,8 @@ class History:
     def is_done(self, place: Place) -> bool:
         """Say whether a run of the record at *place* ended well."""
         return any(run.ended == "done" for run in self.runs_of.get(place, ()))
+
+
+def print_of(key: str, value: bytes | None, headers: Headers) -> bytes:
+    """Give a short print of a record: whatever is changed in it changes that."""
+    return blake2b(repr((key, value, headers)).encode(), digest_size=12).digest()

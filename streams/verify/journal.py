@@ -44,7 +44,7 @@ class JournalWriter:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def note(self, step: str, place: Place, attempt: int, key: str) -> None:
-        """Write one line; the fifth field is of no interest to the reader."""
+        """Write one line; ``FAIL:500`` tells the wait after it, in ms.  The sixth field is of no interest."""
         line = f"{step} {time.monotonic_ns()} {place.partition} {place.offset} {attempt} 0 {key}\n"
         os.write(self._file, line.encode())
 
@@ -108,8 +108,9 @@ class Journal:
         if not self._begun[run]:
             del self._begun[run]
         self.ended += 1
-        pid, ended = int(self.path.stem), _ENDINGS[line.step]
-        self._runs.append(Run(line.place, line.key, pid, line.attempt, start_ns, line.time_ns, ended))
+        step, _, wait_ms = line.step.partition(":")
+        pid, ended, wait_ns = int(self.path.stem), _ENDINGS[step], int(wait_ms or 0) * 1_000_000
+        self._runs.append(Run(line.place, line.key, pid, line.attempt, start_ns, line.time_ns, ended, wait_ns))
 
 
 def steps_of(path: Path) -> Iterator[Step]:

@@ -27,11 +27,12 @@ from streams.errors import StreamsError
 from streams.monitor.logs import configure_logs
 from streams.outcome import DeadLetter, Retry, Stop
 from streams.record import Message, Record
+from streams.retry import RetryPolicy
 from streams.service import run
 from streams.verify.history import Place
 from streams.verify.journal import JournalWriter, key_name
 from streams.verify.mark import Mark, mark_of
-from streams.verify.plan import MemberPlan, client_id, quick
+from streams.verify.plan import MemberPlan, client_id, wait_ms
 
 VARIABLE: Final = "STREAMS_VERIFY"
 """What a member is told, as JSON."""
@@ -60,8 +61,9 @@ class Watch:
     dies in between.
     """
 
-    def __init__(self, route: Any, folder: Path) -> None:
-        """Wrap the handler of *route*; write into *folder*."""
+    def __init__(self, route: Any, retry: RetryPolicy, folder: Path) -> None:
+        """Wrap the handler of *route*, which promises *retry*; write into *folder*."""
+        self._retry = retry
         self._journal = JournalWriter(folder)
         self._handler: Callable[..., Any] = route.handler
         self._slow = 1 / _INLINE_SHARE if route.run == "inline" else 1.0
@@ -133,19 +135,26 @@ class Watch:
         try:
             yield results
         except BaseException as error:
-            step = "FAIL" if not isinstance(error, Stop) else _step(error.outcome)
             for task in firsts:
-                self._note(step, task)
+                self._note(self._step(task, error.outcome if isinstance(error, Stop) else error), task)
             raise
         for task, result in zip(tasks, results, strict=False):
             if task not in firsts:
                 self._note("START", task)
-            self._note(_step(result), task)
+            self._note(self._step(task, result), task)
 
     def _note(self, step: str, task: Task) -> None:
-        if step == "FAIL":
+        if step.startswith("FAIL") and not task.attempt:
             self._failed[task.place] += 1
         self._journal.note(step, task.place, task.attempt, task.key)
+
+    def _step(self, task: Task, result: object) -> str:
+        """Say how *task* ended, in *result* or error, and what it is to wait before the next attempt."""
+        if isinstance(result, Retry):
+            return f"FAIL:{wait_ms(self._retry, result.cause, task.attempt, result.after)}"
+        if isinstance(result, DeadLetter):
+            return "FAIL"
+        return f"FAIL:{wait_ms(self._retry, result, task.attempt)}" if isinstance(result, BaseException) else "END"
 
     def _fail(self, task: Task) -> None:
         """Fail as often as the record asks for; where the attempt is not known, as often in this process."""
@@ -153,18 +162,13 @@ class Watch:
             raise InjectedError(f"failure {task.attempt} of {task.mark.fails} that the load asked for")
 
 
-def _step(result: object) -> str:
-    return "FAIL" if isinstance(result, Retry | DeadLetter) else "END"
-
-
 def watch(app: App, plan: MemberPlan) -> None:
     """Have the handlers of *app* watched, on the topics that *plan* names."""
     routes = {}
     for topic, route in app.routes.items():
-        retry = route.retry if plan.own_delays else quick(route.retry)
-        name = plan.prefix + topic
+        name, retry = plan.prefix + topic, plan.retry_kept(route.retry)
         kept = replace(route, topic=name, retry=retry, dead_letters=plan.dead_letters(route.dead_letters))
-        routes[name] = Watch(route, Path(plan.folder) / name).wrapped(kept)
+        routes[name] = Watch(route, plan.retry(route.retry), Path(plan.folder) / name).wrapped(kept)
     app.routes = routes
 
 

@@ -79,10 +79,10 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "retry",
-        "attempts within the policy, one end, dead letters whole",
-        ("double_ends", "too_many_attempts", "changed"),
-        "dead letters",
-        lambda history: len(history.dead),
+        "attempts and waits within the policy, one end, copies and dead letters whole",
+        ("double_ends", "too_many_attempts", "too_early", "altered", "changed"),
+        "copies",
+        lambda history: len(history.moved) + len(history.dead),
     ),
 )
 """In the order in which they are shown."""

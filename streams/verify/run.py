@@ -29,7 +29,7 @@ from streams.verify.keeping import write_history
 from streams.verify.load import Load
 from streams.verify.member import VARIABLE
 from streams.verify.payload import Payload, payload_of
-from streams.verify.plan import MemberPlan
+from streams.verify.plan import BREAKS, MemberPlan
 from streams.verify.proxy import Proxy
 from streams.verify.report import ORDER_CHECKS, Report, effects_of, figures_of, rows_of
 from streams.verify.track import Track
@@ -146,7 +146,7 @@ class _Stage:
             create_topics(admin, [NewTopic(name, wish.partitions) for name in names.values()])
             sends = [NewTopic(name, wish.partitions) for name in wish.sends if name not in names]
             create_topics(admin, sends if place.cluster else [], may_exist=True)
-        self._plan = MemberPlan(str(place.folder), place.prefix, wish.own_delays)
+        self._plan = MemberPlan(str(place.folder), place.prefix, wish.own_delays, wish.broken or "")
         crew = Crew(place.folder, list(names.values()), wish.path, self._environment(place, group))
         client = connection(place.settings)
         tracks = {
@@ -180,7 +180,7 @@ class _Stage:
             "STREAMS_GROUP": group,
             "STREAMS_SESSION_TIMEOUT_S": str(_SESSION_S),
             "STREAMS_MAX_DEATHS": "1000",  # it is no record that kills processes here
-            "STREAMS_BREAK": wish.broken or "",
+            "STREAMS_BREAK": "" if wish.broken in BREAKS else wish.broken or "",
         }
         return chosen | ({"STREAMS_PROTOCOL": wish.protocol} if wish.protocol else {})
 

@@ -70,6 +70,7 @@ class Track:
             ends=self.ends(),
             faults=tuple(self.faults),
             pauses=tuple(crew.pauses),
+            moved=tuple(self.chain.moved()),
             max_attempts=self.max_attempts,
             missing=tuple(sorted(set(acknowledged) - numbers)),
         )
@@ -81,7 +82,9 @@ class Track:
             headers = headers_of(message)
             mark = mark_of(headers)
             place = Place(message.partition() or 0, message.offset() or 0)
-            sent[place] = Sent(key_name(message.key()), mark.seq, message.value() or b"", headers)
+            sent[place] = Sent(
+                key_name(message.key()), mark.seq, message.value() or b"", headers, message.timestamp()[1]
+            )
             if mark != STRANGER:
                 numbers.add(mark.number)
         return sent, numbers

@@ -22,16 +22,19 @@ from streams.verify.history import (
     Fault,
     History,
     Kind,
+    Moved,
     Pause,
     Place,
     Reading,
     Run,
     Sent,
+    print_of,
 )
 from streams.verify.journal import runs_of, steps_of
 from streams.verify.verdict import judge
 
 A, B, C, D = (Place(0, offset) for offset in range(4))
+SECOND_NS = 1_000_000_000
 ALL_SETTLED = Reading(10_000, 10_000, {0: Committed(4)})
 
 
@@ -201,6 +204,27 @@ def test_too_many_attempts_are_found() -> None:
     assert "too_many_attempts" in found(replace(clean(), dead=(letter(D, attempts=4),)))
 
 
+def test_attempt_before_its_wait_is_over_is_found() -> None:
+    """The wait that follows a failure is the least, whoever runs the next attempt; of two failures one will do."""
+    failed = ran(B, 400, "failed")._replace(wait_ns=SECOND_NS)
+    late, early = (ran(B, 450 + SECOND_NS + off_ns, attempt=2, pid=2) for off_ns in (0, -SECOND_NS // 10))
+    other = failed._replace(pid=3, wait_ns=SECOND_NS // 2)
+
+    assert "too_early" not in found(with_runs(failed, late))
+    assert "too_early" in found(with_runs(failed, early))
+    assert "too_early" not in found(with_runs(failed, early, other))
+    assert "too_early" not in found(with_runs(failed, early._replace(attempt=1)))
+
+
+def test_copy_that_is_not_its_record_is_found() -> None:
+    """In retry and parked topics too, its origin tells what it is."""
+    copied = Moved("orders.tier/0/7", C, 0, print_of(_key(C), _sent(C).value, _sent(C).headers))
+
+    assert found(replace(clean(), moved=(copied,))) == set()
+    for change in ({"origin": A}, {"origin": Place(0, 99)}, {"time_ms": 5}, {"print": b"other"}):
+        assert found(replace(clean(), moved=(copied._replace(**change),))) == {"altered"}, change
+
+
 @pytest.mark.parametrize(
     "change", [{"value": b"other"}, {"value": None}, {"key": "c"}, {"headers": [("trace", b"1")]}, {"partition": 1}]
 )
@@ -286,6 +310,17 @@ def test_journals_are_read_with_what_was_cut_off(tmp_path: Path) -> None:
     assert runs == [
         Run(Place(0, 5), "a", 77, 1, 100, 150, "done"),
         Run(Place(0, 6), "a", 77, 2, 200, 900, "cut"),
+    ]
+
+
+def test_wait_after_a_failure_is_read(tmp_path: Path) -> None:
+    """It stands with the step, in milliseconds; a step without one asks for none."""
+    journal = tmp_path / "77.journal"
+    journal.write_text("START 100 0 5 1 0 a\nFAIL:500 150 0 5 1 0 a\nSTART 200 0 5 2 0 a\nFAIL 250 0 5 2 0 a\n")
+
+    assert [(run.ended, run.wait_ns) for run in runs_of(journal, died_ns=900)] == [
+        ("failed", SECOND_NS // 2),
+        ("failed", 0),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from streams.verify.history import History, Place, Reading, Sent
 from streams.verify.journal import Journal, JournalWriter, key_name
 from streams.verify.mark import STRANGER, Mark, mark_of
 from streams.verify.payload import payload_of
-from streams.verify.plan import quick
+from streams.verify.plan import hurried, quick, wait_ms
 from streams.verify.report import INVARIANTS, Report, effects_of, rows_of
 from streams.verify.trial import kafka_hash
 from streams.verify.verdict import judge
@@ -124,6 +125,17 @@ def test_short_waits_leave_the_attempts_as_they_are() -> None:
     assert short.tiers == (0.5, 1.0, 2.0)
     assert short.overrides[OSError].attempts == 1
     assert quick(NO_RETRY).attempts == 1
+
+
+def test_a_wait_is_the_policys_or_longer_on_request() -> None:
+    """By the error's own policy, and the last wait repeats; where the attempt is not known there is none to hold to."""
+    policy = RetryPolicy(delays=("1s", "2s"), overrides={OSError: RetryPolicy(delays=("5s",))}, max_attempts=9)
+
+    assert [wait_ms(policy, ValueError(), attempt) for attempt in (0, 1, 2, 3)] == [0, 1000, 2000, 2000]
+    assert wait_ms(policy, TimeoutError(), 1) == 5000
+    assert wait_ms(policy, ValueError(), 1, timedelta(seconds=9)) == 9000
+    assert wait_ms(NO_RETRY, ValueError(), 1) == 0
+    assert wait_ms(hurried(policy), TimeoutError(), 1) == 2500
 
 
 def test_every_check_belongs_to_an_invariant() -> None:
