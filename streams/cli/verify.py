@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from streams.verify.report import Report
 
 _DEFAULT_FAULTS: Final = "sigkill,rebalance"
+_SHORT: Final = ("all", "none")
 _LEAST_KEYS: Final = 400
 _RECORDS_A_KEY: Final = 50
 """A key whose every record fails once takes a second for each of them in the end."""
@@ -28,13 +29,22 @@ _RECORDS_A_KEY: Final = 50
     default=_DEFAULT_FAULTS,
     show_default=True,
     metavar="LIST",
-    help="Of sigkill, sigterm, sigstop (beyond the session, then on), rebalance; of brokers: broker (one of three is"
-    " killed), suspend (one stands still), outage (all are killed); of the network: delay, reset, halfopen (a broker"
-    " answers nothing), cutoff (a member reaches none), coordinator (a member does not reach that one); or none.",
+    help="Of sigkill, sigterm, sigterm2 (told to stop twice), sigstop (beyond the session, then on), rebalance, storm"
+    " (of joins and leaves); of brokers: broker (one of three is killed), failover (the coordinator is), rolling (each"
+    " restarts), suspend (one stands still), outage (all are killed); of the network: delay, reset, halfopen (a broker"
+    " answers nothing), headless (the coordinator does for long), cutoff (a member reaches none), coordinator (a member"
+    " does not reach that one); all; or none.",
 )
 @click.option("--records", type=click.IntRange(100), default=20_000, show_default=True, help="To send, at least.")
 @click.option("--members", type=click.IntRange(2, 32), default=3, show_default=True, help="That share the work.")
 @click.option("--times", type=click.IntRange(1), default=1, show_default=True, help="How often to inject each fault.")
+@click.option(
+    "--soak",
+    "minutes",
+    type=click.FloatRange(0.1),
+    metavar="MINUTES",
+    help="For so long, inject one of the faults now and then, and see whether what members take stays level.",
+)
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="Have load and faults of an earlier run again.")
 @click.option("--partitions", type=click.IntRange(1, 256), default=6, show_default=True, help="Of each topic.")
 @click.option("--keys", type=click.IntRange(1), help="Keys of the load. Default: one for 50 records, 400 at least.")
@@ -54,6 +64,7 @@ _RECORDS_A_KEY: Final = 50
 )
 @click.option("--sends", multiple=True, metavar="TOPIC", help="A topic that the app writes to; it is made too.")
 @click.option("--own-delays", is_flag=True, help="Retries wait as the app says, not a second or two in retry topics.")
+@click.option("--static", is_flag=True, help="Members are static: they have a name that whoever replaces them takes.")
 @click.option("--protocol", type=click.Choice(["auto", "classic", "consumer"]), help="Group protocol. Default: auto.")
 @click.option("--break", "broken", metavar="NAME", help="Run an engine that is broken on purpose, to see it found.")
 @click.option("--keep", "keeps", is_flag=True, help="Keep the history of a run in which nothing is wrong, too.")
@@ -86,8 +97,9 @@ def verify(path: str, **options: Any) -> None:
         broken=_broken(options["broken"]),
         keys=options["keys"] or max(_LEAST_KEYS, options["records"] // _RECORDS_A_KEY),
         payloads=_payloads(options["payloads"], list(app.routes)),
+        minutes=options["minutes"] or 0.0,
         **{name: options[name] for name in ("records", "members", "times", "partitions", "failing")},
-        **{name: options[name] for name in ("sends", "own_delays", "protocol", "keeps")},
+        **{name: options[name] for name in ("sends", "own_delays", "static", "protocol", "keeps")},
     )
     settings = app.settings.over(bootstrap=options["bootstrap"])
     if options["bootstrap"] is None:
@@ -112,7 +124,9 @@ def verify(path: str, **options: Any) -> None:
 def _faults(text: str) -> list[str]:
     from streams.verify.faults import FAULTS
 
-    asked = [] if text == "none" else [one.strip() for one in text.split(",")]
+    if text in _SHORT:
+        return list(FAULTS) if text == "all" else []
+    asked = [one.strip() for one in text.split(",")]
     if unknown := [one for one in asked if one not in FAULTS]:
         raise Misuse(f"--faults: {', '.join(map(repr, unknown))} is none of {', '.join(FAULTS)}")
     return list(dict.fromkeys(asked))
@@ -165,6 +179,8 @@ def _print(report: Report) -> None:
         f"{figures['sent']:,} records sent, {figures['runs']:,} runs, {figures['dead_letters']:,} dead letters;"
         f" {figures['ran_again']:,} ran again, of at most {figures['may_run_again']:,}; {report.seconds:.0f} s"
     )
+    if report.usage.count:
+        click.echo(str(report.usage))
     for row in report.rows:
         for example in row.examples:
             click.echo(f"  {row.name}: {example}")

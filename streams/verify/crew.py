@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,8 @@ from streams.errors import StreamsError
 from streams.supervisor import PARENT_VARIABLE
 from streams.verify.history import Pause, Place, Run
 from streams.verify.journal import Journal
-from streams.verify.plan import client_id
+from streams.verify.plan import NAME_VARIABLE, client_id
+from streams.verify.resources import Meter
 from streams.verify.waiting import eventually
 
 _TAIL_LINES: Final = 15
@@ -35,6 +37,9 @@ class Worker:
     journals: Mapping[str, Journal]
     """By topic."""
     log: Path
+    meter: Meter
+    name: str = ""
+    """In the group, where it is a static member."""
     died_ns: int = 0
     """When it was found gone; 0 while it runs."""
     is_leaving: bool = False
@@ -67,6 +72,7 @@ class Worker:
         """Read what it wrote down since the last time."""
         for journal in self.journals.values():
             journal.refresh()
+        self.meter.look(time.monotonic_ns(), self.in_flight)
         return self
 
     @property
@@ -135,6 +141,8 @@ class Crew:
     topics: Sequence[str]
     app: str
     environment: Mapping[str, str]
+    is_static: bool = False
+    """Each has a name of its own in the group, the first that no process has."""
     workers: list[Worker] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)
 
@@ -155,15 +163,21 @@ class Crew:
         number = len(self.workers) + 1
         log = self.folder / f"member-{number}.log"
         everything = {**os.environ, **self.environment, PARENT_VARIABLE: str(os.getpid())}
+        name = self._free_name() if self.is_static else ""
+        everything[NAME_VARIABLE] = name
         command = [sys.executable, "-m", "streams.verify.member", self.app]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command, env=everything, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
         journals = {topic: Journal(self.folder / topic / f"{process.pid}.journal") for topic in self.topics}
-        worker = Worker(number, process, journals, log)
+        worker = Worker(number, process, journals, log, Meter(process.pid), name)
         self.workers.append(worker)
         return worker
+
+    def _free_name(self) -> str:
+        taken = {worker.name for worker in self.workers if worker.is_running}
+        return next(name for name in map("verify-{}".format, count(1)) if name not in taken)
 
     def suspend(self, worker: Worker) -> int:
         """Make it stand still, and give the time once it does."""

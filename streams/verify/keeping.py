@@ -8,17 +8,21 @@ from typing import Any, Final
 
 import orjson
 
+from streams.verify.resources import Usage
 from streams.verify.verdict import Verdict
 
 HISTORY: Final = "history.jsonl"
 REPORT: Final = "report.json"
+RESOURCES: Final = "resources.jsonl"
 
 
-def write_history(folder: Path, verdicts: Mapping[str, Verdict], report: Mapping[str, Any]) -> None:
+def write_history(folder: Path, verdicts: Mapping[str, Verdict], usage: Usage, report: Mapping[str, Any]) -> None:
     """Write what happened, one thing a line, and what was found, whole; the members' journals are beside it."""
     with (folder / HISTORY).open("wb") as file:
         for topic, verdict in verdicts.items():
             file.writelines(orjson.dumps({"topic": topic, **line}, default=list) + b"\n" for line in _lines(verdict))
+    with (folder / RESOURCES).open("wb") as file:
+        file.writelines(orjson.dumps(line) + b"\n" for line in usage.lines())
     (folder / REPORT).write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
 
 

@@ -32,7 +32,7 @@ from streams.service import run
 from streams.verify.history import Place
 from streams.verify.journal import JournalWriter, key_name
 from streams.verify.mark import Mark, mark_of
-from streams.verify.plan import MemberPlan, client_id, wait_ms
+from streams.verify.plan import NAME_VARIABLE, MemberPlan, client_id, wait_ms
 
 VARIABLE: Final = "STREAMS_VERIFY"
 """What a member is told, as JSON."""
@@ -179,7 +179,8 @@ def main(path: str) -> int:
     watch(app, MemberPlan(**json.loads(os.environ[VARIABLE])))
     settings = app.settings.from_environment()
     kafka = {**settings.kafka, "client.id": client_id(os.getpid())}
-    settings = replace(settings, metrics_port=None, instance_id=None, kafka=kafka)  # members are many
+    name = os.environ.get(NAME_VARIABLE) or None
+    settings = replace(settings, metrics_port=None, instance_id=name, kafka=kafka)  # members are many
     summary = run(app, settings.checked())
     return int(not (summary.report.drained and summary.report.committed))
 

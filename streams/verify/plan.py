@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from streams.retry import RetryPolicy, seconds
 
+NAME_VARIABLE: Final = "STREAMS_VERIFY_NAME"
+"""What a static member is called; nothing, or "", for the others."""
+
 EARLY_RETRY: Final = "early-retry"
 BREAKS: Final = (EARLY_RETRY,)
 """What can be wrong on purpose with members, whatever engine they run."""

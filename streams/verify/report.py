@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from streams.verify.checks import repeated
-from streams.verify.faults import Injected
 from streams.verify.history import History
+from streams.verify.injected import Injected
+from streams.verify.resources import Usage
 from streams.verify.verdict import Verdict
 
 _SHOWN: Final = 3
@@ -91,6 +92,9 @@ ORDER_CHECKS: Final = ("out_of_order", "overlaps")
 """Those that a route without order does not promise."""
 
 
+_LEVEL: Final = "memory, descriptors, threads and records in flight of each member stay level"
+
+
 class Row(NamedTuple):
     """An invariant, judged."""
 
@@ -133,6 +137,8 @@ class Report:
     rows: Sequence[Row]
     effects: Sequence[Effect]
     figures: Mapping[str, int]
+    usage: Usage
+    """What members took of the machine."""
     seconds: float
     history: str | None = None
     """Where it is kept."""
@@ -159,6 +165,7 @@ class Report:
             "invariants": [{**row._asdict(), "holds": row.holds} for row in self.rows],
             "faults": [effect._asdict() for effect in self.effects],
             "records": dict(self.figures),
+            "resources": self.usage.document(),
             "seconds": round(self.seconds, 1),
             "history": self.history,
             "notes": list(self.notes),
@@ -177,12 +184,19 @@ def rows_of(verdicts: Mapping[str, Verdict], exit_codes: Sequence[int]) -> list[
     return [*rows, Row("shutdown", promise, "stops", len(exit_codes), len(bad), bad[:_SHOWN])]
 
 
-def effects_of(injected: Sequence[Injected]) -> list[Effect]:
-    """Sum up each fault."""
+def resources_row(usage: Usage) -> Row:
+    """Judge what members took over a long run."""
+    rises = list(usage.rises())
+    return Row("resources", _LEVEL, f"samples of {len(usage.judged)} members", usage.count, len(rises), rises[:_SHOWN])
+
+
+def effects_of(injected: Sequence[Injected], asked: Sequence[str] = ()) -> list[Effect]:
+    """Sum up each fault, those that were *asked* for and never had their turn among them."""
     effects = []
-    for fault in dict.fromkeys(one.fault for one in injected):
+    for fault in dict.fromkeys([*(one.fault for one in injected), *asked]):
         own = [one for one in injected if one.fault == fault]
         missed = [one.missed or "no record was in flight" for one in own if not one.has_hit]
+        missed += [] if own else ["the time was over before its turn"]
         effects.append(
             Effect(fault, len(own), sum(len(one.members) for one in own), sum(one.in_flight for one in own), missed)
         )

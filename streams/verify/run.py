@@ -24,20 +24,26 @@ from streams.kafka.shape import NewTopic
 from streams.kafka.topics import create_topics, delete_topics, list_topics
 from streams.verify.chain import Chain
 from streams.verify.crew import Crew, VerifyError
-from streams.verify.faults import FAULTS, OF_A_NETWORK, OF_THE_CLUSTER, OF_THREE_BROKERS, Injected
+from streams.verify.faults import FAULTS, OF_A_NETWORK, OF_THE_CLUSTER, OF_THREE_BROKERS
+from streams.verify.injected import Injected
 from streams.verify.keeping import write_history
 from streams.verify.load import Load
 from streams.verify.member import VARIABLE
 from streams.verify.payload import Payload, payload_of
 from streams.verify.plan import BREAKS, MemberPlan
 from streams.verify.proxy import Proxy
-from streams.verify.report import ORDER_CHECKS, Report, effects_of, figures_of, rows_of
+from streams.verify.report import ORDER_CHECKS, Report, effects_of, figures_of, resources_row, rows_of
+from streams.verify.resources import Usage, usage_of
 from streams.verify.track import Track
 from streams.verify.trial import Trial
 from streams.verify.verdict import Verdict, judge
 
 _SESSION_S: Final = 6
 _BROKERS: Final = 3
+_PAUSE_S: Final = (5.0, 15.0)
+"""Between two faults of a long run."""
+_SOAK_TRICKLE: Final = 20
+"""Records of each topic in a tenth of a second there: the checker keeps half an hour of them in less than 1 GB."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class Wish:
     seed: int = 0
     times: int = 1
     """How often each fault is injected."""
+    minutes: float = 0.0
+    """Go on injecting them for so long, one now and then; 0: each so often, one after the other."""
     partitions: int = 6
     keys: int = 400
     failing: float = 0.05
@@ -59,6 +67,8 @@ class Wish:
     broken: str | None = None
     """An engine that is broken on purpose."""
     protocol: str | None = None
+    static: bool = False
+    """Members have names that outlast them: whoever takes the place of one finds its partitions."""
     own_delays: bool = False
     keeps: bool = False
     """Keep the history of a run in which nothing is wrong, too."""
@@ -113,18 +123,20 @@ def verify(app: App, settings: Settings, wish: Wish, say: Callable[[str], None])
             injected = stage.play(say)
             verdicts = stage.judged(say)
             exit_codes = stage.trial.exit_codes
+            usage = usage_of(worker.meter for worker in stage.trial.crew.workers)
         report = Report(
             app=wish.path,
             seed=wish.seed,
             broken=wish.broken,
-            rows=rows_of(verdicts, exit_codes),
-            effects=effects_of(injected),
+            rows=[*rows_of(verdicts, exit_codes), *([resources_row(usage)] if wish.minutes and usage.count else [])],
+            effects=effects_of(injected, wish.faults),
             figures=figures_of(verdicts),
+            usage=usage,
             seconds=time.monotonic() - began,
             history=str(folder),
-            notes=_notes(app),
+            notes=_notes(app, usage),
         )
-        write_history(folder, verdicts, report.document())
+        write_history(folder, verdicts, usage, report.document())
         is_kept = wish.keeps or not report.is_kept
         return report if is_kept else _without_history(report)
     except VerifyError as error:
@@ -147,7 +159,9 @@ class _Stage:
             sends = [NewTopic(name, wish.partitions) for name in wish.sends if name not in names]
             create_topics(admin, sends if place.cluster else [], may_exist=True)
         self._plan = MemberPlan(str(place.folder), place.prefix, wish.own_delays, wish.broken or "")
-        crew = Crew(place.folder, list(names.values()), wish.path, self._environment(place, group))
+        crew = Crew(
+            place.folder, list(names.values()), wish.path, self._environment(place, group), is_static=wish.static
+        )
         client = connection(place.settings)
         tracks = {
             name: Track(
@@ -187,6 +201,8 @@ class _Stage:
     def play(self, say: Callable[[str], None]) -> list[Injected]:
         """Have members work, and inject the faults between shares of the load."""
         wish, trial = self._wish, self.trial
+        if wish.minutes:
+            return self._soak(say)
         schedule = [fault for fault in wish.faults for _ in range(wish.times)]
         trial.rng.shuffle(schedule)
         say(f"seed {wish.seed}: {wish.members} members start, then {', '.join(schedule) or 'no fault'}")
@@ -194,11 +210,34 @@ class _Stage:
         injected = []
         for number, fault in enumerate(schedule, 1):
             trial.advance(wish.records * number // (len(schedule) + 1))
-            trial.read()
-            say(f"{trial.sent:,} records sent, {trial.ended:,} runs ended: {fault}")
-            injected.append(FAULTS[fault](trial))
-            trial.read()
+            injected.append(self._inject(fault, say))
         trial.advance(wish.records)
+        return injected
+
+    def _soak(self, say: Callable[[str], None]) -> list[Injected]:
+        """Have members work at an even pace, and inject a fault now and then, until the time is over."""
+        wish, trial = self._wish, self.trial
+        say(
+            f"seed {wish.seed}: {wish.members} members start, then {wish.minutes:g} minutes of {', '.join(wish.faults)}"
+        )
+        trial.start(wish.members)
+        trial.trickle, trial.spared = _SOAK_TRICKLE, trial.crew.workers[0]
+        until = time.monotonic() + wish.minutes * 60
+        injected: list[Injected] = []
+        for fault in _in_laps(wish.faults, trial.rng):
+            trial.keep_on(min(trial.rng.uniform(*_PAUSE_S), max(0.0, until - time.monotonic())))
+            if time.monotonic() >= until:
+                break
+            injected.append(self._inject(fault, say))
+        trial.keep_on(max(0.0, until - time.monotonic()))
+        return injected
+
+    def _inject(self, fault: str, say: Callable[[str], None]) -> Injected:
+        trial = self.trial
+        trial.read()
+        say(f"{trial.sent:,} records sent, {trial.ended:,} runs ended: {fault}")
+        injected = FAULTS[fault](trial)
+        trial.read()
         return injected
 
     def judged(self, say: Callable[[str], None]) -> dict[str, Verdict]:
@@ -218,6 +257,14 @@ class _Stage:
     def close(self) -> None:
         """End what runs."""
         self.trial.crew.end()
+
+
+def _in_laps(faults: Sequence[str], rng: random.Random) -> Iterator[str]:
+    """Give *faults* for ever, all of them before one comes again."""
+    while faults:
+        lap = list(faults)
+        rng.shuffle(lap)
+        yield from lap
 
 
 @contextmanager
@@ -244,8 +291,8 @@ def _place(settings: Settings, wish: Wish, folder: Path, say: Callable[[str], No
         yield Place(settings.over(bootstrap=cluster.bootstrap), folder, cluster=cluster, network=network)
 
 
-def _notes(app: App) -> list[str]:
-    notes = []
+def _notes(app: App, usage: Usage) -> list[str]:
+    notes = [] if usage.count else ["this system has no /proc: what members take of memory and the like is not known"]
     for topic, route in app.routes.items():
         if route.policy == "unordered":
             notes.append(f"{topic}: policy unordered promises no order, so none was looked for")

@@ -26,7 +26,6 @@ _STILL_S: Final = 60.0
 _BULK: Final = 1_000
 _BULK_BELOW: Final = 4_000
 _BULK_SLOW: Final = 0.02
-_TRICKLE: Final = 60
 _TRICKLE_BELOW: Final = 400
 _TRICKLE_EVERY_S: Final = 0.1
 _TRICKLE_SLOW: Final = 0.3
@@ -58,6 +57,10 @@ class Trial:
     """After so long without a word a member is taken for gone."""
     exit_codes: list[int] = field(default_factory=list)
     """Of members that were told to stop."""
+    trickle: int = 60
+    """Records of each topic that are written every tenth of a second where there is to be some work."""
+    spared: Worker | None = None
+    """No fault ends this one, so that it can be watched for long."""
     stopped_ns: int = 0
     """When the member that stands still was suspended."""
     _written_at: float = 0.0
@@ -136,7 +139,7 @@ class Trial:
         if self.sent - self.ended < _TRICKLE_BELOW and now - self._written_at > _TRICKLE_EVERY_S:
             self._written_at = now
             for track in self.tracks.values():
-                track.load.write(_TRICKLE, slow=_TRICKLE_SLOW)
+                track.load.write(self.trickle, slow=_TRICKLE_SLOW)
 
     def go_on(self, further: int) -> bool:
         """Wait until *further* runs have ended; say whether they did."""
@@ -148,9 +151,10 @@ class Trial:
         until = time.monotonic() + seconds
         self.under_load(lambda: time.monotonic() > until, within_s=seconds)
 
-    def victim(self) -> Worker:
-        """Choose a member, and wait until it has worked a little more."""
-        victim = self.rng.choice(self.crew.refresh())
+    def victim(self, *, ends: bool = False) -> Worker:
+        """Choose a member, which will end or not, and wait until it has worked a little more."""
+        members = self.crew.refresh()
+        victim = self.rng.choice([worker for worker in members if not (ends and worker is self.spared)])
         enough = victim.ended + self.rng.randrange(_LATEST)
         self.under_load(lambda: victim.ended >= enough, within_s=_CAUGHT_WITHIN_S)
         return victim

@@ -15,13 +15,15 @@ from streams import NO_RETRY, App, Context, RetryPolicy
 from streams.errors import UsageError
 from streams.verify.checks import CHECKS
 from streams.verify.crew import Crew, VerifyError
-from streams.verify.faults import FAULTS, OF_THE_CLUSTER, Injected
+from streams.verify.faults import FAULTS, OF_THE_CLUSTER
 from streams.verify.history import History, Place, Reading, Sent
+from streams.verify.injected import Injected
 from streams.verify.journal import Journal, JournalWriter, key_name
 from streams.verify.mark import STRANGER, Mark, mark_of
 from streams.verify.payload import payload_of
 from streams.verify.plan import hurried, quick, wait_ms
 from streams.verify.report import INVARIANTS, Report, effects_of, rows_of
+from streams.verify.resources import Usage
 from streams.verify.trial import kafka_hash
 from streams.verify.verdict import judge
 
@@ -148,7 +150,7 @@ def test_every_check_belongs_to_an_invariant() -> None:
 def report_of(*injected: Injected, exit_codes: tuple[int, ...] = (0,)) -> Report:
     """Give the report of a run in which nothing happened to records."""
     verdicts = {"bills": judge(History({}, readings=(Reading(1, 1, {}),)))}
-    return Report("app", 1, None, rows_of(verdicts, exit_codes), effects_of(injected), {}, 1.0)
+    return Report("app", 1, None, rows_of(verdicts, exit_codes), effects_of(injected), {}, Usage([]), 1.0)
 
 
 def test_a_fault_that_hit_nothing_counts_as_failed() -> None:
@@ -165,7 +167,7 @@ def test_every_fault_is_documented() -> None:
     lines = re.findall(r"^\| `(\w+)` \|", page.partition("## Faults")[2].partition("## Invariants")[0], re.MULTILINE)
 
     assert lines == list(FAULTS)
-    assert set(FAULTS) - OF_THE_CLUSTER == {"sigkill", "sigterm", "sigstop", "rebalance"}
+    assert set(FAULTS) - OF_THE_CLUSTER == {"sigkill", "sigterm", "sigterm2", "sigstop", "rebalance", "storm"}
 
 
 @pytest.mark.parametrize(
