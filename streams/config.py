@@ -251,17 +251,25 @@ class Settings:
             for name, value in environment.items()
             if name.startswith(_KAFKA_PREFIX)
         }
-        return replace(self, **values, kafka={**self.kafka, **kafka})
+        given: Any = self.kafka  # `checked` tells what it should be
+        return replace(self, **values, kafka={**given, **kafka} if isinstance(given, Mapping) else given)
 
     def public(self) -> dict[str, Any]:
         """Give all settings for people and machines to read; secrets are masked."""
         shown = {spec.name: getattr(self, spec.name) for spec in fields(self)}
-        shown["kafka"] = {name: "***" if _SECRET.search(name) else value for name, value in self.kafka.items()}
+        shown["kafka"] = _masked(self.kafka)
         return shown
 
     def __repr__(self) -> str:
         """Show the settings with secrets masked."""
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.public().items())})"
+
+
+def _masked(client: object) -> Any:
+    """Give client settings with secrets masked; what is no mapping, which `checked` tells, may hold some anywhere."""
+    if not isinstance(client, Mapping):
+        return "***"
+    return {name: "***" if _SECRET.search(str(name)) else value for name, value in client.items()}
 
 
 _PARSERS: dict[str, Any] = {"int": int, "float": float, "int | None": int}

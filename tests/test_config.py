@@ -283,3 +283,20 @@ def test_every_setting_is_shown() -> None:
 def test_checking_never_raises_anything_else(values: dict[str, Any]) -> None:
     """Whatever stands in settings, the answer is the settings or a list of faults."""
     assert all(":" in fault for fault in faults(**values))
+
+
+@pytest.mark.parametrize("given", [None, 5, "sasl.password=hunter2", [("sasl.password", "hunter2")]])
+def test_client_settings_that_are_no_mapping_are_a_fault_like_any_other(given: Any) -> None:
+    """They are told with the rest, after the environment was read too, and what they hold is never shown."""
+    settings = Settings(bootstrap="nowhere", group="billing", kafka=given)
+    over = settings.from_environment({"STREAMS_KAFKA_SASL_PASSWORD": "hunter2"})
+    with pytest.raises(ConfigError) as caught:
+        over.checked()
+
+    assert [fault.partition(":")[0] for fault in caught.value.faults] == ["kafka", "bootstrap"]
+    assert "hunter2" not in str(caught.value) + repr(settings) + repr(over)
+
+
+def test_a_name_of_a_client_setting_that_is_no_text_is_shown() -> None:
+    """Whoever looks at settings before they are checked sees them."""
+    assert "5: 'x'" in repr(Settings(**SOUND, kafka={5: "x"}))  # type: ignore[dict-item]  # the user's mistake
