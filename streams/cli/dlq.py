@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import re
 import sys
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ from streams.record import Headers, Partition
 
 _SHOWN_CHARS: Final = 4_000
 _HEX: Final = "hex:"
+_ORIGIN: Final = re.compile(r"([^/]+)/([0-9]{1,10})/([0-9]{1,19})")
 
 
 @click.group()
@@ -96,16 +99,15 @@ def _nothing(group: str | None, topic: str | None) -> TopicError:
 
 
 def _origin(text: str) -> tuple[Partition, int]:
-    topic, _, rest = text.partition("/")
-    number, _, offset = rest.partition("/")
-    if not topic or not number.isdecimal() or not offset.isdecimal():
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
         raise UsageError(f"{text!r} is not of the form TOPIC/PARTITION/OFFSET, such as orders/3/1042")
-    return Partition(topic, int(number)), int(offset)
+    return Partition(match[1], int(match[2])), int(match[3])
 
 
 def _key(text: str) -> bytes:
     if not text.startswith(_HEX):
-        return text.encode()
+        return os.fsencode(text)  # what the shell passed, UTF-8 or not
     try:
         return bytes.fromhex(text.removeprefix(_HEX))
     except ValueError as error:

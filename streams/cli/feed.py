@@ -87,7 +87,7 @@ class Pace:
     @property
     def look_every(self) -> int:
         """After how many records to look at the clock."""
-        return _LOOK_EVERY if self.per_s is None else max(1, min(_LOOK_EVERY, int(self.per_s / 50)))
+        return _LOOK_EVERY if self.per_s is None else int(max(1, min(_LOOK_EVERY, self.per_s / 50)))
 
     def ahead_s(self, sent: int) -> float:
         """Say how many seconds too early *sent* records are."""

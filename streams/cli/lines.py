@@ -120,12 +120,19 @@ class _Unzipping(io.RawIOBase):
 
     def __init__(self, file: io.BufferedReader) -> None:
         self._gzip = gzip.GzipFile(fileobj=file)
+        self._fault: Exception | None = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._gzip.read1(len(buffer))
+        if self._fault is not None:
+            raise self._fault  # gzip itself tells damage once, and then that the file ends here
+        try:
+            data = self._gzip.read1(len(buffer))
+        except (OSError, EOFError, zlib.error) as fault:
+            self._fault = fault
+            raise
         buffer[: len(data)] = data
         return len(data)
 

@@ -76,7 +76,7 @@ def produce(  # noqa: PLR0913  # one parameter an option
     """
     if require_key and key_field is None:
         raise UsageError("--require-key needs --key FIELD")
-    if rejects is not None and rejects.exists() and path != STDIN and Path(path).exists() and rejects.samefile(path):
+    if rejects is not None and path != STDIN and _are_one(rejects, Path(path)):
         raise UsageError("--rejects names the file that is read; bad lines would be read again for ever")
     settings = settings_for(bootstrap)
     pace = Pace.parse(rate)
@@ -94,6 +94,13 @@ def produce(  # noqa: PLR0913  # one parameter an option
     )
     took_s = _feed(feed, lines, KeyRule(key_field, require_key))
     _report(feed, target, settings, took_s, as_json=as_json)
+
+
+def _are_one(rejects: Path, path: Path) -> bool:
+    try:
+        return rejects.samefile(path)
+    except OSError:  # one of them does not exist yet, or can't: opening it says so
+        return False
 
 
 def _feed(feed: Feed, lines: Input, rule: KeyRule) -> float:

@@ -188,3 +188,12 @@ def test_what_is_json_is_never_bad(tmp_path_factory: pytest.TempPathFactory, val
     path.write_bytes(b"\n".join(lines))
 
     assert [value for _, value, _ in sent(entries(path))] == lines
+
+
+@pytest.mark.parametrize("kept", range(2, 18))
+def test_a_gzipped_input_that_breaks_off_early_is_no_empty_one(kept: int, source: Path) -> None:
+    """Where its name does not tell the form the first bytes are looked at; damage there is told all the same."""
+    source.write_bytes(gzip.compress(b'{"id": 1}\n', mtime=0)[:kept])
+
+    with pytest.raises((EOFError, OSError)):
+        entries(source)

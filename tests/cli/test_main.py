@@ -11,6 +11,7 @@ import click
 import pytest
 
 from streams.cli import COMMANDS, Commands, main
+from streams.cli.feed import Pace
 from streams.dev.ports import HOST, free_ports
 from tests.cli.shell import Shell
 
@@ -112,3 +113,28 @@ def test_a_secret_is_not_shown(lonely: Shell) -> None:
     said = lonely("status", code=1, **environment)
 
     assert "hush-hush" not in said.err + said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("dlq", "show", "billing", f"orders/0/{'9' * 5_000}"), "is not of the form TOPIC/PARTITION/OFFSET"),
+        (
+            ("dlq", "list", "billing", "--key", "\udcff", "--bootstrap", "nowhere"),
+            "'nowhere' is not of the form host:port",
+        ),
+        (("produce", "orders", "--file", "x", "--rejects", "r" * 300, "--bootstrap", "nowhere"), "'nowhere' is not of"),
+    ],
+    ids=["a number of many digits", "a key that is no UTF-8", "a name of many characters"],
+)
+def test_an_odd_argument_is_no_traceback(arguments: tuple[str, ...], words: str, lonely: Shell) -> None:
+    """It is refused in words, or taken as it is."""
+    assert words in lonely(arguments[0], *arguments[1:], code=2).err
+
+
+def test_the_highest_rate_is_none() -> None:
+    """A number beyond all numbers is as fast as it goes."""
+    pace = Pace.parse("9" * 400)
+
+    assert pace.look_every > 0
+    assert pace.ahead_s(1_000) <= 0
