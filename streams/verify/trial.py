@@ -85,8 +85,8 @@ class Trial:
 
     def start(self, members: int) -> None:
         """Start the first members; gives back when all of them work."""
-        for _ in range(members):
-            self.reinforce()
+        for worker in [self.crew.start() for _ in range(members)]:
+            self._await_work(worker)
 
     def reinforce(self) -> None:
         """Start one more member, and wait until it works.
@@ -94,7 +94,9 @@ class Trial:
         Raises:
             VerifyError: It does not.
         """
-        worker = self.crew.start()
+        self._await_work(self.crew.start())
+
+    def _await_work(self, worker: Worker) -> None:
         if not self.under_load(lambda: worker.ended > 0, within_s=_WORKS_WITHIN_S):
             raise VerifyError(
                 f"member {worker.number} got no work within {_WORKS_WITHIN_S:g} s. Its last words:\n{worker.last_words}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from tests.brokers import Kafka, require_native
 from tests.cli.shell import Shell
 
 APP = "verify examples.orders:app --json"
-OF_MEMBERS = "sigkill,sigterm,sigstop,rebalance"
+OF_MEMBERS = "sigkill,sigterm,sigterm2,sigstop,rebalance,storm"
 _MINUTES = 600
 
 
@@ -62,6 +65,39 @@ def test_work_that_is_committed_too_early_is_found(streams: Shell, here: str) ->
     assert len(journals) == 3
 
 
+BROKEN = {
+    "reverse-order": ("--keys 40 --failing 0 --faults none", "order"),
+    "no-index": ("--keys 40 --failing 0.1 --faults none", "order"),
+    "early-retry": ("--keys 40 --failing 0.1 --faults none", "retry"),
+    "settle-before-ack": ("--failing 0 --faults sigkill", "no loss"),
+    "no-lease": ("--failing 0 --faults sigstop", "duplicates bounded"),
+}
+"""What is broken on purpose: a short run that shows it, and the invariant that turns red."""
+
+
+def test_each_broken_engine_is_found(here: str) -> None:
+    """Each turns its own invariant red; they run side by side, as most of the time they wait."""
+    small = f"{here} --records 100 --members 2 --seed 5"
+    running = {name: started(f"{APP} {small} --break {name} {options}") for name, (options, _) in BROKEN.items()}
+    said = {name: process.communicate() for name, process in running.items()}
+    codes = {name: process.returncode for name, process in running.items()}
+
+    assert codes == dict.fromkeys(BROKEN, 1), {name: err for name, (_, err) in said.items() if codes[name] != 1}
+    documents = {name: json.loads(out) for name, (out, _) in said.items()}
+    for document in documents.values():
+        shutil.rmtree(document["history"])
+    for name, (_, invariant) in BROKEN.items():
+        assert invariant in documents[name]["violated"], documents[name]
+
+
+def started(line: str) -> subprocess.Popen[str]:
+    """Start `streams` with *line*, as a process of its own."""
+    command = [sys.executable, "-m", "streams", *line.split()]
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
 @pytest.mark.kafka
 def test_the_promise_holds_when_the_network_breaks(streams_alone: Shell) -> None:
     """Connections are reset, and a member that is cut off goes on as a zombie."""
@@ -74,7 +110,9 @@ def test_the_promise_holds_when_the_network_breaks(streams_alone: Shell) -> None
 
 @pytest.mark.chaos
 @pytest.mark.timeout(_MINUTES)
-@pytest.mark.parametrize("faults", ["reset,cutoff", "delay", "coordinator", "halfopen", "suspend", "outage"])
+@pytest.mark.parametrize(
+    "faults", ["reset,cutoff", "delay", "coordinator", "halfopen", "suspend", "outage", "failover", "rolling"]
+)
 def test_the_promise_holds_while_brokers_are_out_of_reach(faults: str, streams_alone: Shell) -> None:
     """For all members or one, with retries under way."""
     assert streams_alone(f"{APP} --records 6000 --times 2 --faults {faults}").json["kept"]
@@ -96,14 +134,12 @@ def test_a_zombie_without_a_lease_is_found(streams_alone: Shell) -> None:
 @pytest.mark.parametrize(
     ("broken", "options", "invariant"),
     [
-        ("settle-before-ack", "--faults sigkill", "no loss"),
-        ("no-index", "--faults none", "order"),
-        ("reverse-order", "--faults none", "order"),
-        ("no-lease", "--faults sigstop", "duplicates bounded"),
         ("no-fence", "--faults sigstop --failing 0.5", "commit safety"),
     ],
 )
-def test_a_broken_engine_is_found(broken: str, options: str, invariant: str, streams: Shell, here: str) -> None:
+def test_a_broken_engine_is_found_in_the_long_run(
+    broken: str, options: str, invariant: str, streams: Shell, here: str
+) -> None:
     """Each turns its own invariant red."""
     document = streams(f"{APP} {here} --records 2000 --seed 5 --break {broken} {options}", code=1).json
     shutil.rmtree(document["history"])
@@ -113,12 +149,33 @@ def test_a_broken_engine_is_found(broken: str, options: str, invariant: str, str
 
 @pytest.mark.chaos
 @pytest.mark.timeout(_MINUTES)
+@pytest.mark.parametrize("static", ["", "--static"])
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
-def test_the_promise_holds_under_every_fault_of_members(streams: Shell, here: str, protocol: str) -> None:
-    """Kills, stops, zombies and newcomers, twice each."""
-    options = f"--records 10000 --times 2 --faults {OF_MEMBERS} --protocol {protocol}"
+def test_the_promise_holds_under_every_fault_of_members(streams: Shell, here: str, protocol: str, static: str) -> None:
+    """Kills, stops, zombies and newcomers, twice each; with names that outlast members too."""
+    options = f"--records 10000 --times 2 --faults {OF_MEMBERS} --protocol {protocol} {static}"
 
     assert streams(f"{APP} {here} {options}").json["kept"]
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(_MINUTES)
+def test_the_promise_holds_while_nobody_can_commit(streams_alone: Shell) -> None:
+    """The coordinator is out of reach of all members for a minute."""
+    assert streams_alone(f"{APP} --records 6000 --faults headless").json["kept"]
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(_MINUTES)
+def test_a_long_run_shows_whether_members_stay_level(streams_alone: Shell) -> None:
+    """Faults come now and then until the time is over; one member lives through all of them, and is judged."""
+    document = streams_alone(f"{APP} --soak 2.5 --faults sigkill,rebalance").json
+    level = {row["name"]: row for row in document["invariants"]}["resources"]
+
+    assert document["kept"], document
+    assert level["looked_at"] > 100
+    assert 1 in document["resources"]["members_judged"]
+    assert sum(fault["injected"] for fault in document["faults"]) > 2
 
 
 @pytest.mark.chaos
@@ -136,6 +193,7 @@ def test_the_promise_holds_when_brokers_die(streams_alone: Shell) -> None:
     [
         ("--faults sigkill,flood", "'flood' is none of sigkill"),
         ("--break nothing", "'nothing' is none of"),
+        ("--faults all,sigkill", "'all' is none of sigkill"),
         ("--bootstrap 127.0.0.1:1", "Add --yes"),
         ("--bootstrap 127.0.0.1:1 --yes --faults broker", "only where they are the run's own"),
         ("--bootstrap 127.0.0.1:1 --yes --faults cutoff,sigkill", "or cutoff of --faults"),
@@ -146,3 +204,12 @@ def test_the_promise_holds_when_brokers_die(streams_alone: Shell) -> None:
 def test_what_can_not_be_meant_is_said(options: str, words: str) -> None:
     """It ends with 2, and nothing was started."""
     assert words in Shell("127.0.0.1:1")(f"{APP} {options}", code=2).err
+
+
+@pytest.mark.parametrize("command", ["verify", "bench", "run"])
+def test_examples_stand_as_they_are(command: str) -> None:
+    """The help shows the line to copy, and no sign that was meant for the formatter."""
+    said = Shell("127.0.0.1:1")(f"{command} --help").out
+
+    assert f"  Example: streams {command} " in said
+    assert "\\b" not in said
