@@ -1,0 +1,57 @@
+"""What the tests of faults share: a broker with members at hand, and the count of what was hit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import pytest
+
+from streams import App
+from tests.brokers import Kafka, Topics
+from tests.path.members import Bench
+
+_FIGURES = "faults"
+
+
+class Injected(Protocol):
+    """Notes what a fault has hit."""
+
+    def __call__(self, number: int, *, times: int, members: int, in_flight: int) -> None: ...
+
+
+@pytest.fixture
+def bench(kafka: Kafka, topic: Topics) -> Iterator[Bench]:
+    """A broker on which members run; they end with the test, before its topics go."""
+    bench = Bench(kafka, topic)
+    yield bench
+    bench.end()
+
+
+@pytest.fixture
+def app(group: Callable[..., str]) -> App:
+    """An app whose group no other test has."""
+    return App(group())
+
+
+@pytest.fixture
+def injected(record_property: Callable[[str, object], None]) -> Injected:
+    """Note that fault *number* struck so often, whom, and what was in flight; one that hit nothing fails the test."""
+
+    def note(number: int, *, times: int, members: int, in_flight: int) -> None:
+        line = f"fault {number}: injected {times}, members hit {members}, records in flight {in_flight}"
+        record_property(_FIGURES, line)
+
+        assert min(times, members, in_flight) > 0, f"{line}: it proves nothing"
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what was hit."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind) if one.when == "call"]
+    told = [(one.nodeid, value) for one in reports for name, value in one.user_properties if name == _FIGURES]
+    if told:
+        terminalreporter.section("what the faults hit")
+    for name, line in told:
+        terminalreporter.line(f"{name.rpartition('::')[2]}: {line}")
