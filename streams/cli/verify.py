@@ -33,7 +33,7 @@ _RECORDS_A_KEY: Final = 50
     " (of joins and leaves); of brokers: broker (one of three is killed), failover (the coordinator is), rolling (each"
     " restarts), suspend (one stands still), outage (all are killed); of the network: delay, reset, halfopen (a broker"
     " answers nothing), headless (the coordinator does for long), cutoff (a member reaches none), coordinator (a member"
-    " does not reach that one); all; or none.",
+    " does not reach that one); foreign (a former owner's commit comes late, and its successor dies); all; or none.",
 )
 @click.option("--records", type=click.IntRange(100), default=20_000, show_default=True, help="To send, at least.")
 @click.option("--members", type=click.IntRange(2, 32), default=3, show_default=True, help="That share the work.")

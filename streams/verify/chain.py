@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from streams.kafka.witness import ends_of, messages_in, topics_of
+from streams.kafka.witness import Stored, ends_of, messages_in, stored_offsets, topics_of
 from streams.record import Partition
 from streams.verify.evidence import belongs, committed_of, copy_of, dead_letter, kind_of, moved
 from streams.verify.history import Committed, Copy, Dead, Kind, Moved, Place, Reading
@@ -43,6 +43,10 @@ class Chain:
         counting = [copy for copy in copies if counts(copy, found)]
         late = sum(_ledger(copy, found).fences(copy) for copy in copies)
         return Reading(*answered, source, found, waiting(counting), late)
+
+    def stored(self) -> list[Stored]:
+        """Give what is committed of the source and its chain, as it stands there."""
+        return stored_offsets(self.client, self.group, lambda name: belongs(name, self.source, self.group))
 
     def copies(self) -> Iterator[Copy]:
         """Read the copies that need work, superseded ones among them."""

@@ -171,7 +171,8 @@ def _moved_back(what: str, before: Mapping[int, Committed], after: Mapping[int, 
     for number, committed in before.items():
         later = after.get(number)
         if later is None or later.offset < committed.offset:
-            yield f"the commit of {what} {number} moved back from {committed.offset} to {later}"
+            now = later.offset if later else "none"
+            yield f"the commit of {what} {number} moved back from {committed.offset} to {now}"
 
 
 def unfinished(history: History) -> Iterator[str]:

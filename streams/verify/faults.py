@@ -19,6 +19,7 @@ from streams.verify.brokerfaults import (
     rolling,
     suspend,
 )
+from streams.verify.foreignfault import foreign
 from streams.verify.injected import Injected
 from streams.verify.memberfaults import coordinator, cutoff, rebalance, sigkill, sigstop, sigterm, sigterm2, storm
 from streams.verify.trial import Trial
@@ -43,6 +44,7 @@ FAULTS: Final[Mapping[str, Callable[[Trial], Injected]]] = {
         headless,
         cutoff,
         coordinator,
+        foreign,
     )
 }
 """Each gives back when it is over."""

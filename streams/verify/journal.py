@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
@@ -66,6 +66,7 @@ class Journal:
         self._rest = b""
         self._begun: dict[tuple[Place, int], list[tuple[int, str]]] = defaultdict(list)
         self._runs: list[Run] = []
+        self._last_start_ns: Counter[int] = Counter()
 
     @property
     def in_flight(self) -> set[Place]:
@@ -90,6 +91,10 @@ class Journal:
         begun = (place for (place, _), starts in self._begun.items() if starts[-1][0] > time_ns)
         return {*begun, *(run.place for run in ended if run.start_ns > time_ns)}
 
+    def last_start_ns(self, partition: int) -> int:
+        """Say when the last run of a record of *partition* started; 0: none has."""
+        return self._last_start_ns[partition]
+
     def runs(self, died_ns: int) -> Iterator[Run]:
         """Give all runs; those without an end were cut off when the process died, at *died_ns*."""
         yield from self._runs
@@ -102,6 +107,7 @@ class Journal:
         run = line.place, line.attempt
         if line.step == START:
             self.touched.add(line.place)
+            self._last_start_ns[line.place.partition] = line.time_ns
             self._begun[run].append((line.time_ns, line.key))
             return
         start_ns, _ = self._begun[run].pop()

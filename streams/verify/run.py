@@ -180,6 +180,7 @@ class _Stage:
             tracks,
             random.Random(wish.seed),
             wish.partitions,
+            place.settings.over(group=group, protocol=wish.protocol, session_timeout_s=float(_SESSION_S)).checked(),
             wanted_in_flight=1 if is_inline else 5,
             cluster=place.cluster,
             network=place.network,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from streams.config import Settings
 from streams.dev import Broker, DevCluster
 from streams.errors import UsageError
 from streams.kafka.witness import ends_of, leader_of
@@ -47,6 +48,8 @@ class Trial:
     tracks: Mapping[str, Track]
     rng: random.Random
     partitions: int
+    settings: Settings
+    """Those of a member."""
     wanted_in_flight: int = 5
     """Records that have started and not ended when a member is hit, at least."""
     cluster: DevCluster | None = None

@@ -14,7 +14,7 @@ from tests.brokers import Kafka, require_native
 from tests.cli.shell import Shell
 
 APP = "verify examples.orders:app --json"
-OF_MEMBERS = "sigkill,sigterm,sigterm2,sigstop,rebalance,storm"
+OF_MEMBERS = "sigkill,sigterm,sigterm2,sigstop,rebalance,storm,foreign"
 _MINUTES = 600
 
 
@@ -135,6 +135,7 @@ def test_a_zombie_without_a_lease_is_found(streams_alone: Shell) -> None:
     ("broken", "options", "invariant"),
     [
         ("no-fence", "--faults sigstop --failing 0.5", "commit safety"),
+        ("changed-only", "--faults foreign --failing 0.2 --keys 2000", "commit safety"),
     ],
 )
 def test_a_broken_engine_is_found_in_the_long_run(

@@ -167,7 +167,15 @@ def test_every_fault_is_documented() -> None:
     lines = re.findall(r"^\| `(\w+)` \|", page.partition("## Faults")[2].partition("## Invariants")[0], re.MULTILINE)
 
     assert lines == list(FAULTS)
-    assert set(FAULTS) - OF_THE_CLUSTER == {"sigkill", "sigterm", "sigterm2", "sigstop", "rebalance", "storm"}
+    assert set(FAULTS) - OF_THE_CLUSTER == {
+        "sigkill",
+        "sigterm",
+        "sigterm2",
+        "sigstop",
+        "rebalance",
+        "storm",
+        "foreign",
+    }
 
 
 @pytest.mark.parametrize(
