@@ -42,7 +42,7 @@ CircuitState: TypeAlias = Literal["closed", "open", "half_open"]
 """Whether work passes: all of it, none, or a few records that try."""
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Failure(msgspec.Struct, frozen=True, gc=False):
     """A run that failed, of a record that runs again."""
 
     offset: int

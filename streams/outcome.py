@@ -8,26 +8,24 @@ ends the handler with an outcome of its choice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+
+class Ack(msgspec.Struct, frozen=True):
     """The work is done.  Returning None says the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(msgspec.Struct, frozen=True):
     """There was nothing to do for this record; it counts as done."""
 
     reason: str = ""
     """Why, for logs and `streams why`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """The record failed and is worth another attempt."""
 
     cause: Exception
@@ -36,8 +34,7 @@ class Retry:
     """Wait at least this long; None leaves it to the retry policy."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(msgspec.Struct, frozen=True):
     """The record can't be processed; keep it, whole, in the dead-letter topic."""
 
     cause: Exception

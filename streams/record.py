@@ -138,7 +138,8 @@ def headers_of(message: Message) -> Headers:
             second look on ends the process; so this is the only way to look, and later looks find none.
     """
     try:
-        return cast("Headers", message.headers() or [])
+        headers: Headers = message.headers() or []
+        return headers
     except SystemError:
         cast("Any", message).set_headers([])
         raise DecodeError("the name of one of its headers is not UTF-8; the client can't read its headers") from None

@@ -20,7 +20,7 @@ from streams.config import Settings
 from streams.engine.chain import Attempt, copy_headers, new_header
 from streams.kafka.bare import BareReader
 from streams.kafka.message import KEY, VALUE
-from streams.kafka.producer import Delivery, EngineProducer
+from streams.kafka.producer import EngineProducer, Parcel
 from streams.observer import Observer
 from streams.record import Origin, Partition
 from streams.retry import RetryPolicy
@@ -108,7 +108,7 @@ def restart(settings: Settings, job: Job) -> Measured:
 
 def copy_by_hand(settings: Settings, job: Job) -> Measured:
     """Read and produce the same records with the client alone."""
-    reader, producer = BareReader(settings, [Partition(job.topic, 0)]), EngineProducer(settings)
+    reader, producer = BareReader(settings, [Partition(job.topic, 0)]), EngineProducer[None](settings)
     header = new_header(
         Origin(job.topic, 0, 1, 1_700_000_000_000),
         topic_id="f2OJQ5sTQmS1u3m0mYcV9A",
@@ -118,21 +118,21 @@ def copy_by_hand(settings: Settings, job: Job) -> Measured:
         history=(Attempt(1_700_000_000_000, "DownError"),),
     )
     headers, target, stored = copy_headers(None, header), f"{job.topic}.by-hand", 0
-
-    def done(delivery: Delivery) -> None:
-        nonlocal stored
-        stored += delivery.fate == "stored"
-
     begin, taken, give_up = None, 0, time.monotonic() + _SILENCE_S
     while stored < job.records and time.monotonic() < give_up:
         batch = reader.consume(_AT_ONCE, 0.01 if taken < job.records else 0)
         if batch and begin is None:
             begin = Reading.now()
         for message in batch:
-            while not producer.produce(target, 0, key=KEY(message), value=VALUE(message), headers=headers, done=done):
-                producer.acknowledge(0.01)
+            parcel = Parcel(target, 0, KEY(message), VALUE(message), headers, None)
+            while not producer.produce(parcel):
+                stored += _stored(producer, 0.01)
         taken += len(batch)
-        producer.acknowledge(0 if batch else 0.005)
+        stored += _stored(producer, 0 if batch else 0.005)
     if begin is None or stored < job.records:
         raise BenchError(f"only {stored:,} of {job.records:,} copies were acknowledged")
     return measured(begin, Reading.now(), stored)
+
+
+def _stored(producer: EngineProducer[None], timeout_s: float) -> int:
+    return sum(parcel.fate == "stored" for parcel in producer.acknowledge(timeout_s))

@@ -10,7 +10,7 @@ import orjson
 
 from streams.config import Settings
 from streams.errors import BrokerError
-from streams.kafka.producer import Delivery, EngineProducer
+from streams.kafka.producer import EngineProducer, Parcel
 
 _SETTLE_WITHIN_S: Final = 30.0
 
@@ -24,7 +24,7 @@ class Pace:
 
     def __init__(self, settings: Settings, topic: str, per_s: float) -> None:
         """Prepare to send to *topic*; nothing waits for a batch to fill."""
-        self._producer = EngineProducer(settings.over(kafka={**settings.kafka, "linger.ms": "0"}))
+        self._producer = EngineProducer[None](settings.over(kafka={**settings.kafka, "linger.ms": "0"}))
         self._topic = topic
         self._per_s = per_s
         self._acknowledged = 0
@@ -42,27 +42,27 @@ class Pace:
             if pair is None:
                 break
             while not self._produce(*pair):
-                self._producer.acknowledge(0.1)
+                self._acknowledge(0.1)
             sent += 1
         self._await(sent)
         return sent
 
     def _wait_until(self, due: float) -> None:
         while (left := due - time.monotonic()) > 0:
-            self._producer.acknowledge(left)
+            self._acknowledge(left)
 
     def _produce(self, key: bytes, value: bytes) -> bool:
-        return self._producer.produce(self._topic, None, key=key, value=value, headers=[], done=self._done)
+        return self._producer.produce(Parcel(self._topic, None, key, value, [], None))
 
-    def _done(self, delivery: Delivery) -> None:
-        self._acknowledged += delivery.fate == "stored"
+    def _acknowledge(self, timeout_s: float) -> None:
+        self._acknowledged += sum(parcel.fate == "stored" for parcel in self._producer.acknowledge(timeout_s))
 
     def _await(self, sent: int) -> None:
         give_up = time.monotonic() + _SETTLE_WITHIN_S
         while self._acknowledged < sent:
             if time.monotonic() > give_up:
                 raise BrokerError(f"{self._topic} acknowledged {self._acknowledged:,} of {sent:,} records")
-            self._producer.acknowledge(0.1)
+            self._acknowledge(0.1)
 
 
 def stamped_values(count: int, unstamped: int) -> Iterator[tuple[bytes, bytes]]:

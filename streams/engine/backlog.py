@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
+import msgspec
+
 T = TypeVar("T")
 
 LaneKey: TypeAlias = bytes | int
@@ -64,7 +66,7 @@ def unpack(packed: int) -> Place:
     return Place(rest >> _HOP_BITS, rest & (1 << _HOP_BITS) - 1, packed & (1 << _OFFSET_BITS) - 1)
 
 
-class Backlog(Generic[T]):
+class Backlog(msgspec.Struct, Generic[T], eq=False):
     """What one key has outstanding in the chain.
 
     Always true:
@@ -76,35 +78,18 @@ class Backlog(Generic[T]):
       the collector never has to look at costs nothing.
     """
 
-    __slots__ = (
-        "_first",
-        "_only",
-        "_only_place",
-        "_origins",
-        "_places",
-        "in_memory",
-        "is_running",
-        "is_suspect",
-        "loaded",
-        "since_s",
-    )
-
-    def __init__(self) -> None:
-        """Hold nothing yet."""
-        self._only: int | None = None
-        self._only_place = MOVING
-        self._origins: array[int] | None = None
-        self._places = _NO_PLACES
-        self._first = 0
-        self.in_memory = 0
-        self.loaded: deque[T] | None = None
-        """Copies that were read and may run next."""
-        self.is_running = False
-        """A record of the key, of the source or the chain, is running or waits in memory for another attempt."""
-        self.is_suspect = False
-        """Nobody can tell whether its records were finished: an operator decides."""
-        self.since_s = 0.0
-        """Monotonic time since which records of the source wait in memory."""
+    _only: int | None = None
+    _only_place: int = MOVING
+    in_memory: int = 0
+    loaded: deque[T] | None = None
+    """Copies that were read and may run next."""
+    is_running: bool = False
+    """A record of the key, of the source or the chain, is running or waits in memory for another attempt."""
+    is_suspect: bool = False
+    """Nobody can tell whether its records were finished: an operator decides."""
+    _origins: array[int] | None = None
+    _places: array[int] = _NO_PLACES
+    _first: int = 0
 
     def __len__(self) -> int:
         """Count the outstanding records."""
@@ -115,7 +100,9 @@ class Backlog(Generic[T]):
     @property
     def is_alone(self) -> bool:
         """There is one record, and it is not in memory."""
-        return len(self) == 1 and not self.in_memory
+        if self.in_memory:
+            return False
+        return self._only is not None if self._origins is None else len(self) == 1
 
     @property
     def first(self) -> int | None:

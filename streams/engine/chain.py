@@ -263,7 +263,7 @@ def copy_headers(source: Headers | None, header: CopyHeader, error: ErrorHeader 
 
     A source record that carries headers under our names keeps them as ``streams-was-<name>``.
     """
-    ours: Headers = [(HEADER, header.pack())]
+    ours: Headers = [(HEADER, _encode(header))]
     if error is not None:
         ours.append((ERROR_HEADER, error.pack()))
     if not source:

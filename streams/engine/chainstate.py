@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from streams.engine.backlog import MOVING, Backlog, LaneKey, Place, number_of, offset_of, pack, unpack
-from streams.engine.chain import Attempt, CopyHeader, ErrorHeader, first_copy, new_header
+from streams.engine.chain import Attempt, CopyHeader, ErrorHeader, new_header
 from streams.engine.chain import unpack as read_header
 from streams.engine.copies import Copies, Stage
 from streams.engine.policy import DeadLetterPolicy
@@ -231,24 +231,25 @@ class ChainState(Generic[T]):
         self.moving += 1
         backlog = self.index.get(lane)
         if backlog is None:
-            backlog = self.index[lane] = Backlog()
+            self.index[lane] = Backlog(origin)
+            return None
         return backlog.put(origin, MOVING)
 
-    def arrive(self, lane: LaneKey, header: CopyHeader, number: int, offset: int, appended_ms: int) -> Backlog[T]:
+    def arrive(self, lane: LaneKey, header: CopyHeader, number: int, offset: int) -> Backlog[T]:
         """Note that the broker has the copy: it is the live one, and what it left is settled (rules 4 and 8)."""
         self.moving -= 1
-        self.parts[number].sent(offset, appended_ms)
-        if header.hop > 1:  # else it comes from the source
+        origin, hop = header.offset, header.hop
+        if hop > 1:  # else it comes from the source
             before = self._numbers.get(header.from_topic)
             if before is not None:
                 self.parts[before].settle(header.from_offset)
-            self.carried.pop(header.offset, None)
-            self.reasons.pop(header.offset, None)
+            self.carried.pop(origin, None)
+            self.reasons.pop(origin, None)
         backlog = self.index[lane]
         if number == self.dlq and self.after_death == "continue":
-            backlog.remove(header.offset)
+            backlog.remove(origin)
         else:
-            backlog.put(header.offset, pack(number, header.hop, offset))
+            backlog.put(origin, pack(number, hop, offset))
         return backlog
 
     def finish(self, lane: LaneKey, origin: int) -> None:
@@ -259,15 +260,6 @@ class ChainState(Generic[T]):
         self.carried.pop(origin, None)
         if packed is not None and packed != MOVING:
             self.parts[number_of(packed)].settle(offset_of(packed))
-
-    def first_header(
-        self, offset: int, timestamp_ms: int, history: tuple[Attempt, ...], first_failed_ms: int
-    ) -> CopyHeader:
-        """Make the header of the copy of a source record that failed for the first time."""
-        (topic, number), topic_id, group = self.lineage
-        return first_copy(
-            topic_id, topic, number, offset, timestamp_ms, group, self.assignment_id, history, first_failed_ms
-        )
 
     def header(
         self, origin: Origin, left: int | None, *, attempts: int, history: tuple[Attempt, ...], first_failed_ms: int

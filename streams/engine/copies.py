@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -112,18 +112,25 @@ class Copies:
         """Note that the scan is over."""
         self._earlier = bytearray()
 
-    def sent(self, offset: int, appended_ms: int) -> None:
-        """Note that a copy of ours stands at *offset*."""
-        gap = offset - self._base - len(self._flags)
-        assert gap >= 0, f"{self.stage.topic}: a copy at {offset}, below the end {self.end}"  # noqa: S101  # logs grow
-        if gap:
-            self._flags += bytes((SETTLED,)) * gap
+    def sent(self, offsets: Sequence[int], appended_ms: Sequence[int]) -> None:
+        """Note that copies of ours stand at *offsets*, ascending, since *appended_ms*."""
+        count, end = len(offsets), self.end
+        assert offsets[0] >= end, f"{self.stage.topic}: a copy at {offsets[0]}, below the end {end}"  # noqa: S101  # logs grow
+        foreign = offsets[-1] + 1 - end - count
+        if not foreign:
+            self._flags += bytes(count)
             if self.is_tier:
-                self._stamps.frombytes(bytes(8 * gap))
-        self._flags.append(OUTSTANDING)
-        if self.is_tier:
-            self._stamps.append(appended_ms)
-        self.outstanding += 1
+                self._stamps.extend(appended_ms)
+        else:  # between ours stand others' copies, or the broker's own marks
+            self._flags += bytes((SETTLED,)) * (count + foreign)
+            stamps = array("q", bytes(8 * (count + foreign))) if self.is_tier else self._stamps
+            for offset, stamp in zip(offsets, appended_ms, strict=True):
+                self._flags[offset - self._base] = OUTSTANDING
+                if self.is_tier:
+                    stamps[offset - end] = stamp
+            if self.is_tier:
+                self._stamps += stamps
+        self.outstanding += count
 
     def settle(self, offset: int) -> None:
         """Note that the copy at *offset* needs no more work."""

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from streams.engine.chain import ErrorHeader, copy_headers, describe_error
-from streams.engine.context import Send
-from streams.engine.partition import Bury, Move
+from collections.abc import Sequence
+
+from streams.engine.chain import copy_headers, describe_error
+from streams.engine.partition import Bury, Move, PartitionState
+from streams.engine.relocation import Errand
 from streams.errors import DecodeError, FollowsError
 from streams.kafka.message import KEY, VALUE, Message
+from streams.kafka.producer import Parcel
 from streams.record import Headers, headers_of
 
 _FOLLOWS = FollowsError("an older record of its key stands in the dead-letter topic")
 
 
-def copy(move: Move | Bury, error: ErrorHeader | None = None) -> Send:
-    """Give the copy that *move* asks for: key, value and headers as they were, ours added."""
-    item = move.item
-    message = item[0]
-    headers = copy_headers(_headers(message), move.header, error)
-    return Send(item[4].chain.parts[move.number].stage.topic, KEY(message), VALUE(message), headers)
+def copies(state: PartitionState, moves: Sequence[Move]) -> list[Errand]:
+    """Give the copies that *moves* of *state* ask for: key, value and headers as they were, ours added."""
+    topics, number = [part.stage.topic for part in state.chain.parts], state.partition.number
+    parcels = list[Errand]()
+    for move in moves:
+        message = move.item[0]
+        headers = copy_headers(_headers(message), move.header)
+        parcels.append(Parcel(topics[move.number], number, KEY(message), VALUE(message), headers, move))
+    return parcels
 
 
-def letter(move: Move | Bury, *, handler: str, wall_ms: int) -> Send:
+def letter(move: Move, *, handler: str, wall_ms: int) -> Errand:
     """Give the copy that *move* asks for in the dead-letter topic: it tells why its record is dead."""
+    message, state = move.item[0], move.item[4]
     if isinstance(move, Bury):
-        return copy(move, describe_error(move.cause, reason=move.reason, handler=handler, time_ms=wall_ms))
-    known = move.item[4].chain.reasons.get(move.header.offset)  # of a dead letter that moves on
-    return copy(move, known or describe_error(_FOLLOWS, reason="its key is followed", handler=handler, time_ms=wall_ms))
+        error = describe_error(move.cause, reason=move.reason, handler=handler, time_ms=wall_ms)
+    else:  # of a dead letter that moves on it is known
+        error = state.chain.reasons.get(move.header.offset) or describe_error(
+            _FOLLOWS, reason="its key is followed", handler=handler, time_ms=wall_ms
+        )
+    topic, headers = state.chain.parts[move.number].stage.topic, copy_headers(_headers(message), move.header, error)
+    return Parcel(topic, state.partition.number, KEY(message), VALUE(message), headers, move)
 
 
 def _headers(message: Message) -> Headers:

@@ -211,8 +211,8 @@ class ConsumerLoop:
         for state, runs, moves in self.sweeper.sweep(states):
             if runs:
                 self.executors[state.partition.topic].submit(runs, ahead=True)
-            for move in moves:
-                self.router.move(move)
+            if moves:
+                self.router.move(state, moves)
 
     def begin_anew(self) -> None:
         """Begin the assignment of partitions anew for which it is unknown what the broker has stored."""

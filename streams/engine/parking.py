@@ -22,7 +22,7 @@ _MOST_LONGER: Final = 10
 _FULL = KeyFullError("as many records of its key wait as may (key_records), and on_key_full says dead_letter")
 
 
-def relieve(state: PartitionState, now_s: float, *, is_forced: bool = False) -> list[Move | Bury]:
+def relieve(state: PartitionState, now_s: float, *, is_forced: bool = False) -> list[Move]:
     """Move records that wait in memory into the chain: those that have waited long, or with *is_forced* all."""
     if state.chain.parked is None:
         return []
@@ -126,7 +126,7 @@ def _may_load(state: PartitionState, backlog: Backlog[Item], origin: int) -> boo
     return not backlog.is_suspect and origin < state.ledger.position and backlog.rank(origin) == backlog.in_memory
 
 
-def _park(state: PartitionState, key: LaneKey) -> list[Move | Bury]:
+def _park(state: PartitionState, key: LaneKey) -> list[Move]:
     """Move what waits in the lane of *key*, oldest first; what is beyond its limit into the dead letters.
 
     Of a followed key the younger records join the dead one; an older one stays: it runs.
@@ -147,10 +147,10 @@ def _park(state: PartitionState, key: LaneKey) -> list[Move | Bury]:
 def _give_up(state: PartitionState, item: Item) -> Bury:
     assert state.chain.dlq is not None, "every chain has a dead-letter topic"  # noqa: S101  # so it is declared
     move = state.depart(item, state.chain.dlq)
-    return Bury(item, move.number, move.header, _FULL, "its key is full")
+    return Bury(item, move.number, move.header, cause=_FULL, reason="its key is full")
 
 
-def _move_held(state: PartitionState, now_s: float) -> list[Move | Bury]:
+def _move_held(state: PartitionState, now_s: float) -> list[Move]:
     """Move what waits behind records that wait in memory for another attempt, and these too where a tier suits them.
 
     A short wait must not become a long one: a record goes to the shortest tier
@@ -158,7 +158,7 @@ def _move_held(state: PartitionState, now_s: float) -> list[Move | Bury]:
     that no tier suits stays, and keeps its key: it runs soon, as waits in
     memory are short, and until then its partition's intake waits.
     """
-    moves: list[Move | Bury] = []
+    moves: list[Move] = []
     staying = []
     for due_s, number, key in state.retries.held:
         item = state.trouble[key].item

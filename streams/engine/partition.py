@@ -28,7 +28,7 @@ from typing import Final, TypeAlias, cast
 import msgspec
 
 from streams.engine.backlog import Backlog, LaneKey
-from streams.engine.chain import Attempt, CopyHeader
+from streams.engine.chain import Attempt, CopyHeader, first_copy
 from streams.engine.chainstate import ChainState
 from streams.engine.ledger import Chunk, Ledger
 from streams.engine.retries import Hold, Retries, Trouble
@@ -60,22 +60,21 @@ def _never(_topic: str) -> bool:
     return False
 
 
-class Move(msgspec.Struct, frozen=True):
+class Move(msgspec.Struct, eq=False, gc=False):
     """The record belongs in another topic of the chain; where it was it settles once that is acknowledged."""
 
     item: Item
     number: int
     """Which topic."""
     header: CopyHeader
+    offset: int = -1
+    """Where the copy stands, and since when, once the broker has it."""
+    appended_ms: int = -1
 
 
-class Bury(msgspec.Struct, frozen=True):
+class Bury(Move, eq=False, gc=False, kw_only=True):
     """The record belongs in the dead-letter topic; it settles once that is acknowledged."""
 
-    item: Item
-    number: int
-    """Which topic of the chain that is."""
-    header: CopyHeader
     cause: BaseException
     reason: str
 
@@ -87,6 +86,10 @@ class Bury(msgspec.Struct, frozen=True):
 
 class Withheld(msgspec.Struct, frozen=True):
     """The record would be a dead letter, and the guard before them is open: it is held, and runs again."""
+
+
+Decision: TypeAlias = "Hold | Move | Bury | Withheld"
+"""What follows a run that failed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -261,16 +264,36 @@ class PartitionState:
 
     def fail(
         self, item: Item, outcome: Retry, now_s: float, wall_ms: int, refuses: Callable[[str], bool] = _never
-    ) -> Hold | Move | Bury | Withheld:
+    ) -> Decision:
         """Decide what follows a run that failed: the lane holds, or the record moves to a tier, or it is given up.
 
         Where it is given up, *refuses* is asked whether dead letters of its topic are too many: then it is held.
         """
+        return self.fail_all(((item, outcome),), now_s, wall_ms, refuses)[0]
+
+    def fail_all(
+        self, failures: Iterable[tuple[Item, Retry]], now_s: float, wall_ms: int, refuses: Callable[[str], bool]
+    ) -> list[Decision]:
+        """Decide what follows each of *failures*, as `fail` does."""
+        decisions = list[Decision]()
+        known: dict[type[BaseException], tuple[int | None, tuple[Attempt, ...]]] = {}
+        for item, outcome in failures:
+            tier, history = None, tuple[Attempt, ...]()
+            if item[1] is not LOADED and outcome.after is None and item[3] not in self.trouble:
+                cls = type(outcome.cause)
+                if cls not in known:
+                    known[cls] = self.retries.first_tier(outcome.cause, self.chain), (Attempt(wall_ms, cls.__name__),)
+                tier, history = known[cls]
+            if tier is None:
+                decisions.append(self._decide(item, outcome, now_s, wall_ms, refuses))
+            else:  # what most outages are made of: nothing of it stays in memory
+                decisions.append(self._leave(item, tier, history, wall_ms))
+        return decisions
+
+    def _decide(
+        self, item: Item, outcome: Retry, now_s: float, wall_ms: int, refuses: Callable[[str], bool]
+    ) -> Decision:
         error, key, retries = outcome.cause, item[3], self.retries
-        if outcome.after is None and item[1] is not LOADED and key not in self.trouble:
-            tier = retries.first_tier(error, self.chain)
-            if tier is not None:  # what most outages are made of: nothing of it stays in memory
-                return self._leave_at_once(item, tier, error, wall_ms)
         trouble = retries.count(key, item, error, wall_ms, now_s, self._carried(item))
         decision = retries.decide(trouble, outcome, now_s)
         if not isinstance(decision, RetryAfter):
@@ -278,14 +301,19 @@ class PartitionState:
         tier = retries.tier(decision, self.chain)
         return retries.hold(key, error, decision, now_s) if tier is None else self.depart(item, tier)
 
-    def _leave_at_once(self, item: Item, tier: int, error: BaseException, wall_ms: int) -> Move:
-        message, key = item[0], item[3]
+    def _leave(self, item: Item, tier: int, history: tuple[Attempt, ...], wall_ms: int) -> Move:
+        message, _, _, key, _ = item
+        chain = self.chain
         offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
-        left = self.chain.depart(key, offset)
+        is_first = key not in chain.index
+        left = chain.depart(key, offset)
         assert left is None, f"{self.partition}/{offset} stands in the chain, and ran from the source"  # noqa: S101  # rule 5
-        self._give_way(key, offset)
-        history = (Attempt(wall_ms, type(error).__name__),)
-        return Move(item, tier, self.chain.first_header(offset, message.timestamp()[1], history, wall_ms))
+        if not is_first or self.lanes[key] is not None:
+            self._give_way(key, offset)
+        (topic, number), topic_id, group = chain.lineage
+        timestamp_ms, assignment_id = message.timestamp()[1], chain.assignment_id
+        header = first_copy(topic_id, topic, number, offset, timestamp_ms, group, assignment_id, history, wall_ms)
+        return Move(item, tier, header)
 
     def bury(  # noqa: PLR0917  # as in `fail`
         self,
@@ -308,7 +336,7 @@ class PartitionState:
             return Withheld()
         assert self.chain.dlq is not None, "every chain has a dead-letter topic"  # noqa: S101  # so it is declared
         move = self.depart(item, self.chain.dlq)
-        return Bury(item, move.number, move.header, error, why.reason)
+        return Bury(item, move.number, move.header, cause=error, reason=why.reason)
 
     def settle(self, item: Item) -> Run | None:
         """Note that *item*, which held its lane, needs no more work; give the lane's next run."""
@@ -380,22 +408,29 @@ class PartitionState:
             self.chain.want(key, backlog, self.ledger.position)
         return None
 
-    def moved(self, move: Move | Bury, offset: int, appended_ms: int) -> Run | None:
-        """Note that the broker has the copy of *move* at *offset*; give the lane's next run."""
-        message, settled, index, key, _ = move.item
-        settled[index] = 1
-        self.outstanding -= 1
-        self.outstanding_bytes -= len(message)
-        is_dead = isinstance(move, Bury)
-        if is_dead:
-            self.latest = message
-        else:
-            self.withdrawn += 1
-        backlog = self.chain.arrive(key, move.header, move.number, offset, appended_ms)
-        if backlog.is_alone and self.lanes[key] is None and self.chain.parts[move.number].is_tier:
-            return None  # it is all there is of its key, and is read when it is due
-        is_next = backlog.first in (None, offset_of(move.item)) or is_dead
-        return self.advance(key) if is_next or self.chain.is_followed(backlog) else None
+    def moved(self, moves: Sequence[Move]) -> list[tuple[Item, Run]]:
+        """Note that the broker has the copies of *moves*; give the next runs of their lanes, each with its record."""
+        chain, lanes, followers = self.chain, self.lanes, list[tuple[Item, Run]]()
+        for number, part in _by_number(moves):
+            is_tier = chain.parts[number].is_tier
+            chain.parts[number].sent([move.offset for move in part], [move.appended_ms for move in part])
+            for move in part:
+                message, settled, index, key, _ = item = move.item
+                settled[index] = 1
+                self.outstanding_bytes -= len(message)
+                backlog = chain.arrive(key, move.header, number, move.offset)
+                if is_tier and backlog.is_alone and lanes[key] is None:
+                    continue  # it is all there is of its key, and is read when it is due
+                if isinstance(move, Bury):
+                    self.latest = message
+                elif backlog.first not in (None, offset_of(item)) and not chain.is_followed(backlog):
+                    continue
+                follower = self.advance(key)
+                if follower is not None:
+                    followers.append((item, follower))
+        self.outstanding -= len(moves)
+        self.withdrawn += sum(not isinstance(move, Bury) for move in moves)
+        return followers
 
     def depart(self, item: Item, number: int) -> Move:
         """Let *item* leave for another topic of the chain; nothing younger of its key starts before it is there."""
@@ -412,7 +447,8 @@ class PartitionState:
     def _give_way(self, key: LaneKey, origin: int) -> None:
         """Let the lane of *key* go: its record, which had run, is on its way into the chain."""
         backlog = self.chain.index[key]
-        self._unload(backlog, origin)
+        if backlog.loaded:
+            self._unload(backlog, origin)
         backlog.is_running = False
         backlog.in_memory = 0
         if self.lanes.get(key):
@@ -558,6 +594,17 @@ class PartitionState:
         """Count the failed runs of the record in *item*, in whichever process they were."""
         told = self.retries.of(item[3], item) or self._carried(item)
         return 0 if told is None else told.attempts
+
+
+def _by_number(moves: Sequence[Move]) -> Iterable[tuple[int, Sequence[Move]]]:
+    """Part *moves* by the topic they go to."""
+    first = moves[0].number
+    if all(move.number == first for move in moves):
+        return ((first, moves),)
+    parts: dict[int, list[Move]] = {}
+    for move in moves:
+        parts.setdefault(move.number, []).append(move)
+    return parts.items()
 
 
 def offset_of(item: Item) -> int:

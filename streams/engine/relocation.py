@@ -8,16 +8,15 @@ guess whether the broker has a record.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 
-from streams.engine.context import Send, Sends
-from streams.engine.partition import Bury, Item, Move, PartitionState
-from streams.kafka.producer import Delivery, EngineProducer, Fate
+from streams.engine.context import Sends
+from streams.engine.partition import Item, Move, PartitionState
+from streams.kafka.producer import EngineProducer, Fate, Parcel
 
 MAX_UNACKNOWLEDGED: Final = 20_000
 """Records on their way to the broker at most; further ones wait for room."""
@@ -26,21 +25,18 @@ _TOO_LARGE: Final = "MSG_SIZE_TOO_LARGE"
 
 
 class Ticket(msgspec.Struct, eq=False):
-    """Everything one record led to, until the last of it is acknowledged."""
+    """Everything a handler sent, until the last of it is acknowledged; or a copy that the broker did not take."""
 
     item: Item
-    move: Move | Bury | None = None
-    """The copy that it is; None for what a handler sent."""
     missing: int = 0
     fate: Fate = "stored"
     error: str = ""
-    offset: int = -1
-    """Where the copy stands, and since when, once it is stored."""
-    appended_ms: int = -1
+    move: Move | None = None
+    """The copy that it is; None for what a handler sent."""
 
 
-_Errand: TypeAlias = tuple[Ticket, Send, int | None]
-"""One record to produce: what it belongs to, the record, and its partition, None where the key decides."""
+Errand: TypeAlias = Parcel[Ticket | Move]
+"""One record to produce, and what it belongs to."""
 
 
 class Relocator:
@@ -51,16 +47,20 @@ class Relocator:
     * A ticket comes out of `acknowledged` once, with the worst fate of its
       records, after the last of them has one; or never, where its partition
       was dropped before.
+    * A copy comes out once: out of `arrived` where the broker has it, else as a ticket.
     * A record counts as too large only if it was so alone: the broker measures
       the batch in which it came.
     """
 
-    def __init__(self, producer: EngineProducer) -> None:
+    def __init__(self, producer: EngineProducer[Ticket | Move]) -> None:
         """Produce through *producer*."""
         self._producer = producer
-        self._queue: deque[_Errand] = deque()
-        self._alone: deque[_Errand] = deque()
+        self._queue: deque[Errand] = deque()
+        self._alone: deque[Errand] = deque()
+        self._loner: Errand | None = None
+        """The last one that was produced with nothing else on its way."""
         self._done: list[Ticket] = []
+        self._arrived: defaultdict[PartitionState, list[Move]] = defaultdict(list)
         self._open: Counter[PartitionState] = Counter()
         self.unacknowledged = 0
 
@@ -68,87 +68,90 @@ class Relocator:
         """Produce what the handler of *item* sent."""
         ticket = Ticket(item, missing=len(sends.records))
         self._open[item[4]] += 1
-        self._queue.extend((ticket, record, None) for record in sends.records)
+        self._queue.extend(Parcel(one.topic, None, one.key, one.value, one.headers, ticket) for one in sends.records)
 
-    def relocate(self, ticket: Ticket, copy: Send, partition: int) -> None:
-        """Produce *copy*, which is the ticket's record, to its own partition number; again, if need be."""
-        ticket.missing, ticket.fate, ticket.error = 1, "stored", ""
-        self._open[ticket.item[4]] += 1
-        self._queue.append((ticket, copy, partition))
+    def relocate(self, state: PartitionState, copies: Sequence[Errand]) -> None:
+        """Produce copies of records of *state*."""
+        if copies:
+            self._open[state] += len(copies)
+            self._queue.extend(copies)
 
     def acknowledged(self) -> list[Ticket]:
-        """Produce what waits, as far as there is room, and give the tickets that are complete."""
+        """Produce what waits, as far as there is room, hear the broker's answers, and give the complete tickets."""
         if self._alone:
             self._produce_alone()
         else:
             self._produce_queue()
-        if self.unacknowledged:
-            self._producer.acknowledge()
+        self.push(0)
         done, self._done = self._done, []
-        for state, tickets in Counter(ticket.item[4] for ticket in done).items():
-            self._open[state] -= tickets
-        for state in [state for state, count in self._open.items() if not count or state.is_dropped]:
+        for ticket in done:
+            self._close(ticket.item[4], 1)
+        for state in [state for state in self._open if state.is_dropped]:
             del self._open[state]
         return done
+
+    def push(self, timeout_s: float) -> None:
+        """Wait for acknowledgements, at most *timeout_s*."""
+        if self.unacknowledged:
+            answered = self._producer.acknowledge(timeout_s)
+            self.unacknowledged -= len(answered)
+            for errand in answered:
+                what = errand.what
+                if errand.fate == "stored" and isinstance(what, Move):
+                    what.offset, what.appended_ms = errand.offset, errand.timestamp_ms
+                    self._arrived[what.item[4]].append(what)
+                else:
+                    self._note(errand, what)
+
+    def arrived(self) -> Mapping[PartitionState, list[Move]]:
+        """Give the copies of which it was heard, since the last call, that the broker has; in their order."""
+        arrived, self._arrived = self._arrived, defaultdict(list)
+        for state, moves in arrived.items():
+            self._close(state, len(moves))
+        return arrived
 
     @property
     def is_idle(self) -> bool:
         """Nothing waits to be produced or acknowledged."""
-        return not (self._queue or self._alone or self.unacknowledged or self._done)
+        return not (self._queue or self._alone or self.unacknowledged or self._done or self._arrived)
 
     def is_busy_with(self, states: Iterable[PartitionState]) -> bool:
         """Say whether anything of *states* waits to be produced or acknowledged."""
         return any(state in self._open for state in states)
 
-    def push(self, timeout_s: float) -> None:
-        """Wait for acknowledgements, at most *timeout_s*."""
-        if self.unacknowledged:
-            self._producer.acknowledge(timeout_s)
-
     def _produce_queue(self) -> None:
-        while self._queue and self.unacknowledged < MAX_UNACKNOWLEDGED:
-            errand = self._queue[0]
-            if not _is_void(errand) and not self._produce(errand, self._settle):
-                break
-            self._queue.popleft()
+        queue = self._queue
+        while queue and self.unacknowledged < MAX_UNACKNOWLEDGED and self._produce(queue[0]):
+            queue.popleft()
 
     def _produce_alone(self) -> None:
         """Produce the first of those that were too large in a batch, once nothing else is on its way."""
-        if not self.unacknowledged and (_is_void(self._alone[0]) or self._produce(self._alone[0], self._settle_alone)):
-            self._alone.popleft()
+        if not self.unacknowledged:
+            self._loner = self._alone[0]
+            if self._produce(self._loner):
+                self._alone.popleft()
 
-    def _produce(self, errand: _Errand, settle: Callable[[_Errand, Delivery], None]) -> bool:
-        _, record, partition = errand
-        done = partial(settle, errand)
-        self.unacknowledged += 1
-        try:
-            is_queued = self._producer.produce(
-                record.topic, partition, key=record.key, value=record.value, headers=record.headers, done=done
-            )
-        except (TypeError, ValueError) as error:  # nothing that could be sent
-            done(Delivery("refused", -1, f"{type(error).__name__}: {error}"))
+    def _produce(self, errand: Errand) -> bool:
+        """Produce *errand*, unless its partition is not ours any more; False: there is no room."""
+        if errand.what.item[4].is_dropped:
             return True
-        self.unacknowledged -= not is_queued
+        is_queued = self._producer.produce(errand)
+        self.unacknowledged += is_queued
         return is_queued
 
-    def _settle(self, errand: _Errand, delivery: Delivery) -> None:
-        if delivery.error == _TOO_LARGE:
-            self.unacknowledged -= 1
+    def _note(self, errand: Errand, what: Ticket | Move) -> None:
+        if errand.error == _TOO_LARGE and errand is not self._loner:
             self._alone.append(errand)
-            return
-        self._settle_alone(errand, delivery)
+        elif isinstance(what, Move):
+            self._done.append(Ticket(what.item, 0, errand.fate, errand.error, what))
+        else:
+            what.missing -= 1
+            if errand.fate != "stored" and what.fate != "unknown":
+                what.fate, what.error = errand.fate, errand.error
+            if what.missing == 0:
+                self._done.append(what)
 
-    def _settle_alone(self, errand: _Errand, delivery: Delivery) -> None:
-        self.unacknowledged -= 1
-        ticket = errand[0]
-        ticket.missing -= 1
-        ticket.offset, ticket.appended_ms = delivery.offset, delivery.timestamp_ms
-        if delivery.fate != "stored" and ticket.fate != "unknown":
-            ticket.fate, ticket.error = delivery.fate, delivery.error
-        if ticket.missing == 0:
-            self._done.append(ticket)
-
-
-def _is_void(errand: _Errand) -> bool:
-    """Say whether its partition is not ours any more."""
-    return errand[0].item[4].is_dropped
+    def _close(self, state: PartitionState, errands: int) -> None:
+        self._open[state] -= errands
+        if self._open[state] <= 0:
+            del self._open[state]

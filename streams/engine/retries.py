@@ -11,7 +11,7 @@ import heapq
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -25,9 +25,6 @@ T = TypeVar("T")
 
 Due: TypeAlias = "tuple[float, int, LaneKey]"
 """When an attempt is due, a number that breaks ties, and the lane that waits for it."""
-
-_MOST_CLASSES: Final = 1_000
-"""Classes of errors for which the policy's first word is kept; of further ones it is asked again."""
 
 
 class Trouble(msgspec.Struct, Generic[T], eq=False):
@@ -69,23 +66,17 @@ class Retries(Generic[T]):
     """Lanes that wait in memory for another attempt; a heap."""
     put_back: list[T] = field(default_factory=list)
     """Records that were not started, oldest first: they run as soon as the lease allows."""
-    _first_tiers: dict[type[BaseException], int | None] = field(default_factory=dict)
-    """What the policy says of a first failure, by the error's class."""
     _sequence: int = 0
 
     # -- a failure, and what follows --------------------------------------------------------
 
     def first_tier(self, error: BaseException, chain: ChainState[T]) -> int | None:
-        """Give the topic of *chain* to which a first failure with *error* moves its record; None: another decision."""
-        cls = type(error)
-        try:
-            return self._first_tiers[cls]
-        except KeyError:
-            decision = self.policy.decide(error, attempt=1, since_first_s=0.0)
-            tier = self.tier(decision, chain) if isinstance(decision, RetryAfter) else None
-            if len(self._first_tiers) < _MOST_CLASSES:
-                self._first_tiers[cls] = tier
-            return tier
+        """Give the topic of *chain* to which a first failure with *error* moves its record; None: another decision.
+
+        It is the same for all errors of a class.
+        """
+        decision = self.policy.decide(error, attempt=1, since_first_s=0.0)
+        return self.tier(decision, chain) if isinstance(decision, RetryAfter) else None
 
     def count(  # noqa: PLR0917  # what there is to say of a failure
         self, lane: LaneKey, item: T, error: BaseException, wall_ms: int, now_s: float, before: CopyHeader | None

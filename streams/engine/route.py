@@ -203,4 +203,6 @@ def _fault(result: object) -> str | None:
 
 
 def _shape(result: object) -> str:
+    if isinstance(result, type):
+        return "a type"
     return f"a list of {len(result)}" if isinstance(result, list | tuple) else f"a {type(result).__name__}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -11,10 +11,10 @@ from streams.clock import Clock
 from streams.engine.context import Sends
 from streams.engine.executors.executor import Interruption, NotStarted
 from streams.engine.intake import Intake
-from streams.engine.letters import copy, letter
+from streams.engine.letters import copies, letter
 from streams.engine.parking import relieve
 from streams.engine.partition import Bury, Item, Move, PartitionState, Run, Withheld, offset_of
-from streams.engine.relocation import Relocator, Ticket
+from streams.engine.relocation import Errand, Relocator
 from streams.engine.retries import Hold
 from streams.engine.route import Ended, Route
 from streams.engine.suspension import Suspension
@@ -61,18 +61,18 @@ class Router:
         self._suspension = suspension
         self._clock = clock
         self._observer = observer
-        self._refused: list[tuple[float, int, Ticket, Move | Bury]] = []
-        self._untaken: dict[PartitionState, set[Ticket]] = {}
+        self._refused: list[tuple[float, int, Move]] = []
+        self._untaken: dict[PartitionState, set[Move]] = {}
         """Copies that the broker has refused and not taken since."""
         self._unknown: dict[Partition, str] = {}
-        self._relocated: Counter[tuple[PartitionState, int]] = Counter()
         self._retried: Counter[str] = Counter()
         self._failures: dict[PartitionState, list[Failure]] = {}
         self._sequence = 0
 
     def route(self, topic: str, interruptions: Sequence[Interruption]) -> list[Run]:
         """Decide what follows each of *interruptions*, runs of *topic*; give the next runs of lanes that go on."""
-        now_s, wall_ms = self._clock.monotonic(), self._wall_ms()
+        is_minded = self._suspension.minds(topic)
+        failures: defaultdict[PartitionState, list[tuple[Item, Retry]]] = defaultdict(list)
         followers, ended_well = list[Run](), 0
         for interruption in interruptions:
             run, done, outcome = interruption.run, interruption.done, interruption.outcome
@@ -85,18 +85,20 @@ class Router:
                 self._suspension.passed(topic, (), done)
             if state.is_dropped:
                 continue
-            if type(outcome) is Retry and not self._suspension.minds(topic):
-                self._fail(item, outcome, now_s, wall_ms)
+            if type(outcome) is Retry and not is_minded:
+                failures[state].append((item, outcome))
                 continue
-            follower = self._go_on(item, outcome, now_s, wall_ms)
+            follower = self._go_on(item, outcome)
             if follower is not None:
                 followers.append(follower)
         if ended_well:
             self._observer.finished(topic, "done", ended_well)
+        for state, failed in failures.items():
+            self._fail(state, failed)
         self._tell_retries()
         return followers
 
-    def _go_on(self, item: Item, outcome: Ended | NotStarted, now_s: float, wall_ms: int) -> Run | None:
+    def _go_on(self, item: Item, outcome: Ended | NotStarted) -> Run | None:
         """Decide what follows a run of *item*; give the lane's next run where it may go on at once."""
         state = item[4]
         if self._suspension.takes(item, outcome):
@@ -108,7 +110,7 @@ class Router:
             case Sends():
                 self._relocator.send(item, outcome)
             case Retry():
-                self._fail(item, outcome, now_s, wall_ms)
+                self._fail(state, [(item, outcome)])
             case DeadLetter():
                 self._bury(item, outcome.cause)
             case Skip() | Ack() | None:
@@ -119,27 +121,26 @@ class Router:
     def acknowledged(self) -> Iterator[tuple[Item, Run | None]]:
         """Settle what the broker has acknowledged; give each record with its lane's next run."""
         self._try_again()
-        for ticket in self._relocator.acknowledged():
+        tickets = self._relocator.acknowledged()
+        for state, moves in self._relocator.arrived().items():
+            if not state.is_dropped:  # rule 10: what was sent under another assignment id is not ours
+                self._tell(state, moves)
+                yield from state.moved(moves)
+        for ticket in tickets:
             state, move = ticket.item[4], ticket.move
-            if state.is_dropped:  # rule 10: what was sent under another assignment id is not ours
+            if state.is_dropped:
                 continue
             if ticket.fate == "stored":
-                self._tell(ticket)
-                follower = (
-                    state.settle(ticket.item) if move is None else state.moved(move, ticket.offset, ticket.appended_ms)
-                )
-                yield ticket.item, follower
+                self._observer.finished(state.partition.topic, "done", 1)
+                yield ticket.item, state.settle(ticket.item)
             elif ticket.fate == "unknown":  # rule 9: nobody may guess
                 what = "what a handler sent" if move is None else "a copy"
                 self._unknown.setdefault(state.partition, f"the fate of {what} is unknown: {ticket.error}")
             elif move is None:
                 error = SendError(f"the broker refused what the handler sent: {ticket.error}")
-                self._fail(ticket.item, Retry(error), self._clock.monotonic(), self._wall_ms())
+                self._fail(state, [(ticket.item, Retry(error))])
             else:
-                self._hold_copy(ticket, move)
-        for (state, number), records in self._relocated.items():
-            self._observer.relocated(state.partition, state.chain.parts[number].stage.kind, records)
-        self._relocated.clear()
+                self._hold_copy(move, ticket.error)
         self._tell_retries()
 
     def unknown(self) -> Mapping[Partition, str]:
@@ -160,26 +161,28 @@ class Router:
         refuses = self._suspension.refuses
         match item[4].bury(item, cause, _given_up(cause), self._clock.monotonic(), self._wall_ms(), refuses):
             case Bury() as bury:
-                self.move(bury)
+                self.move(item[4], [bury])
             case Withheld():
                 self._retried[item[4].partition.topic] += 1
 
-    def _fail(self, item: Item, outcome: Retry, now_s: float, wall_ms: int) -> None:
-        state = item[4]
-        decision = state.fail(item, outcome, now_s, wall_ms, self._suspension.refuses)
-        if isinstance(decision, Move):
-            delay_s = state.chain.parts[decision.number].stage.delay_s
-            failure = Failure(offset_of(item), decision.header.attempts, delay_s, outcome.cause)
-            self.move(decision)
-        elif isinstance(decision, Hold):
-            failure = Failure(offset_of(item), decision.attempt, decision.due_s - now_s, decision.cause)
-        elif isinstance(decision, Bury):
-            self.move(decision)
-            return
-        else:
-            self._retried[state.partition.topic] += 1
-            return
-        self._failures.setdefault(state, []).append(failure)
+    def _fail(self, state: PartitionState, failed: Sequence[tuple[Item, Retry]]) -> None:
+        now_s, parts = self._clock.monotonic(), state.chain.parts
+        decisions = state.fail_all(failed, now_s, self._wall_ms(), self._suspension.refuses)
+        failures, moves = list[Failure](), list[Move]()
+        for (item, outcome), decision in zip(failed, decisions, strict=True):
+            if isinstance(decision, Move):
+                moves.append(decision)
+                if not isinstance(decision, Bury):
+                    delay_s = parts[decision.number].stage.delay_s
+                    failures.append(Failure(offset_of(item), decision.header.attempts, delay_s, outcome.cause))
+            elif isinstance(decision, Hold):
+                failures.append(Failure(offset_of(item), decision.attempt, decision.due_s - now_s, outcome.cause))
+            else:
+                self._retried[state.partition.topic] += 1
+        if failures:
+            self._failures.setdefault(state, []).extend(failures)
+        if moves:
+            self.move(state, moves)
 
     def _tell_retries(self) -> None:
         """Tell what of a turn runs again."""
@@ -193,59 +196,53 @@ class Router:
 
     def relieve(self, state: PartitionState, *, is_forced: bool = False) -> None:
         """Move what waits in memory behind keys in trouble into the chain: what has waited long, or everything."""
-        for move in relieve(state, self._clock.monotonic(), is_forced=is_forced):
-            self.move(move)
+        self.move(state, relieve(state, self._clock.monotonic(), is_forced=is_forced))
 
-    def move(self, move: Move | Bury) -> None:
-        """Have the copy of *move* produced."""
-        self._send_copy(Ticket(move.item, move), move)
+    def move(self, state: PartitionState, moves: Sequence[Move]) -> None:
+        """Have the copies of *moves*, of one partition, produced."""
+        dead = [move for move in moves if move.number == state.chain.dlq]
+        waiting = [move for move in moves if move.number != state.chain.dlq] if dead else moves
+        self._relocator.relocate(state, copies(state, waiting))
+        self._relocator.relocate(state, [self._letter(move) for move in dead])
 
-    def _send_copy(self, ticket: Ticket, move: Move | Bury) -> None:
-        state = move.item[4]
-        if move.number == state.chain.dlq:
-            made = letter(move, handler=self._routes[state.partition.topic].name, wall_ms=self._wall_ms())
-        else:
-            made = copy(move)
-        self._relocator.relocate(ticket, made, state.partition.number)
+    def _letter(self, move: Move) -> Errand:
+        handler = self._routes[move.item[4].partition.topic].name
+        return letter(move, handler=handler, wall_ms=self._wall_ms())
 
-    def _hold_copy(self, ticket: Ticket, move: Move | Bury) -> None:
+    def _hold_copy(self, move: Move, error: str) -> None:
         """The broker refused a copy: its partition reads nothing further until it is taken."""
-        state = ticket.item[4]
+        state = move.item[4]
         self._intake.blocked[state] = "dead_letter_topic" if move.number == state.chain.dlq else "retry_topic"
-        self._untaken.setdefault(state, set()).add(ticket)
-        self._observer.letter_refused(state.partition, offset_of(ticket.item), ticket.error)
+        self._untaken.setdefault(state, set()).add(move)
+        self._observer.letter_refused(state.partition, offset_of(move.item), error)
         self._sequence += 1
-        heapq.heappush(self._refused, (self._clock.monotonic() + _TRY_AGAIN_S, self._sequence, ticket, move))
+        heapq.heappush(self._refused, (self._clock.monotonic() + _TRY_AGAIN_S, self._sequence, move))
 
     def _try_again(self) -> None:
         for gone in [state for state in self._untaken if state.is_dropped]:
             del self._untaken[gone]
         while self._refused and self._refused[0][0] <= self._clock.monotonic():
-            _, _, ticket, move = heapq.heappop(self._refused)
+            _, _, move = heapq.heappop(self._refused)
             if not move.item[4].is_dropped:
-                self._send_copy(ticket, move)
+                self.move(move.item[4], [move])
 
-    def _tell(self, ticket: Ticket) -> None:
-        state, move = ticket.item[4], ticket.move
-        if move is None:
-            self._observer.finished(state.partition.topic, "done", 1)
-            return
-        if self._untaken:
-            self._unblock(state, ticket)
-        if isinstance(move, Bury):
+    def _tell(self, state: PartitionState, moves: Sequence[Move]) -> None:
+        """Tell which copies of a turn the broker has."""
+        if state in self._untaken:
+            self._unblock(state, moves)
+        for number, records in Counter([move.number for move in moves if not isinstance(move, Bury)]).items():
+            self._observer.relocated(state.partition, state.chain.parts[number].stage.kind, records)
+        for bury in [move for move in moves if isinstance(move, Bury)]:
             self._observer.finished(state.partition.topic, "dead_lettered", 1)
-            self._observer.dead_lettered(state.partition, offset_of(ticket.item), move.attempts, move.cause)
-        else:
-            self._relocated[state, move.number] += 1
+            self._observer.dead_lettered(state.partition, offset_of(bury.item), bury.attempts, bury.cause)
 
-    def _unblock(self, state: PartitionState, taken: Ticket) -> None:
-        """Let the partition go on once none of its dead letters is refused any more."""
-        untaken = self._untaken.get(state)
-        if untaken is not None:
-            untaken.discard(taken)
-            if not untaken:
-                del self._untaken[state]
-                self._intake.blocked.pop(state, None)
+    def _unblock(self, state: PartitionState, taken: Sequence[Move]) -> None:
+        """Let the partition go on once none of its copies is refused any more."""
+        untaken = self._untaken[state]
+        untaken.difference_update(taken)
+        if not untaken:
+            del self._untaken[state]
+            self._intake.blocked.pop(state, None)
 
     def _wall_ms(self) -> int:
         return int(self._clock.now() * 1000)

@@ -7,8 +7,7 @@ thread; this one nobody else touches.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -20,6 +19,8 @@ from streams.kafka.settings import producer as producer_settings
 from streams.record import Headers
 
 Fate: TypeAlias = Literal["stored", "refused", "unknown"]
+
+T = TypeVar("T")
 
 _LOOK_WITHIN_S: Final = 2.0
 
@@ -40,20 +41,50 @@ _REFUSED: Final = frozenset(
 """Errors after which it is certain that no broker has the record; the unknown ones: no place could hold it."""
 
 
-class Delivery(msgspec.Struct, frozen=True):
-    """What became of one produced record."""
+class Parcel(msgspec.Struct, Generic[T], eq=False, gc=False):
+    """One record to produce, whose it is, and what became of it."""
 
-    fate: Fate
-    offset: int
-    error: str
+    topic: str
+    partition: int | None
+    """None: the key decides."""
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    what: T
+    """Whatever its sender knows it by."""
+    fate: Fate = "unknown"
+    error: str = ""
+    """The broker's or the client's code; empty where it is stored."""
+    offset: int = -1
+    """Where it is stored."""
     timestamp_ms: int = -1
     """Of a stored record, as its readers see it: where the topic's time is LogAppendTime, when the broker took it."""
+    tell: Callable[[Parcel[T]], None] | None = None
+    """Hears of it once that is known."""
+
+    def delivered(self, error: KafkaError | None, message: Message) -> None:
+        """Note what the client says; it calls this once."""
+        if error is None:
+            self.fate, self.error = "stored", ""
+            self.offset = message.offset()  # type: ignore[assignment]  # a stored record has one
+            self.timestamp_ms = message.timestamp()[1]
+        else:
+            self.fate = "refused" if error.code() in _REFUSED else "unknown"
+            self.error = error.name()
+        self.tell(self)  # type: ignore[misc]  # who produced it has set it
+
+    def refuse(self, error: str) -> None:
+        """Note that no broker has it, for *error*."""
+        self.fate, self.error = "refused", error
+        self.tell(self)  # type: ignore[misc]
 
 
-class EngineProducer:
+class EngineProducer(Generic[T]):
     """Produces copies and sends.
 
-    Owned by the poll thread; `acknowledge` runs callbacks on it.
+    Owned by the poll thread; `acknowledge` runs the client's callbacks on it.
+
+    Always true: a parcel that was queued comes out of `acknowledge` once.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -65,30 +96,30 @@ class EngineProducer:
                 f"the client refuses its settings: {error.args[0].str()}; check the 'kafka' settings"
             ) from None
         self._widths: dict[str, int] = {}
+        self._answered: list[Parcel[T]] = []
+        self._tell = self._answered.append
 
-    def produce(
-        self,
-        topic: str,
-        partition: int | None,
-        *,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
-        done: Callable[[Delivery], None],
-    ) -> bool:
-        """Queue one record; *done* hears its fate inside a later `acknowledge`.
-
-        Gives False, with nothing queued, where the client's queue is full.
-        """
-        delivered, number = partial(_deliver, done), _ANY if partition is None else partition
+    def produce(self, parcel: Parcel[T]) -> bool:
+        """Queue one record; False, with nothing queued, where the client's queue is full."""
+        number = _ANY if parcel.partition is None else parcel.partition
+        parcel.tell = self._tell
         try:
-            self._producer.produce(topic, value, key, number, delivered, headers=cast("list", headers))  # type: ignore[type-arg]
+            self._producer.produce(
+                parcel.topic,
+                parcel.value,
+                parcel.key,
+                number,
+                parcel.delivered,
+                headers=parcel.headers,  # type: ignore[arg-type]  # a list of pairs
+            )
         except BufferError:
             return False
         except KafkaException as error:
-            if partition is not None and self._has_grown(topic, partition, error.args[0]):
-                return self.produce(topic, partition, key=key, value=value, headers=headers, done=done)
-            done(Delivery("refused", -1, error.args[0].name()))
+            if parcel.partition is not None and self._has_grown(parcel.topic, parcel.partition, error.args[0]):
+                return self.produce(parcel)
+            parcel.refuse(error.args[0].name())
+        except (TypeError, ValueError) as error:  # nothing that could be sent
+            parcel.refuse(f"{type(error).__name__}: {error}")
         return True
 
     def _has_grown(self, topic: str, partition: int, error: KafkaError) -> bool:
@@ -103,9 +134,12 @@ class EngineProducer:
         self._widths[topic] = len(found[topic].partitions)
         return self._widths[topic] > partition
 
-    def acknowledge(self, timeout_s: float = 0) -> None:
-        """Run the callbacks of what the broker has answered."""
+    def acknowledge(self, timeout_s: float = 0) -> list[Parcel[T]]:
+        """Give the records that have met their fate since the last call; wait for the first at most so long."""
         self._producer.poll(timeout_s)
+        answered = self._answered[:]
+        self._answered.clear()
+        return answered
 
     def push(self, timeout_s: float) -> int:
         """Send what is queued and wait for its answers; give how many are still missing."""
@@ -115,11 +149,3 @@ class EngineProducer:
         """Forget what is queued; what is on its way stays unknown."""
         self._producer.purge(in_queue=True, in_flight=False, blocking=False)
         self._producer.poll(0)
-
-
-def _deliver(done: Callable[[Delivery], None], error: KafkaError | None, message: Message) -> None:
-    if error is None:
-        offset = message.offset()
-        done(Delivery("stored", -1 if offset is None else offset, "", message.timestamp()[1]))
-    else:
-        done(Delivery("refused" if error.code() in _REFUSED else "unknown", -1, error.name()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from streams.clock import Clock
 from streams.errors import BrokerError
@@ -12,7 +13,7 @@ from streams.kafka.commits import CommitAnswer, Entry
 from streams.kafka.consumer import Event, GroupConsumer, Rebalances, Stored
 from streams.kafka.message import Message, make_message
 from streams.kafka.offsets import Watermarks
-from streams.kafka.producer import Delivery, EngineProducer, Fate
+from streams.kafka.producer import EngineProducer, Fate, Parcel
 from streams.kafka.reader import Stretch
 from streams.record import Headers, Partition
 from streams.testing.clock import ManualClock
@@ -27,7 +28,13 @@ class Produced:
     key: bytes | None
     value: bytes | None
     headers: Headers
-    done: Callable[[Delivery], None] = field(repr=False)
+    parcel: Parcel[Any] = field(repr=False)
+
+    def meet(self, fate: Fate, error: str = "", record: Message | None = None) -> None:
+        """Let its sender hear of its fate; *record* is what the broker has."""
+        self.parcel.fate, self.parcel.error = fate, error
+        if record is not None:
+            self.parcel.offset, self.parcel.timestamp_ms = record.offset() or 0, record.timestamp()[1]
 
 
 class ChainLog:
@@ -135,7 +142,7 @@ class ScriptedReader(ChainReader):
         self.is_closed = True
 
 
-class ScriptedProducer(EngineProducer):
+class ScriptedProducer(EngineProducer[Any]):
     """Keeps what is produced until the test says what became of it; what goes to a chain can be read back."""
 
     def __init__(self, log: ChainLog | None = None) -> None:
@@ -145,52 +152,42 @@ class ScriptedProducer(EngineProducer):
         """What the broker has."""
         self.is_full = False
         self.fails: Exception | None = None
+        """What the client ends in, as for a value that it can't read."""
         self.refuses: str | None = None
-        """The error that `produce` itself ends in, as for a topic's bad name."""
+        """The error that it ends in, as for a topic's bad name."""
         self.waits: list[float] = []
         """How long answers were waited for, each time that they were asked for."""
-        self._answers: list[Callable[[], None]] = []
+        self.answers: list[Parcel[Any]] = []
+        """What is told next."""
 
-    def produce(
-        self,
-        topic: str,
-        partition: int | None,
-        *,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
-        done: Callable[[Delivery], None],
-    ) -> bool:
+    def produce(self, parcel: Parcel[Any]) -> bool:
         if self.is_full:
             return False
-        if self.fails is not None:
-            raise self.fails
-        if self.refuses is not None:
-            done(Delivery("refused", -1, self.refuses))
+        if self.fails is not None or self.refuses is not None:
+            parcel.fate, parcel.error = "refused", self.refuses or f"{type(self.fails).__name__}: {self.fails}"
+            self.answers.append(parcel)
             return True
-        self.flying.append(Produced(topic, partition, key, value, headers, done))
+        self.flying.append(Produced(parcel.topic, parcel.partition, parcel.key, parcel.value, parcel.headers, parcel))
         return True
 
-    def acknowledge(self, timeout_s: float = 0) -> None:
+    def acknowledge(self, timeout_s: float = 0) -> list[Parcel[Any]]:
         self.waits.append(timeout_s)
-        answers, self._answers = self._answers, []
-        for answer in answers:
-            answer()
+        answers, self.answers = self.answers, []
+        return answers
 
     def answer(self, fate: Fate = "stored", error: str = "", *, which: int = 0) -> Produced:
         """Let the next `acknowledge` tell that the *which*-th record on its way met *fate*."""
         one = self.flying.pop(which)
-        delivery = self.land(one) if fate == "stored" else Delivery(fate, -1, error)
-        self._answers.append(lambda: one.done(delivery))
+        one.meet(fate, error, self.land(one) if fate == "stored" else None)
+        self.answers.append(one.parcel)
         return one
 
-    def land(self, one: Produced) -> Delivery:
-        """The broker takes *one*, whoever hears of it."""
+    def land(self, one: Produced) -> Message | None:
+        """The broker takes *one*, whoever hears of it; what goes to a chain can be read back."""
         self.landed.append(one)
         if one.partition is None:
-            return Delivery("stored", len(self.landed), "")
-        record = self.log.append(Partition(one.topic, one.partition), one.key, one.value, one.headers)
-        return Delivery("stored", record.offset() or 0, "", record.timestamp()[1])
+            return None
+        return self.log.append(Partition(one.topic, one.partition), one.key, one.value, one.headers)
 
     def answer_all(self, fate: Fate = "stored", error: str = "") -> None:
         """The same for everything that is on its way."""

@@ -231,7 +231,8 @@ class PartitionAgainstModel(RuleBasedStateMachine):
         if bury is not None:
             self.settle(item)
             self.letters += 1
-            self.hand_out_one(self.state.moved(bury, self.letters, 0))
+            bury.offset, bury.appended_ms = self.letters, 0
+            self.hand_out_one(next((run for _, run in self.state.moved([bury])), None))
         elif is_refused:
             self.fail(item, "retry")
         else:

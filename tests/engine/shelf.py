@@ -114,7 +114,8 @@ class Shelf:
         """The broker takes the copy of *move*; give what runs next of its key."""
         assert isinstance(move, Move | Bury)
         record = self.append(move.number, move.header, move.item[0].key())
-        return self.state.moved(move, record.offset() or 0, record.timestamp()[1])
+        move.offset, move.appended_ms = record.offset() or 0, record.timestamp()[1]
+        return next((run for _, run in self.state.moved([move])), None)
 
     def relieve(self, *, is_forced: bool = False) -> list[Move | Bury]:
         """What waits in memory is looked at."""

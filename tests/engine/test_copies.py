@@ -16,7 +16,7 @@ def copies(stage: Stage = PARKED, *, base: int = 0, sent: int = 0, every_ms: int
     made.begin(base, base, ())
     made.scanned()
     for number in range(sent):
-        made.sent(base + number, number * every_ms)
+        made.sent([base + number], [number * every_ms])
     return made
 
 
@@ -38,7 +38,7 @@ def test_the_lowest_outstanding_copy_is_committable() -> None:
 def test_what_stands_between_two_copies_of_ours_is_nobodys() -> None:
     """Rule 11: what others appended after the scan needs no work, read or unread."""
     parked = copies(sent=1)
-    parked.sent(4, 0)
+    parked.sent([4], [0])
 
     assert [offset for offset in range(6) if parked.is_outstanding(offset)] == [0, 4]
     assert list(parked.ranges()) == [range(1, 4)]
@@ -86,7 +86,7 @@ def test_a_commit_says_what_is_settled_and_how_far_was_scanned() -> None:
     parked.found(1, 0)
     parked.scanned()
     for offset in range(3, 8):
-        parked.sent(offset, 0)
+        parked.sent([offset], [0])
     for offset in (4, 5, 7):
         parked.settle(offset)
     committed, snapshot = parked.snapshot(b"me")
@@ -173,7 +173,7 @@ def test_what_is_read_before_its_acknowledgement_is_still_waited_for() -> None:
     tier = copies(MINUTE, sent=1)
     tier.passed(0)
     tier.passed(1)
-    tier.sent(1, 5_000)
+    tier.sent([1], [5_000])
 
     assert tier.next_due_ms() == 65_000
     assert tier.wanted(64_999) is None
@@ -224,7 +224,7 @@ def test_a_ledger_of_copies_is_that_of_a_set(base: int, steps: list[tuple[str, i
         match what:
             case "send":
                 open_[end] = now_ms
-                made.sent(end, now_ms)
+                made.sent([end], [now_ms])
                 end += 1
             case "gap":
                 end += number % 3

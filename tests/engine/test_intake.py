@@ -316,7 +316,8 @@ def park(gate: Gate, *keys: bytes) -> None:
         offset = chain.parts[AT_PARKED].end
         left = chain.depart(key, offset)
         header = chain.header(Origin("orders", 0, offset, 0), left, attempts=0, history=(), first_failed_ms=0)
-        chain.arrive(key, header, AT_PARKED, offset, 0)
+        chain.parts[AT_PARKED].sent([offset], [0])
+        chain.arrive(key, header, AT_PARKED, offset)
 
 
 def unpark(gate: Gate, key: bytes, count: int) -> None:
@@ -365,7 +366,8 @@ def test_dead_letters_that_block_keys_are_bounded(after_death: DeadLetterPolicy,
     for offset in range(10):
         left = chain.depart(b"%d" % offset, offset)
         header = chain.header(Origin("orders", 0, offset, 0), left, attempts=1, history=(), first_failed_ms=0)
-        chain.arrive(b"%d" % offset, header, AT_DLQ, offset, 0)
+        chain.parts[AT_DLQ].sent([offset], [0])
+        chain.arrive(b"%d" % offset, header, AT_DLQ, offset)
     gate.pass_time(0.1)
 
     assert gate.paused == paused

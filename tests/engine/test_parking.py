@@ -232,7 +232,7 @@ def test_a_copy_that_is_not_the_live_one_is_settled() -> None:
     shelf = troubled()
     part = shelf.state.chain.parts[AT_PARKED]
     shelf.append(AT_PARKED, header(0))
-    part.sent(0, 0)
+    part.sent([0], [0])
     runs = shelf.load(AT_PARKED)
 
     assert runs == ([], [])

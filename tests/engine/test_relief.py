@@ -58,7 +58,7 @@ def parked(*origins: int, settled: int = 0, after_death: DeadLetterPolicy = "con
     shelf.read((10_000, b"z"))
     part = shelf.state.chain.parts[AT_PARKED]
     for _ in range(settled):
-        part.sent(part.end, 0)
+        part.sent([part.end], [0])
         part.settle(part.end - 1)
     shelf.log.gaps[shelf.place(AT_PARKED)] = (
         part.end - 1 - (shelf.log.since(shelf.place(AT_PARKED), 0)[-1].offset() or 0)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from streams.engine.context import Send, Sends
-from streams.engine.partition import Item
-from streams.engine.relocation import MAX_UNACKNOWLEDGED, Relocator, Ticket
+from streams.engine.letters import copies
+from streams.engine.partition import Item, Move, PartitionState
+from streams.engine.relocation import MAX_UNACKNOWLEDGED, Relocator
 from streams.kafka.producer import Fate
 from streams.outcome import Ack
+from streams.record import Partition
 from tests.engine.edges import ScriptedProducer
-from tests.engine.stage import OTHER, message, state
+from tests.engine.stage import MINUTE, ORDERS, OTHER, chain_state, message, state
 
 
 @pytest.fixture
@@ -25,10 +27,15 @@ def relocator(producer: ScriptedProducer) -> Relocator:
     return Relocator(producer)
 
 
-def item(offset: int = 0, *, other: bool = False) -> Item:
-    """One record whose handler ended."""
-    partition = state(OTHER) if other else state()
-    chunk = partition.admit([message(offset)])
+def owned(partition: Partition = ORDERS) -> PartitionState:
+    """A partition with its chain."""
+    return state(partition, chain=chain_state(partition, (MINUTE,)))
+
+
+def item(offset: int = 0, *, of: PartitionState | None = None) -> Item:
+    """One record whose handler ended, each of a key of its own."""
+    partition = of or owned()
+    chunk = partition.admit([message(offset, b"%d" % offset, partition=partition.partition)])
     assert chunk is not None
     return partition.enlane(chunk)[0][0]
 
@@ -38,9 +45,11 @@ def sends(count: int) -> Sends:
     return Sends(Ack(), [Send("invoices", b"%d" % number, b"{}", []) for number in range(count)])
 
 
-def letter(topic: str = "orders.billing.dlq") -> Send:
-    """A dead letter."""
-    return Send(topic, b"a", b"{}", [])
+def leave(relocator: Relocator, one: Item) -> Move:
+    """The record of *one* leaves for its tier."""
+    move = one[4].depart(one, 0)
+    relocator.relocate(one[4], copies(one[4], [move]))
+    return move
 
 
 def test_all_of_a_ticket_is_awaited(relocator: Relocator, producer: ScriptedProducer) -> None:
@@ -82,29 +91,46 @@ def test_the_worst_fate_counts(
     assert ticket.error == ("" if worst == "stored" else f"{worst.upper()}_CODE")
 
 
-def test_a_dead_letter_keeps_its_partition_number(relocator: Relocator, producer: ScriptedProducer) -> None:
-    """A dead letter goes to the partition it is told to; a send goes where the producer puts it."""
-    relocator.relocate(Ticket(item()), letter(), 7)
+def test_a_copy_keeps_its_partition_number(relocator: Relocator, producer: ScriptedProducer) -> None:
+    """A copy goes to its record's own number; a send goes where the producer puts it."""
+    leave(relocator, item(of=owned(Partition("orders", 7))))
     relocator.send(item(), sends(1))
     relocator.acknowledged()
 
-    assert [(one.topic, one.partition) for one in producer.flying] == [("orders.billing.dlq", 7), ("invoices", None)]
+    assert [(one.topic, one.partition) for one in producer.flying] == [(MINUTE.topic, 7), ("invoices", None)]
 
 
-def test_a_refused_letter_may_be_sent_again(relocator: Relocator, producer: ScriptedProducer) -> None:
-    """The same ticket goes its way again and forgets what was."""
-    ticket = Ticket(item())
-    relocator.relocate(ticket, letter(), 0)
+def test_copies_that_the_broker_has_come_with_their_place(relocator: Relocator, producer: ScriptedProducer) -> None:
+    """Those of each partition together, in the order in which it heard of them; none of them is a ticket."""
+    one, other = owned(), owned(Partition("orders", 7))
+    moves = [leave(relocator, item(offset, of=state)) for offset, state in ((1, one), (2, one), (3, other))]
+    relocator.acknowledged()
+    producer.answer_all()
+    tickets, arrived = relocator.acknowledged(), relocator.arrived()
+
+    assert tickets == []
+    assert arrived == {one: moves[:2], other: moves[2:]}
+    assert [move.offset for move in moves] == [0, 1, 0]
+    assert relocator.arrived() == {}
+    assert relocator.is_idle
+
+
+def test_a_copy_that_the_broker_refuses_may_be_sent_again(relocator: Relocator, producer: ScriptedProducer) -> None:
+    """It comes back as a ticket with what the broker said, and goes its way again."""
+    one = item()
+    move = leave(relocator, one)
     relocator.acknowledged()
     producer.answer("refused", "POLICY_VIOLATION")
-    first = [(one, one.fate) for one in relocator.acknowledged()]
-    relocator.relocate(ticket, letter(), 0)
+    (ticket,) = relocator.acknowledged()
+    nowhere = relocator.arrived()
+    relocator.relocate(one[4], copies(one[4], [move]))
     relocator.acknowledged()
     producer.answer()
-    second = [(one, one.fate) for one in relocator.acknowledged()]
+    relocator.acknowledged()
 
-    assert first == [(ticket, "refused")]
-    assert second == [(ticket, "stored")]
+    assert (ticket.move, ticket.fate, ticket.error) == (move, "refused", "POLICY_VIOLATION")
+    assert nowhere == {}
+    assert list(relocator.arrived().values()) == [[move]]
 
 
 def test_a_full_client_is_waited_for(relocator: Relocator, producer: ScriptedProducer) -> None:
@@ -160,7 +186,7 @@ def test_what_the_client_can_not_even_read_is_refused(
 
 def test_nothing_of_a_dropped_partition_is_produced(relocator: Relocator, producer: ScriptedProducer) -> None:
     """What waited for room when its partition went is not sent, and what was on its way is not waited for."""
-    flying, waiting, kept = item(1), item(2), item(3, other=True)
+    flying, waiting, kept = item(1), item(2), item(3, of=owned(OTHER))
     relocator.send(flying, sends(1))
     relocator.acknowledged()
     relocator.send(waiting, sends(1))
@@ -179,7 +205,7 @@ def test_nothing_of_a_dropped_partition_is_produced(relocator: Relocator, produc
 
 def test_a_partition_is_busy_until_its_last_ticket_is_told(relocator: Relocator, producer: ScriptedProducer) -> None:
     """Busy are the partitions of which something waits to be produced, acknowledged or told; others are not."""
-    one, other = item(), item(other=True)
+    one, other = item(), item(of=owned(OTHER))
     idle = relocator.is_idle
     relocator.send(one, sends(1))
     queued = (relocator.is_busy_with([one[4]]), relocator.is_busy_with([other[4]]))

@@ -100,7 +100,8 @@ def test_the_view_shows_what_stands_in_the_chain(tower: Tower) -> None:
         left = chain.depart(key, offset)
         header = chain.header(origin, left, attempts=1, history=(), first_failed_ms=0)
         if key != b"c":
-            chain.arrive(key, header, number, offset, 0)
+            chain.parts[number].sent([offset], [0])
+            chain.arrive(key, header, number, offset)
     (place,) = tower.view(partition).partitions
 
     assert (place.in_tiers, place.parked, place.moving) == (1, 1, 1)

@@ -163,9 +163,9 @@ class SettlesAtDeparture(PartitionState):
 class KeepsLosers(ChainState[Item]):
     """Leaves the copy open from which another was made."""
 
-    def arrive(self, lane: Any, header: CopyHeader, number: int, offset: int, appended_ms: int) -> Backlog[Item]:
+    def arrive(self, lane: Any, header: CopyHeader, number: int, offset: int) -> Backlog[Item]:
         numbers, self._numbers = self._numbers, {}
-        backlog = super().arrive(lane, header, number, offset, appended_ms)
+        backlog = super().arrive(lane, header, number, offset)
         self._numbers = numbers
         return backlog
 

@@ -12,7 +12,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError
@@ -26,7 +25,7 @@ from streams.engine.relief import Relief
 from streams.kafka.commits import CommitAnswer, Entry
 from streams.kafka.consumer import EndReached, Event, Stored
 from streams.kafka.message import Message
-from streams.kafka.producer import Delivery
+from streams.kafka.producer import Fate, Parcel
 from streams.outcome import DeadLetter, Skip
 from streams.record import Partition, Record
 from streams.retry import RetryPolicy
@@ -121,7 +120,7 @@ class World:
         self.log = ChainLog(self.clock)
         self.late: list[Produced] = []
         """Requests whose sender does not hear of them any more; they may still arrive."""
-        self.answers: deque[Callable[[], None]] = deque()
+        self.answers: deque[Parcel[Any]] = deque()
         """What the broker has done and not told yet, in order."""
         self.ends = dict.fromkeys(PARTITIONS, 0)
         self.stored: dict[Partition, Stored] = {}
@@ -192,17 +191,18 @@ class World:
 
     def answer_produced(self) -> None:
         """The broker takes, refuses, or says nothing of what was produced."""
-        while self.answers and (self.is_calm or self.rng.random() < 0.8):
-            self.answers.popleft()()
         producer = self.member.producer
+        while self.answers and (self.is_calm or self.rng.random() < 0.8):
+            producer.answers.append(self.answers.popleft())
         while producer.flying and (self.is_calm or self.rng.random() < 0.8):
-            fate = "stored" if self.is_calm else self.rng.choices(("stored", "refused", "unknown"), (90, 7, 3))[0]
+            fate: Fate = "stored" if self.is_calm else self.rng.choices(("stored", "refused", "unknown"), (90, 7, 3))[0]
             one = self._pick(producer.flying)
             if fate == "stored":
-                self.answers.append(partial(one.done, self._land(one)))
+                one.meet("stored", "", self._land(one))
             else:
                 self.late += [one] if fate == "unknown" else []
-                self.answers.append(partial(one.done, Delivery(fate, -1, "ERROR")))  # type: ignore[arg-type]  # a word
+                one.meet(fate, "ERROR")
+            self.answers.append(one.parcel)
 
     def arrive_late(self) -> None:
         """Requests that nobody waits for any more are taken, or never come."""
@@ -218,18 +218,18 @@ class World:
         requests.remove(first)
         return first
 
-    def _land(self, one: Produced) -> Delivery:
-        delivery = self.member.producer.land(one)
-        if one.partition is not None:
-            place = Partition(one.topic, one.partition)
-            self.history.land(self.log.since(place, delivery.offset)[0])
+    def _land(self, one: Produced) -> Message | None:
+        record = self.member.producer.land(one)
+        if record is not None:
+            place = Partition(one.topic, one.partition or 0)
+            self.history.land(record)
             self.log.gaps[place] = self.rng.choice(self._gaps)
         elif one.value is not None:
             partition, offset, run = (int(part) for part in one.value.decode().split("/"))
             self.sent[run] -= 1
             if self.sent[run] == 0:
                 self.history.end(Partition("orders", partition), offset, is_settled=False)
-        return delivery
+        return record
 
     # -- the engine -----------------------------------------------------------------------------------
 

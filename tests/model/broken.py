@@ -8,7 +8,7 @@ Each one does what its sound twin does, and leaves out what the rule asks for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from streams.deadletter.counting import LetterLedger
@@ -139,11 +139,10 @@ def depart_and_settle(state: PartitionState, item: Item, number: int) -> Move:
 # -- rule 11: what was neither scanned nor sent is dropped ------------------------------------------------------------
 
 
-def sent_among_others(part: Copies, offset: int, appended_ms: int) -> None:
+def sent_among_others(part: Copies, offsets: Sequence[int], appended_ms: Sequence[int]) -> None:
     """Take what stands before a copy of ours for outstanding too."""
-    for other in range(part.end, offset):
-        _sent(part, other, appended_ms)
-    _sent(part, offset, appended_ms)
+    others = range(part.end, offsets[-1] + 1)
+    _sent(part, others, [appended_ms[-1]] * len(others))
 
 
 def load_whatever_comes(
@@ -251,11 +250,11 @@ def is_followed_never(chain: ChainState[Item], backlog: Backlog[Item]) -> bool:
     return False
 
 
-def arrive_and_settle_dead(  # noqa: PLR0917  # as its twin
-    chain: ChainState[Item], lane: bytes, header: CopyHeader, number: int, offset: int, appended_ms: int
+def arrive_and_settle_dead(
+    chain: ChainState[Item], lane: bytes, header: CopyHeader, number: int, offset: int
 ) -> Backlog[Item]:
     """Let a dead record have ended, whatever its policy says."""
-    backlog = _arrive(chain, lane, header, number, offset, appended_ms)
+    backlog = _arrive(chain, lane, header, number, offset)
     if number == chain.dlq:
         backlog.remove(header.offset)
     return backlog

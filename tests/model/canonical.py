@@ -34,7 +34,7 @@ IGNORED: dict[type, frozenset[str]] = {
         | {"admitted", "told", "latest", "outstanding", "outstanding_bytes", "withdrawn"}
     ),
     Tenure: frozenset({"starts", "process", "began_at", "chain_began", "is_graceful"}),
-    Retries: frozenset({"policy", "rng", "_first_tiers", "_sequence"}),
+    Retries: frozenset({"policy", "rng", "_sequence"}),
     ChainState: frozenset(
         {"lineage", "after_death", "is_ordered", "parked", "dlq", "_numbers"}
         | {"fenced", "expired", "_sequence", "_fences"}

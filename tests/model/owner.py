@@ -19,7 +19,7 @@ from streams.engine import parking
 from streams.engine.backlog import LaneKey
 from streams.engine.chainstate import ChainState, Lineage
 from streams.engine.ledger import Ledger
-from streams.engine.letters import copy, letter
+from streams.engine.letters import copies, letter
 from streams.engine.partition import NEVER, Bury, Item, Move, PartitionState, Run, finish
 from streams.engine.plan import ChainPlan
 from streams.engine.recovery import Recovery
@@ -227,9 +227,8 @@ class Owner:
         move = self.ways[number].popleft()
         if isinstance(move, Bury) and self.state.chain.after_death == "continue":
             self.open.discard(_offset(move.item))
-        run = self.state.moved(move, offset, stamp_ms)
-        if run is not None:
-            self._hand([run])
+        move.offset, move.appended_ms = offset, stamp_ms
+        self._hand([run for _, run in self.state.moved([move])])
 
     def relieve(self) -> None:
         """What has waited long in memory moves out."""
@@ -282,7 +281,7 @@ class Owner:
     def _send(self, move: Move | Bury) -> None:
         self.ways[move.number].append(move)
         is_dead = move.number == self.state.chain.dlq
-        record = letter(move, handler="", wall_ms=1) if is_dead else copy(move)
+        record = letter(move, handler="", wall_ms=1) if is_dead else copies(self.state, [move])[0]
         self.sent.append((move.number, Copy(record.key, record.value, tuple(record.headers))))
 
     def _hand(self, runs: Iterable[Run]) -> None:

@@ -27,7 +27,7 @@ LONG_RUN_S: Final = 0.1
 """A run that has taken this long hands back what it has done, so that it is committed; the rest is a new run."""
 
 
-class Interruption(msgspec.Struct, frozen=True):
+class Interruption(msgspec.Struct, frozen=True, gc=False):
     """A run that did not simply end well."""
 
     run: Run

@@ -95,17 +95,18 @@ class InlineExecutor:
     def _work(self) -> None:
         """Run what is ready, for a moment."""
         CURRENT.set(self._slot)
+        slot, ready = self._slot, self._ready
         started = time.monotonic()
         ends_at = started + _TURN_S
-        while self._ready:
+        while ready:
             if self.route.batch:
-                self._sort(perform_batch(self.route, next_batch(self._ready, self.route.batch), self._slot))
+                self._sort(perform_batch(self.route, next_batch(ready, self.route.batch), slot))
             else:
-                self._run(self._ready.popleft())
+                self._run(ready.popleft())
             if time.monotonic() >= ends_at:
                 break
-        self._slot.item = None
-        self._slot.spent_s += time.monotonic() - started
+        slot.item = None
+        slot.spent_s += time.monotonic() - started
 
     def _run(self, run: Run) -> None:
         done, ended = perform(self.route, run, self._slot)
