@@ -20,6 +20,7 @@ import orjson
 
 from streams import App, Context, DeadLetter, Record, Retry, RetryPolicy
 from streams.outcome import Outcome
+from tests.chaos.failpoints import VARIABLE, Failpoints
 
 DELAYS: Final = tuple(os.environ["CHAOS_DELAYS"].split(","))
 MAX_ATTEMPTS: Final = len(DELAYS) + 1
@@ -187,3 +188,5 @@ _handler, _options = HANDLERS[os.environ["CHAOS_RUN"]]
 _policy: Any = os.environ["CHAOS_POLICY"]
 _retry = RetryPolicy(delays=DELAYS, memory_up_to=os.environ["CHAOS_MEMORY"])
 app.on(os.environ["CHAOS_TOPIC"], policy=_policy, retry=_retry, **_options)(_handler)
+if VARIABLE in os.environ:
+    Failpoints(_folder).install(os.environ[VARIABLE])

@@ -11,8 +11,10 @@ import pytest
 
 from streams.dev import DevCluster
 from tests.brokers import Kafka, Topics
+from tests.chaos.coordinators import await_coordinators
 from tests.chaos.crew import Crew
 from tests.chaos.scene import Load, Scene
+from tests.chaos.seeds import BASE, seeded
 
 Scenes = Callable[..., Scene]
 
@@ -36,6 +38,7 @@ def scenes(kafka: Kafka, topic: Topics, group: Callable[..., str], tmp_path: Pat
 def scenes3(cluster3: DevCluster, group: Callable[..., str], tmp_path: Path) -> Iterator[Scenes]:
     """The same on three brokers, which may be broken."""
     kafka = Kafka(cluster3.bootstrap, is_borrowed=True)
+    await_coordinators(kafka)
     with _stage(kafka, Topics(kafka), group, tmp_path) as set_scene:
         yield set_scene
 
@@ -56,7 +59,7 @@ def _stage(kafka: Kafka, topic: Topics, group: Callable[..., str], folder: Path)
         place.mkdir()
         crews.append(Crew(place, said, ("--protocol", protocol)))
         attempts = len(said["CHAOS_DELAYS"].split(",")) + 1
-        load = Load(kafka, name, random.Random(seed), max_attempts=attempts)
+        load = Load(kafka, name, random.Random(seeded(seed)), max_attempts=attempts)
         return Scene(kafka, name, team, load, crews[-1], is_parking=policy == "park")
 
     try:
@@ -77,6 +80,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind) if one.when == "call"]
     told = [(one.nodeid, value) for one in reports for name, value in one.user_properties if name == _FIGURES]
     if told:
-        terminalreporter.section("what became of the records")
+        terminalreporter.section(f"what became of the records (STREAMS_CHAOS_SEED={BASE})")
     for name, line in told:
         terminalreporter.line(f"{name.rpartition('::')[2]}: {line}")

@@ -19,6 +19,7 @@ from tests.waiting import eventually
 
 ROOT: Final = Path(__file__).parents[2]
 _TAIL_LINES: Final = 25
+_REVOKED: Final = re.compile(rb"partitions revoked.* count=[1-9]")
 _GRANTED: Final = re.compile(rb"partitions assigned .*count=[1-9]")
 
 
@@ -59,6 +60,17 @@ class Worker:
     def grants(self) -> int:
         """How often the group has given it partitions."""
         return len(_GRANTED.findall(self.log.read_bytes()))
+
+    @property
+    def revokes(self) -> int:
+        """How often the group has asked partitions back."""
+        return len(_REVOKED.findall(self.log.read_bytes()))
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that it ever held at a time."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
     @property
     def in_flight(self) -> set[Place]:
@@ -124,14 +136,15 @@ class Crew:
         """Those that run and were not told to stop."""
         return [worker for worker in self.workers if worker.is_running and not worker.is_leaving]
 
-    def start(self, *options: str, **environment: str) -> Worker:
-        """Start one more."""
+    def start(self, *options: str, output: int | None = None, **environment: str) -> Worker:
+        """Start one more; its log goes to a file, or to *output*."""
         log = self.folder / f"worker-{len(self.workers)}.log"
         command = [sys.executable, "-m", "streams", "run", "tests.chaos.app:app", *self.options, *options]
         own = {"CHAOS_JOURNAL": str(self.folder), "STREAMS_SUPERVISOR_PID": str(os.getpid())}
         everything = {**os.environ, **self.environment, **own, **environment}
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, cwd=ROOT, env=everything, stdout=output, stderr=output)
+        with log.open("wb") as file:
+            end = file if output is None else output
+            process = subprocess.Popen(command, cwd=ROOT, env=everything, stdout=file, stderr=end)
         worker = Worker(process, self.folder / f"{process.pid}.journal", log)
         self.workers.append(worker)
         return worker

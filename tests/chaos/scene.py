@@ -41,7 +41,11 @@ class Load:
     max_attempts: int = 3
     failing: float = 0.06
     """Share of the records that fail before they end well."""
+    given_up: float = 0.02
+    """Share of the records that never end well."""
     work_ms: tuple[int, int] = (20, 200)
+    padding: int = 0
+    """Bytes by which each record is larger than it need be."""
     at_once: int = 500
     """Records written when fewer than `least` have no end yet."""
     least: int = 1_200
@@ -75,17 +79,22 @@ class Load:
         hot = rng.random() < 0.03
         key = "-" if rng.random() < 0.02 else f"key-{rng.randrange(_HOT if hot else KEYS)}"
         self._counts[key] += 1
-        value = {"seq": self._counts[key], "work_ms": rng.randint(*self.work_ms), "fails": self._failures()}
+        value: dict[str, object] = {
+            "seq": self._counts[key],
+            "work_ms": rng.randint(*self.work_ms),
+            "fails": self._failures(),
+        }
+        value |= {"padding": "." * self.padding} if self.padding else {}
         headers: Headers = [("trace", rng.randbytes(4)), ("trace", None)]
         return Sent(key, self._counts[key], orjson.dumps(value), headers)
 
     def _failures(self) -> int:
         draw = self.rng.random()
-        if draw < 0.01:
+        if draw < self.given_up / 2:
             return -1
-        if draw < 0.02:
+        if draw < self.given_up:
             return _ALWAYS
-        return self.rng.randrange(1, self.max_attempts) if draw < 0.02 + self.failing else 0
+        return self.rng.randrange(1, self.max_attempts) if draw < self.given_up + self.failing else 0
 
     def _write_one(self, record: Sent) -> None:
         def acknowledged(error: KafkaError | None, message: Message) -> None:
@@ -138,7 +147,7 @@ class Scene:
 
     def start(self, *options: str, **environment: str) -> Worker:
         """Start one more member and wait until it works."""
-        worker = self.crew.start(*options, **environment)
+        worker = self.crew.start(*options, output=None, **environment)
         self.under_load(lambda: worker.ended or self._require(worker))
         return worker
 

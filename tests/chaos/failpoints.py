@@ -1,0 +1,136 @@
+"""Faults at exact moments inside a member: its process is patched as it starts, and costs nothing where it is not.
+
+Named in ``CHAOS_FAILPOINT``; a file in the member's folder tells that one has
+struck.  The engine knows nothing of any of this.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from streams.engine.commit import Committer
+from streams.engine.partition import Bury
+from streams.engine.relocation import Relocator, Ticket
+from streams.kafka.consumer import GroupConsumer
+
+VARIABLE: Final = "CHAOS_FAILPOINT"
+EXIT: Final = 9
+"""What a process ends with that a failpoint has ended."""
+_TURNS: Final = 400
+"""Turns of the loop before it is struck: work is under way by then."""
+_WAKES_WITHIN_S: Final = 120
+
+
+class PollThreadError(Exception):
+    """Nobody expected this one."""
+
+
+def struck(folder: Path, pid: int) -> Path:
+    """Name the file that tells that process *pid* was struck."""
+    return folder / f"{pid}.struck"
+
+
+def go_on(folder: Path, pid: int) -> Path:
+    """Name the file that lets process *pid* go on after it was struck."""
+    return folder / f"{pid}.go-on"
+
+
+class Failpoints:
+    """Those of this process."""
+
+    def __init__(self, folder: Path) -> None:
+        """Tell in *folder* what has struck."""
+        self._folder = folder
+        self._turns = 0
+
+    def install(self, name: str) -> None:
+        """Patch this process."""
+        known: Mapping[str, Callable[[], None]] = {
+            "after-letter": self.after_letter,
+            "after-copy": self.after_copy,
+            "before-commit": self.before_commit,
+            "poll-dies": self.poll_dies,
+            "poll-hangs": self.poll_hangs,
+        }
+        known[name]()
+
+    def after_letter(self) -> None:
+        """End the process when the broker has acknowledged a dead letter, before anything of it is settled."""
+        self._end_after(lambda ticket: isinstance(ticket.move, Bury))
+
+    def after_copy(self) -> None:
+        """The same with a copy for a retry topic or the parked one."""
+        self._end_after(lambda ticket: ticket.move is not None and not isinstance(ticket.move, Bury))
+
+    def before_commit(self) -> None:
+        """End the process when a dead letter is acknowledged and settled, before the commit that says so is sent."""
+        letters = list[Ticket]()
+        acknowledged, commit = Relocator.acknowledged, GroupConsumer.commit
+
+        def listen(relocator: Relocator) -> list[Ticket]:
+            tickets = acknowledged(relocator)
+            letters.extend(one for one in tickets if isinstance(one.move, Bury) and one.fate == "stored")
+            return tickets
+
+        def send(consumer: GroupConsumer, *entries: Any) -> None:
+            if letters:
+                self._end()
+            commit(consumer, *entries)
+
+        _patch(Relocator, "acknowledged", listen)
+        _patch(GroupConsumer, "commit", send)
+
+    def poll_dies(self) -> None:
+        """Have the poll thread meet an error that nobody expected."""
+        self._strike_loop(self._raise)
+
+    def poll_hangs(self) -> None:
+        """Have the poll thread stand still until it is told to go on."""
+        self._strike_loop(self._hang)
+
+    def _end_after(self, is_meant: Callable[[Ticket], bool]) -> None:
+        acknowledged = Relocator.acknowledged
+
+        def listen(relocator: Relocator) -> list[Ticket]:
+            tickets = acknowledged(relocator)
+            if any(is_meant(ticket) and ticket.fate == "stored" for ticket in tickets):
+                self._end()
+            return tickets
+
+        _patch(Relocator, "acknowledged", listen)
+
+    def _strike_loop(self, strike: Callable[[], None]) -> None:
+        commit_if_due = Committer.commit_if_due
+
+        def turn(committer: Committer, consumer: GroupConsumer) -> None:
+            self._turns += 1
+            if self._turns == _TURNS:
+                self._tell()
+                strike()
+            commit_if_due(committer, consumer)
+
+        _patch(Committer, "commit_if_due", turn)
+
+    def _raise(self) -> None:
+        raise PollThreadError("an error that nobody expected")
+
+    def _hang(self) -> None:
+        word, ends_at = go_on(self._folder, os.getpid()), time.monotonic() + _WAKES_WITHIN_S
+        while not word.exists() and time.monotonic() < ends_at:
+            threading.Event().wait(0.05)
+
+    def _end(self) -> None:
+        self._tell()
+        os._exit(EXIT)
+
+    def _tell(self) -> None:
+        struck(self._folder, os.getpid()).touch()
+
+
+def _patch(owner: type, name: str, function: Callable[..., Any]) -> None:
+    setattr(owner, name, function)

@@ -1,0 +1,61 @@
+"""The most dangerous faults of members, one after the other in one run."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from tests.chaos.conftest import Scenes
+from tests.chaos.crew import Worker
+from tests.chaos.scene import IN_FLIGHT, Scene
+from tests.chaos.test_kill import kill_one
+
+
+def wake_a_zombie(scene: Scene, sleeper: Worker) -> int:
+    """Suspend *sleeper* until others have taken over, and wake it; give how many records were in flight there."""
+    scene.busy(sleeper)
+    since_ns = scene.crew.suspend(sleeper)
+    fault = scene.note_end(sleeper, "SIGSTOP")
+    others = [worker for worker in scene.crew.present if worker is not sleeper]
+    scene.under_load(lambda: fault.may_repeat & set().union(*(worker.touched for worker in others)))
+    scene.crew.resume(sleeper, since_ns)
+    before = sleeper.ended
+    scene.under_load(lambda: sleeper.ended > before + len(fault.may_repeat))
+    return fault.in_flight
+
+
+def rebalance_twice(scene: Scene) -> tuple[int, int]:
+    """Have two members join and two leave with work in flight; give how much of it, and how many were revoked."""
+    before, in_flight = sum(worker.revokes for worker in scene.crew.present), 0
+    members = list(scene.crew.present)
+    for leaver in members:
+        scene.busy(leaver)
+        in_flight += sum(len(worker.in_flight) for worker in members)
+        scene.start()
+        leaver.tell(signal.SIGTERM)
+        scene.under_load(partial(scene.is_gone, leaver))
+    return in_flight, sum(worker.revokes for worker in scene.crew.workers) - before
+
+
+@pytest.mark.parametrize("protocol", ["consumer", pytest.param("classic", marks=pytest.mark.chaos)])
+def test_a_kill_a_zombie_and_a_storm_cost_nothing(protocol: str, scenes: Scenes, tell: Callable[[str], None]) -> None:
+    """A SIGKILL, a SIGSTOP past the session, joins and leaves, revokes: each hits members at work, nothing is lost."""
+    scene = scenes(seed=1, protocol=protocol)
+    scene.start()
+    scene.start()
+    kill_one(scene, 1)
+    sleeper = scene.start()
+    slept = wake_a_zombie(scene, sleeper)
+    moved, revokes = rebalance_twice(scene)
+    verdict = scene.verdict()
+    told = (
+        f"1: 1 kill, 9: 1 zombie, {slept} in flight; 11: 2 joins and leaves; 12: {revokes} revokes, {moved} in flight"
+    )
+    tell(f"{protocol}: {told}: {verdict.line}")
+
+    assert min(scene.faults[0].in_flight, slept, moved) >= IN_FLIGHT
+    assert revokes >= 2
+    assert verdict.is_clean, str(verdict)

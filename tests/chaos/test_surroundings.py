@@ -1,0 +1,89 @@
+"""What is around a member fails: the end of its log, its memory, the group's own topic, the log of its source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from streams.config import Settings
+from streams.dev import DevCluster
+from streams.kafka.admin import Admin
+from streams.kafka.topics import set_config
+from tests.chaos.conftest import Scenes
+
+pytestmark = pytest.mark.chaos
+
+_MIB = 1024 * 1024
+_OFFSETS = "__consumer_offsets"
+
+
+@contextmanager
+def closed_pipe() -> Iterator[int]:
+    """The end of a pipe that nobody reads."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    yield writes
+    os.close(writes)
+
+
+def test_a_log_that_can_not_be_written_is_no_reason_to_stop(scenes: Scenes, tell: Callable[[str], None]) -> None:
+    """A member whose every line is refused works, drains, commits and ends as others do."""
+    scene = scenes(seed=95)
+    with closed_pipe() as output:
+        worker = scene.crew.start(output=output)
+        scene.under_load(lambda: worker.ended > 500)
+        in_flight = len(worker.in_flight)
+        verdict = scene.verdict()
+    tell(f"34: in flight {in_flight}: {verdict.line}")
+
+    assert in_flight > 0
+    assert verdict.is_clean, str(verdict)
+
+
+def test_a_large_backlog_takes_bounded_memory(scenes: Scenes, tell: Callable[[str], None]) -> None:
+    """Of 300 MiB that wait, a member holds what its bounds say, and everything is done."""
+    bounds = {"STREAMS_MAX_IN_FLIGHT_BYTES": str(16 * _MIB), "STREAMS_FETCH_BUFFER_BYTES": str(8 * _MIB)}
+    scene = scenes(seed=96, **bounds)
+    scene.load.padding = 200_000
+    scene.load.write(1_500)
+    worker = scene.crew.start()
+    scene.wait(lambda: worker.ended)
+    in_flight = len(worker.in_flight)
+    scene.heal(within_s=150)
+    peak = worker.peak_bytes
+    verdict = scene.verdict()
+    tell(f"35: in flight {in_flight}, at most {peak // _MIB} MiB: {verdict.line}")
+
+    assert in_flight > 0
+    assert peak < 200 * _MIB
+    assert verdict.is_clean, str(verdict)
+
+
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_commits_that_fail_for_long_end_in_no_loss(
+    protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
+) -> None:
+    """The group's topic lacks a replica: nothing starts past the lease; with it back all goes on."""
+    scene = scenes3(seed=97, protocol=protocol)
+    first = scene.start()
+    scene.start()
+    scene.busy(first)
+    with Admin(Settings(bootstrap=cluster3.bootstrap)) as admin:
+        set_config(admin, _OFFSETS, {"min.insync.replicas": "3"})
+        since = scene.read()
+        cluster3.brokers[-1].kill()
+        scene.under_load(lambda: any(b"commit failed" in worker.log.read_bytes() for worker in scene.crew.present))
+        scene.load.write(2_000)
+        scene.wait(lambda: not any(worker.in_flight for worker in scene.crew.present), within_s=120)
+        for worker in scene.crew.present:
+            scene.note_end(worker, "commits that fail", since=since)
+        cluster3.heal()
+        set_config(admin, _OFFSETS, {"min.insync.replicas": "2"})
+    verdict = scene.verdict()
+    tell(f"30: {protocol}: {verdict.line}")
+
+    assert len(scene.faults) == 2
+    assert verdict.is_clean, str(verdict)

@@ -1,0 +1,79 @@
+"""A log that a broker cuts short: its offsets name other records from then on, and all of those are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from streams import App, Record
+from streams.dev import DevCluster, this_process
+from tests.brokers import Kafka, Topics, require_native
+from tests.chaos.coordinators import await_coordinators
+from tests.faults.conftest import Injected
+from tests.path.members import Bench, numbered
+
+pytestmark = pytest.mark.chaos
+
+_BATCHES, _BATCH = 10, 10
+
+
+@pytest.fixture
+def cluster1(tmp_path: Path) -> Iterator[DevCluster]:
+    """A broker of this test alone, whose files it may damage."""
+    require_native()
+    cluster = DevCluster.start(tmp_path / "kafka", brokers=1, lives_with=this_process())
+    yield cluster
+    cluster.down()
+
+
+def cut(cluster: DevCluster, topic: str) -> int:
+    """Kill the broker, take the last part of the log of *topic* away, and bring it back; give how many bytes went."""
+    cluster.brokers[0].kill()
+    (log,) = cluster.folder.path.glob(f"**/{topic}-0/*.log")
+    before = log.stat().st_size
+    with log.open("r+b") as file:
+        file.truncate(before * 6 // 10)
+    cluster.heal()
+    return before - log.stat().st_size
+
+
+@pytest.mark.parametrize("is_live", [True, False], ids=["under a live group", "under a stopped group"])
+def test_a_log_that_was_cut_short(
+    is_live: bool,  # noqa: FBT001  # a case of the test
+    cluster1: DevCluster,
+    group: Callable[..., str],
+    injected: Injected,
+) -> None:
+    """The group goes on at the end that is left, and every record that comes after it runs once."""
+    kafka = Kafka(cluster1.bootstrap, is_borrowed=True)
+    await_coordinators(kafka)
+    topic, app = Topics(kafka), App(group())
+    orders, bench, seen = topic(), Bench(kafka, topic), list[tuple[int, bytes | None]]()
+
+    @app.on(orders)
+    def handle(record: Record) -> None:
+        seen.append((record.offset, record.value))
+
+    for _ in range(_BATCHES):
+        bench.write(orders, numbered(_BATCH))
+    member = bench.run(app)
+    try:
+        member.settled()
+        if not is_live:
+            member.stop()
+        gone = cut(cluster1, orders)
+        seen.clear()
+        places = bench.write(orders, [(b"a", b"new-%d" % number) for number in range(60)])
+        if not is_live:
+            member = bench.run(app)
+        member.until(lambda: len({value for _, value in seen if value and value.startswith(b"new")}) == 60, within_s=60)
+        member.settled(within_s=60)
+    finally:
+        bench.end()
+    injected(20, times=gone, members=1, in_flight=_BATCHES * _BATCH - places[0][1])
+    new = [offset for offset, value in seen if value and value.startswith(b"new")]
+
+    assert 0 < places[0][1] < _BATCHES * _BATCH
+    assert new == [offset for _, offset in places]
