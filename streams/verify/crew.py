@@ -72,7 +72,8 @@ class Worker:
         """Read what it wrote down since the last time."""
         for journal in self.journals.values():
             journal.refresh()
-        self.meter.look(time.monotonic_ns(), self.in_flight)
+        if self.is_running:  # else its number may be another process's by now
+            self.meter.look(time.monotonic_ns(), self.in_flight)
         return self
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.verify.crew import Crew
 from streams.verify.report import resources_row
 from streams.verify.resources import GAUGES, LEAST_NS, Meter, Sample, Usage
 
@@ -39,6 +40,15 @@ def test_nothing_is_said_where_the_system_tells_nothing(tmp_path: Path) -> None:
     meter.look(0, in_flight=3)
 
     assert Usage([meter.samples]).document() is None
+
+
+def test_a_member_that_has_ended_is_not_looked_at(tmp_path: Path) -> None:
+    """Its number may be another process's by then."""
+    worker = Crew(tmp_path, [], "nowhere:app", {}).start()
+    worker.kill()
+    worker.meter.pid = os.getpid()
+
+    assert not worker.refresh().meter.samples
 
 
 def test_what_stays_level_is_in_order() -> None:
