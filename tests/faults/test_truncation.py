@@ -39,14 +39,8 @@ def cut(cluster: DevCluster, topic: str) -> int:
     return before - log.stat().st_size
 
 
-@pytest.mark.parametrize("is_live", [True, False], ids=["under a live group", "under a stopped group"])
-def test_a_log_that_was_cut_short(
-    is_live: bool,  # noqa: FBT001  # a case of the test
-    cluster1: DevCluster,
-    group: Callable[..., str],
-    injected: Injected,
-) -> None:
-    """The group goes on at the end that is left, and every record that comes after it runs once."""
+def test_a_log_that_was_cut_short(cluster1: DevCluster, group: Callable[..., str], injected: Injected) -> None:
+    """A live group goes on at the end that is left, and every record that comes after it runs once."""
     kafka = Kafka(cluster1.bootstrap, is_borrowed=True)
     await_coordinators(kafka)
     topic, app = Topics(kafka), App(group())
@@ -61,13 +55,9 @@ def test_a_log_that_was_cut_short(
     member = bench.run(app)
     try:
         member.settled()
-        if not is_live:
-            member.stop()
         gone = cut(cluster1, orders)
         seen.clear()
         places = bench.write(orders, [(b"a", b"new-%d" % number) for number in range(60)])
-        if not is_live:
-            member = bench.run(app)
         member.until(lambda: len({value for _, value in seen if value and value.startswith(b"new")}) == 60, within_s=60)
         member.settled(within_s=60)
     finally:
