@@ -25,6 +25,8 @@ MOVING: Final = -1
 
 _HOP_BITS: Final = 16
 _OFFSET_BITS: Final = 42
+MOST_HOPS: Final = (1 << _HOP_BITS) - 1
+"""Moves of one record that the index can tell apart."""
 _NUMBER_AT: Final = _HOP_BITS + _OFFSET_BITS
 _OFFSETS: Final = (1 << _OFFSET_BITS) - 1
 _TRIM_AT: Final = 1_024

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from streams.engine.backlog import MOST_HOPS
 from streams.errors import ConfigError, LedgerError
 from streams.kafka.message import Message, make_message
 from streams.record import Headers, Origin
@@ -219,11 +220,25 @@ def unpack(headers: Any) -> CopyHeader:
         raise LedgerError(f"the record has no {HEADER!r} header: no copy that streams wrote")
     try:
         header = _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LedgerError(f"the {HEADER!r} header can't be read: {error}") from error
     if header.version != _VERSION:
         raise LedgerError(f"the {HEADER!r} header is of version {header.version}; this program reads {_VERSION}")
+    if not _is_possible(header):
+        raise LedgerError(
+            f"the {HEADER!r} header can't be read: it says that it is hop {header.hop} of {header.origin}"
+        )
     return header
+
+
+def _is_possible(header: CopyHeader) -> bool:
+    """Say whether a copy can be where, and of what, *header* says."""
+    return (
+        0 < header.hop <= MOST_HOPS
+        and 0 <= header.partition < 1 << 31
+        and 0 <= header.offset < 1 << 63
+        and -1 <= header.timestamp_ms < 1 << 63
+    )
 
 
 def unpack_error(headers: Headers | None) -> ErrorHeader | None:
@@ -231,7 +246,7 @@ def unpack_error(headers: Headers | None) -> ErrorHeader | None:
     data = _find(headers, ERROR_HEADER)
     try:
         return None if data is None else _decode_error(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

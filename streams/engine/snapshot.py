@@ -123,7 +123,7 @@ def decode(text: str | None) -> Snapshot | None:
         if zlib.crc32(packed).to_bytes(4, "big") != raw[:4]:
             raise LedgerError("the commit's metadata is damaged: its checksum does not match")
         return _decode(packed)
-    except (ValueError, zlib.error, binascii.Error, msgspec.MsgspecError) as error:
+    except (ValueError, RecursionError, zlib.error, binascii.Error, msgspec.MsgspecError) as error:
         raise LedgerError(f"the commit's metadata is damaged: {error}") from error
 
 

@@ -34,12 +34,12 @@ COPIES = st.builds(
     version=st.just(1),
     topic_id=WORDS,
     topic=WORDS,
-    partition=NUMBERS,
+    partition=st.integers(0, 2**31 - 1),
     offset=NUMBERS,
     timestamp_ms=NUMBERS,
     group=WORDS,
     assignment_id=st.binary(max_size=16),
-    hop=NUMBERS,
+    hop=st.integers(1, 65_535),
     from_topic=WORDS,
     from_offset=NUMBERS,
     attempts=NUMBERS,
@@ -86,8 +86,28 @@ def test_an_unreadable_copy_header_is_a_ledger_error(data: bytes) -> None:
         ([(HEADER, None)], "no 'streams' header"),
         ([(HEADER, msgspec.structs.replace(first_copy(), version=2).pack())], "version 2"),
         ([(HEADER, first_copy().pack().replace(b"orders", b"\xff\xff\xff\xff\xff\xff"))], "can't be read"),
+        ([(HEADER, b"\xdc\x00\x12" + first_copy().pack()[3:] + b"\x91" * 5_000 + b"\xc0")], "can't be read"),
+        ([(HEADER, msgspec.structs.replace(first_copy(), hop=-9).pack())], "can't be read"),
+        ([(HEADER, msgspec.structs.replace(first_copy(), hop=0).pack())], "can't be read"),
+        ([(HEADER, msgspec.structs.replace(first_copy(), hop=65_536).pack())], "can't be read"),
+        ([(HEADER, msgspec.structs.replace(first_copy(), offset=-5).pack())], "can't be read"),
+        ([(HEADER, msgspec.structs.replace(first_copy(), partition=2**31).pack())], "can't be read"),
+        ([(HEADER, msgspec.structs.replace(first_copy(), timestamp_ms=2**64 - 1).pack())], "can't be read"),
     ],
-    ids=["none at all", "others only", "null", "newer", "not UTF-8"],
+    ids=[
+        "none at all",
+        "others only",
+        "null",
+        "newer",
+        "not UTF-8",
+        "deep",
+        "below 0",
+        "no hop",
+        "beyond the index",
+        "no offset",
+        "no partition",
+        "no time",
+    ],
 )
 def test_a_record_that_is_no_copy_says_why(headers: Headers | None, says: str) -> None:
     """A missing, newer or damaged header is told apart in words."""
@@ -159,6 +179,14 @@ def test_the_stack_shows_where_it_was_raised() -> None:
 def test_an_unreadable_error_is_none(data: bytes) -> None:
     """A dead letter whose error can't be read is still a dead letter."""
     assert unpack_error([(ERROR_HEADER, data)]) is None
+
+
+def test_an_error_that_is_too_deep_is_none() -> None:
+    """Values inside values beyond what a parser follows are unreadable, no crash."""
+    deep = b"[" * 5_000 + b"]" * 5_000
+    error = b'{"x":' + deep + b',"error":"E","message":"","reason":"","handler":""}'
+
+    assert unpack_error([(ERROR_HEADER, error)]) is None
 
 
 def test_an_error_that_is_not_utf8_is_none() -> None:

@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
+
 NUMBERS: Final = (0, 1, -1, 2, 7, 255, 256, 65_535, 2**31, 2**32, 2**42, 2**62, 2**63 - 1, -(2**31), -(2**63))
 """Where kinds of numbers end."""
 
@@ -47,6 +49,16 @@ BYTES: Final = (
     b"[" * 9,
 )
 """The same of bytes."""
+
+
+DEEP: Final = msgspec.Raw(b"\x91" * 5_000 + b"\xc0")
+"""A value inside a value inside a value, beyond what a parser follows, as msgpack."""
+
+
+def packed(fields: Sequence[object]) -> bytes:
+    """Give *fields* as msgpack; `DEEP` stands for itself."""
+    whole = msgspec.msgpack.encode([None if field is DEEP else field for field in fields])
+    return whole[:-1] + bytes(DEEP) if fields and fields[-1] is DEEP else whole
 
 
 def damaged(rng: random.Random, data: bytes) -> bytes:

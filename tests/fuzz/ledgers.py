@@ -20,7 +20,7 @@ from streams.engine.ledger import Ledger
 from streams.engine.snapshot import METADATA_LIMIT, Snapshot, decode, encode, encode_within, runs_of
 from streams.errors import LedgerError, NewerLedgerError
 from tests.engine.stage import AT_PARKED, PARK, chain_state, message
-from tests.fuzz.damage import NUMBERS, damaged, damaged_text, some_bytes, some_text
+from tests.fuzz.damage import DEEP, NUMBERS, damaged, damaged_text, packed, some_bytes, some_text
 
 Decode = Callable[[str | None], Snapshot | None]
 
@@ -124,9 +124,9 @@ class LedgerTarget:
         assert _runs(read) == open_, "the next owner runs something else than what is open"
 
     def _check_sealed(self, case: Sealed) -> None:
-        packed = msgspec.msgpack.encode(case.fields)
-        checksum = zlib.crc32(packed).to_bytes(4, "big")
-        text = "s1" + base64.b85encode(checksum + zlib.compress(packed, wbits=-15)).decode()
+        whole = packed(case.fields)
+        checksum = zlib.crc32(whole).to_bytes(4, "big")
+        text = "s1" + base64.b85encode(checksum + zlib.compress(whole, wbits=-15)).decode()
         read = self._read(text)
         if read is not None:
             assert msgspec.structs.astuple(read)[: len(case.fields)] == case.fields[:_WIDTH], "it was read otherwise"
@@ -185,7 +185,7 @@ def _senseless(rng: random.Random, fields: list[Any]) -> Iterable[Any]:
     if what < 0.2:
         return fields[: rng.randint(0, len(fields))]
     if what < 0.4:
-        return [*fields, some_text(rng)]
+        return [*fields, rng.choice((some_text(rng), DEEP))]
     fields[rng.randrange(len(fields))] = rng.choice(
         (*NUMBERS, None, 1.5, some_text(rng), some_bytes(rng), (), (1,), ((1,),), ("a",))
     )
