@@ -19,7 +19,7 @@ from streams.kafka import faults
 from streams.kafka.admin import wrong_setting
 from streams.kafka.consumer import client_log
 from streams.kafka.message import ERROR, Message, by_partition, place_of
-from streams.kafka.settings import connection
+from streams.kafka.settings import reader
 from streams.record import Partition
 
 Move: TypeAlias = tuple[Partition, list[Message]]
@@ -192,11 +192,9 @@ class Cursor:
 
     def _open(self) -> Consumer:
         chosen: dict[str, Any] = {
-            **connection(self._settings),
+            **reader(self._settings),
             **self._chosen,
             "group.id": self._settings.group or _GROUP,
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
             "enable.partition.eof": True,  # tells the end without arithmetic over gaps
             "fetch.wait.max.ms": 20,  # what is placed anew waits for this to pass
             "fetch.queue.backoff.ms": 5,

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from time import monotonic
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_INVALID, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # its types do not mark it as public
 
 from streams.errors import BrokerError, CommitError
 from streams.kafka import faults
 from streams.kafka.admin import Admin
+from streams.kafka.consumer import client_log
 from streams.kafka.groups import describe_group, require_stopped
+from streams.kafka.settings import reader
 from streams.record import Partition
 
-_AT_ONCE: Final = 500
+_WRITTEN_AT_ONCE: Final = 500
+"""Offsets in one commit: it is stored as one batch, whose size the broker bounds."""
+_ASKED_AT_ONCE: Final = 2_000
+_NOT_TOLD: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART})
+"""Of one partition: it is not for this user to see, or is gone; the others are told."""
 _TRY_S: Final = 2.0
 _LOOKING_UP: Final = "looking up offsets"
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
@@ -103,24 +118,34 @@ def delete_before(admin: Admin, offsets: Mapping[Partition, int]) -> dict[Partit
 
 
 def committed(admin: Admin, group: str) -> dict[Partition, Committed]:
-    """Give everything that *group* has committed; nothing for a group that does not exist.
+    """Give what *group* has committed for the topics that are there; nothing for a group that does not exist.
+
+    A consumer asks for every partition by its name.  An administrator's client
+    could ask for all of a group's offsets at once, and ends the whole process
+    where their coordinator is new or has just moved:
+    https://github.com/confluentinc/librdkafka/issues/5040 (2.16)
 
     Raises:
         BrokerError: The broker does not tell a partition's offset.
     """
+    describe_group(admin, group)  # who may not see it is told so; the client would ask on in silence
     doing = f"reading the offsets of group {group!r}"
-    request = [ConsumerGroupTopicPartitions(group)]
-
-    def question() -> Any:
-        return admin.client.list_consumer_group_offsets(request, request_timeout=admin.timeout_s)[group]
-
-    found = {}
-    for place in admin.ask(question, doing).topic_partitions:
-        if place.error is not None:
+    try:
+        with closing(Consumer({**reader(admin.settings), "group.id": group}, logger=client_log)) as client:
+            found = client.list_topics(timeout=admin.timeout_s).topics.values()
+            places = [TopicPartition(topic.topic, number) for topic in found for number in topic.partitions]
+            asked = (client.committed(list(part), timeout=admin.timeout_s) for part in _parts(places, _ASKED_AT_ONCE))
+            answers = list(chain.from_iterable(asked))
+    except KafkaException as error:
+        raise admin.fault(error, doing) from error
+    for place in answers:
+        if place.error is not None and place.error.code() not in _NOT_TOLD:
             raise faults.fault(place.error, doing=doing, settings=admin.settings, topic=place.topic)
-        if place.offset >= 0:
-            found[Partition(place.topic, place.partition)] = Committed(place.offset, place.metadata or "")
-    return found
+    return {
+        Partition(place.topic, place.partition): Committed(place.offset, place.metadata or "")
+        for place in answers
+        if place.error is None and place.offset >= 0
+    }
 
 
 def commit_for_stopped(admin: Admin, group: str, offsets: Mapping[Partition, Committed]) -> None:
@@ -133,7 +158,7 @@ def commit_for_stopped(admin: Admin, group: str, offsets: Mapping[Partition, Com
     require_stopped(describe_group(admin, group))
     places = [TopicPartition(*place, at.offset, at.metadata) for place, at in offsets.items()]
     refused: list[str] = []
-    for part in _parts(places):
+    for part in _parts(places, _WRITTEN_AT_ONCE):
         refused += _commit(admin, group, part)
     if refused:
         raise CommitError(
@@ -199,6 +224,5 @@ def _look_for_leaders(admin: Admin, partitions: Sequence[Partition], end: float)
             raise admin.fault(error, _LOOKING_UP, topic=topic) from error
 
 
-def _parts(places: Sequence[TopicPartition]) -> Iterator[Sequence[TopicPartition]]:
-    """Cut a commit: one request is stored as one batch, whose size the broker bounds."""
-    return (places[start : start + _AT_ONCE] for start in range(0, len(places), _AT_ONCE))
+def _parts(places: Sequence[TopicPartition], size: int) -> Iterator[Sequence[TopicPartition]]:
+    return (places[start : start + size] for start in range(0, len(places), size))

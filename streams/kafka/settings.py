@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from streams.config import Settings
+
+_OF_MEMBERS: Final = frozenset(
+    {
+        "group.instance.id",
+        "group.protocol",
+        "group.remote.assignor",
+        "heartbeat.interval.ms",
+        "max.poll.interval.ms",
+        "partition.assignment.strategy",
+        "session.timeout.ms",
+    }
+)
+"""Client settings that mean nothing outside a group, and can be at odds with each other there."""
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -15,6 +28,15 @@ def connection(settings: Settings) -> dict[str, Any]:
         "client.id": f"streams-{settings.group}" if settings.group else "streams",
         **settings.kafka,
         "bootstrap.servers": settings.bootstrap,
+    }
+
+
+def reader(settings: Settings) -> dict[str, Any]:
+    """Give the settings of a consumer that joins no group: what a member's own say of that does not concern it."""
+    return {
+        **{name: value for name, value in connection(settings).items() if name not in _OF_MEMBERS},
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
     }
 
 

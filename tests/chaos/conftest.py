@@ -11,7 +11,6 @@ import pytest
 
 from streams.dev import DevCluster
 from tests.brokers import Kafka, Topics
-from tests.chaos.coordinators import await_coordinators
 from tests.chaos.crew import Crew
 from tests.chaos.scene import Load, Scene
 from tests.chaos.seeds import BASE, seeded
@@ -38,7 +37,6 @@ def scenes(kafka: Kafka, topic: Topics, group: Callable[..., str], tmp_path: Pat
 def scenes3(cluster3: DevCluster, group: Callable[..., str], tmp_path: Path) -> Iterator[Scenes]:
     """The same on three brokers, which may be broken."""
     kafka = Kafka(cluster3.bootstrap, is_borrowed=True)
-    await_coordinators(kafka)
     with _stage(kafka, Topics(kafka), group, tmp_path) as set_scene:
         yield set_scene
 

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from streams.config import Settings
 from streams.dev import DevCluster, running_bootstrap
 from streams.dev.folder import DataFolder
 from streams.dev.ports import HOST, free_ports
 from streams.errors import BrokerError, UsageError
+from streams.kafka.admin import Admin
+from streams.kafka.offsets import committed
 from tests.brokers import Kafka, Topics, unique
 from tests.waiting import eventually
 
@@ -30,6 +33,12 @@ def test_it_answers_when_start_returns(cluster: DevCluster) -> None:
     topics = Topics(Kafka(cluster.bootstrap))
 
     assert topics.kafka.write(topics()) == 0
+
+
+def test_a_group_of_a_new_cluster_can_be_asked_about(cluster: DevCluster) -> None:
+    """Nothing keeps offsets there yet: a member's first question has their topic made, and gets its answer."""
+    with Admin(Settings(bootstrap=cluster.bootstrap)) as admin:
+        assert committed(admin, "billing") == {}
 
 
 def test_it_can_be_found_by_its_folder(cluster: DevCluster) -> None:

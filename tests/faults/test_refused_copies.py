@@ -13,7 +13,6 @@ from streams.engine.chain import dlq_topic
 from streams.kafka.admin import Admin
 from streams.kafka.topics import set_config
 from tests.brokers import Kafka, Topics
-from tests.chaos.coordinators import await_coordinators
 from tests.faults.conftest import Injected
 from tests.path.members import Bench, Running, numbered
 
@@ -79,7 +78,6 @@ def test_too_few_replicas_for_a_copy(
 ) -> None:
     """Its record stays open and others go on; when there are enough again it is written, once."""
     kafka = Kafka(cluster3.bootstrap, is_borrowed=True)
-    await_coordinators(kafka)
     topic, app = Topics(kafka), App(group())
     orders, bench = topic(), Bench(kafka, topic)
     work = Work(app, orders, stage)

@@ -10,7 +10,6 @@ import pytest
 from streams import App, Record
 from streams.dev import DevCluster, this_process
 from tests.brokers import Kafka, Topics, require_native
-from tests.chaos.coordinators import await_coordinators
 from tests.faults.conftest import Injected
 from tests.path.members import Bench, numbered
 
@@ -42,7 +41,6 @@ def cut(cluster: DevCluster, topic: str) -> int:
 def test_a_log_that_was_cut_short(cluster1: DevCluster, group: Callable[..., str], injected: Injected) -> None:
     """A live group goes on at the end that is left, and every record that comes after it runs once."""
     kafka = Kafka(cluster1.bootstrap, is_borrowed=True)
-    await_coordinators(kafka)
     topic, app = Topics(kafka), App(group())
     orders, bench, seen = topic(), Bench(kafka, topic), list[tuple[int, bytes | None]]()
 

@@ -57,6 +57,18 @@ def test_what_is_written_is_read_back(admin: Admin, topic: Topics, group: Callab
     assert committed(admin, team) == offsets
 
 
+def test_what_stands_in_a_topic_that_is_gone_is_not_told(
+    admin: Admin, kafka: Kafka, topic: Topics, group: Callable[..., str]
+) -> None:
+    """Topics that are there are asked about by name; the others' offsets are nobody's any more."""
+    kept, gone, team = topic(), topic(), group()
+    commit_for_stopped(admin, team, {Partition(kept, 0): Committed(1), Partition(gone, 0): Committed(2)})
+    kafka.admin.delete_topics([gone])[gone].result(30)
+    eventually(lambda: gone not in kafka.admin.list_topics(timeout=30).topics)
+
+    assert committed(admin, team) == {Partition(kept, 0): Committed(1)}
+
+
 def test_a_group_that_never_was_has_committed_nothing(admin: Admin, group: Callable[..., str]) -> None:
     """An unknown group is an empty answer."""
     assert committed(admin, group()) == {}
@@ -101,6 +113,7 @@ def test_ends_are_told_for_many_at_once(admin: Admin, kafka: Kafka, topic: Topic
     write_in_transaction(kafka, other, [b"x"], commits=False)
     places = [Partition(name, number) for number in range(300)]
 
+    eventually(lambda: ends(admin, [Partition(other, 0)])[Partition(other, 0)] == 2)  # a marker comes by itself
     assert ends(admin, [*places, Partition(other, 0)]) == dict.fromkeys(places, 0) | {
         places[299]: 2,
         Partition(other, 0): 2,

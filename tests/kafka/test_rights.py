@@ -95,7 +95,7 @@ def test_a_member_that_may_not_make_topics_says_who_could(odd: OddBroker, orders
 
 def test_a_member_that_may_not_join_its_group_is_told_at_once(odd: OddBroker, orders: str) -> None:
     """Before any topic is made for a group that could not work."""
-    with pytest.raises(BrokerError, match="denies a right on the consumer group, while reading the offsets"):
+    with pytest.raises(BrokerError, match="denies a right on the consumer group, while describing group"):
         prepare_topics(odd.settings_of_alice(group="x"), parking(orders).routes)
 
 
