@@ -23,7 +23,7 @@ HEADER: Final = "streams"
 ERROR_HEADER: Final = "streams-error"
 _FOREIGN: Final = "streams-was-"
 _OURS: Final = frozenset({HEADER, ERROR_HEADER})
-_VERSION: Final = 1
+VERSION: Final = 1
 _HISTORY: Final = 10
 _STACK_CHARS: Final = 8_000
 _MESSAGE_CHARS: Final = 2_000
@@ -160,7 +160,7 @@ def new_header(
 ) -> CopyHeader:
     """Make the header of the first copy of the source record at *origin*."""
     return CopyHeader(
-        version=_VERSION,
+        version=VERSION,
         topic_id=topic_id,
         topic=origin.topic,
         partition=origin.partition,
@@ -177,38 +177,6 @@ def new_header(
     )
 
 
-def first_copy(  # noqa: PLR0913, PLR0917  # by position: names would cost as much as all of them
-    topic_id: str,
-    topic: str,
-    partition: int,
-    offset: int,
-    timestamp_ms: int,
-    group: str,
-    assignment_id: bytes,
-    history: tuple[Attempt, ...],
-    first_failed_ms: int,
-) -> CopyHeader:
-    """Make the header of the first copy of a source record that has run as often as *history* says; a fast way."""
-    return CopyHeader(
-        _VERSION,
-        topic_id,
-        topic,
-        partition,
-        offset,
-        timestamp_ms,
-        group,
-        assignment_id,
-        1,
-        topic,
-        offset,
-        len(history),
-        history,
-        0,
-        "",
-        first_failed_ms,
-    )
-
-
 def unpack(headers: Any) -> CopyHeader:
     """Read the header of a copy.
 
@@ -222,8 +190,8 @@ def unpack(headers: Any) -> CopyHeader:
         header = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LedgerError(f"the {HEADER!r} header can't be read: {error}") from error
-    if header.version != _VERSION:
-        raise LedgerError(f"the {HEADER!r} header is of version {header.version}; this program reads {_VERSION}")
+    if header.version != VERSION:
+        raise LedgerError(f"the {HEADER!r} header is of version {header.version}; this program reads {VERSION}")
     if not _is_possible(header):
         raise LedgerError(
             f"the {HEADER!r} header can't be read: it says that it is hop {header.hop} of {header.origin}"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from streams.engine.backlog import MOVING, Backlog, LaneKey, Place, number_of, offset_of, pack, unpack
-from streams.engine.chain import Attempt, CopyHeader, ErrorHeader, new_header
+from streams.engine.chain import VERSION, Attempt, CopyHeader, ErrorHeader, new_header
 from streams.engine.chain import unpack as read_header
 from streams.engine.copies import Copies, Stage
 from streams.engine.policy import DeadLetterPolicy
@@ -260,6 +260,30 @@ class ChainState(Generic[T]):
         self.carried.pop(origin, None)
         if packed is not None and packed != MOVING:
             self.parts[number_of(packed)].settle(offset_of(packed))
+
+    def first_copy(
+        self, offset: int, timestamp_ms: int, history: tuple[Attempt, ...], first_failed_ms: int
+    ) -> CopyHeader:
+        """Make the header of the first copy of a source record that has run as often as *history* says."""
+        topic, number = self.lineage.source
+        return CopyHeader(  # by position: names would cost as much as all of them
+            VERSION,
+            self.lineage.topic_id,
+            topic,
+            number,
+            offset,
+            timestamp_ms,
+            self.lineage.group,
+            self.assignment_id,
+            1,
+            topic,
+            offset,
+            len(history),
+            history,
+            0,
+            "",
+            first_failed_ms,
+        )
 
     def header(
         self, origin: Origin, left: int | None, *, attempts: int, history: tuple[Attempt, ...], first_failed_ms: int

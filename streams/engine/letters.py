@@ -18,12 +18,17 @@ _FOLLOWS = FollowsError("an older record of its key stands in the dead-letter to
 def copies(state: PartitionState, moves: Sequence[Move]) -> list[Errand]:
     """Give the copies that *moves* of *state* ask for: key, value and headers as they were, ours added."""
     topics, number = [part.stage.topic for part in state.chain.parts], state.partition.number
-    parcels = list[Errand]()
-    for move in moves:
-        message = move.item[0]
-        headers = copy_headers(_headers(message), move.header)
-        parcels.append(Parcel(topics[move.number], number, KEY(message), VALUE(message), headers, move))
-    return parcels
+    return [
+        Parcel(
+            topics[move.number],
+            number,
+            KEY(message := move.item[0]),
+            VALUE(message),
+            copy_headers(_headers(message), move.header),
+            move,
+        )
+        for move in moves
+    ]
 
 
 def letter(move: Move, *, handler: str, wall_ms: int) -> Errand:

@@ -28,7 +28,7 @@ from typing import Final, TypeAlias, cast
 import msgspec
 
 from streams.engine.backlog import Backlog, LaneKey
-from streams.engine.chain import Attempt, CopyHeader, first_copy
+from streams.engine.chain import Attempt, CopyHeader
 from streams.engine.chainstate import ChainState
 from streams.engine.ledger import Chunk, Ledger
 from streams.engine.retries import Hold, Retries, Trouble
@@ -275,19 +275,25 @@ class PartitionState:
         self, failures: Iterable[tuple[Item, Retry]], now_s: float, wall_ms: int, refuses: Callable[[str], bool]
     ) -> list[Decision]:
         """Decide what follows each of *failures*, as `fail` does."""
-        decisions = list[Decision]()
-        known: dict[type[BaseException], tuple[int | None, tuple[Attempt, ...]]] = {}
+        chain, index, decisions = self.chain, self.chain.index, list[Decision]()
+        firsts: dict[type[BaseException], tuple[int | None, tuple[Attempt, ...]]] = {}
         for item, outcome in failures:
-            tier, history = None, tuple[Attempt, ...]()
-            if item[1] is not LOADED and outcome.after is None and item[3] not in self.trouble:
-                cls = type(outcome.cause)
-                if cls not in known:
-                    known[cls] = self.retries.first_tier(outcome.cause, self.chain), (Attempt(wall_ms, cls.__name__),)
-                tier, history = known[cls]
-            if tier is None:
+            message, settled, _, key, _ = item
+            cls = type(outcome.cause)
+            if cls not in firsts:
+                firsts[cls] = self.retries.first_tier(outcome.cause, chain), (Attempt(wall_ms, cls.__name__),)
+            tier, history = firsts[cls]
+            if tier is None or settled is LOADED or outcome.after is not None or key in self.trouble:
                 decisions.append(self._decide(item, outcome, now_s, wall_ms, refuses))
-            else:  # what most outages are made of: nothing of it stays in memory
-                decisions.append(self._leave(item, tier, history, wall_ms))
+                continue
+            # The first failure of a record, and it leaves: what most outages are made of.  Nothing of it stays here.
+            offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
+            is_only = key not in index
+            left = chain.depart(key, offset)
+            assert left is None, f"{self.partition}/{offset} stands in the chain, and ran from the source"  # noqa: S101  # rule 5
+            if not is_only or self.lanes[key] is not None:
+                self._give_way(key, offset)
+            decisions.append(Move(item, tier, chain.first_copy(offset, message.timestamp()[1], history, wall_ms)))
         return decisions
 
     def _decide(
@@ -300,20 +306,6 @@ class PartitionState:
             return self._give_up(item, error, decision, refuses)
         tier = retries.tier(decision, self.chain)
         return retries.hold(key, error, decision, now_s) if tier is None else self.depart(item, tier)
-
-    def _leave(self, item: Item, tier: int, history: tuple[Attempt, ...], wall_ms: int) -> Move:
-        message, _, _, key, _ = item
-        chain = self.chain
-        offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
-        is_first = key not in chain.index
-        left = chain.depart(key, offset)
-        assert left is None, f"{self.partition}/{offset} stands in the chain, and ran from the source"  # noqa: S101  # rule 5
-        if not is_first or self.lanes[key] is not None:
-            self._give_way(key, offset)
-        (topic, number), topic_id, group = chain.lineage
-        timestamp_ms, assignment_id = message.timestamp()[1], chain.assignment_id
-        header = first_copy(topic_id, topic, number, offset, timestamp_ms, group, assignment_id, history, wall_ms)
-        return Move(item, tier, header)
 
     def bury(  # noqa: PLR0917  # as in `fail`
         self,
@@ -410,7 +402,7 @@ class PartitionState:
 
     def moved(self, moves: Sequence[Move]) -> list[tuple[Item, Run]]:
         """Note that the broker has the copies of *moves*; give the next runs of their lanes, each with its record."""
-        chain, lanes, followers = self.chain, self.lanes, list[tuple[Item, Run]]()
+        chain, lanes, followers, dead = self.chain, self.lanes, list[tuple[Item, Run]](), 0
         for number, part in _by_number(moves):
             is_tier = chain.parts[number].is_tier
             chain.parts[number].sent([move.offset for move in part], [move.appended_ms for move in part])
@@ -422,6 +414,7 @@ class PartitionState:
                 if is_tier and backlog.is_alone and lanes[key] is None:
                     continue  # it is all there is of its key, and is read when it is due
                 if isinstance(move, Bury):
+                    dead += 1
                     self.latest = message
                 elif backlog.first not in (None, offset_of(item)) and not chain.is_followed(backlog):
                     continue
@@ -429,7 +422,7 @@ class PartitionState:
                 if follower is not None:
                     followers.append((item, follower))
         self.outstanding -= len(moves)
-        self.withdrawn += sum(not isinstance(move, Bury) for move in moves)
+        self.withdrawn += len(moves) - dead
         return followers
 
     def depart(self, item: Item, number: int) -> Move:
@@ -598,9 +591,8 @@ class PartitionState:
 
 def _by_number(moves: Sequence[Move]) -> Iterable[tuple[int, Sequence[Move]]]:
     """Part *moves* by the topic they go to."""
-    first = moves[0].number
-    if all(move.number == first for move in moves):
-        return ((first, moves),)
+    if len({move.number for move in moves}) == 1:
+        return ((moves[0].number, moves),)
     parts: dict[int, list[Move]] = {}
     for move in moves:
         parts.setdefault(move.number, []).append(move)

@@ -78,10 +78,10 @@ class Relocator:
 
     def acknowledged(self) -> list[Ticket]:
         """Produce what waits, as far as there is room, hear the broker's answers, and give the complete tickets."""
-        if self._alone:
-            self._produce_alone()
+        if self._alone:  # what was too large in a batch goes by itself, once nothing else is on its way
+            self._produce(self._alone, 1)
         else:
-            self._produce_queue()
+            self._produce(self._queue, MAX_UNACKNOWLEDGED)
         self.push(0)
         done, self._done = self._done, []
         for ticket in done:
@@ -119,25 +119,18 @@ class Relocator:
         """Say whether anything of *states* waits to be produced or acknowledged."""
         return any(state in self._open for state in states)
 
-    def _produce_queue(self) -> None:
-        queue = self._queue
-        while queue and self.unacknowledged < MAX_UNACKNOWLEDGED and self._produce(queue[0]):
+    def _produce(self, queue: deque[Errand], most: int) -> None:
+        """Produce what waits in *queue*, in its order, until *most* are on their way."""
+        produce = self._producer.produce
+        while queue and self.unacknowledged < most:
+            errand = queue[0]
+            if not errand.what.item[4].is_dropped:
+                if not produce(errand):
+                    break
+                self.unacknowledged += 1
+                if most == 1:
+                    self._loner = errand
             queue.popleft()
-
-    def _produce_alone(self) -> None:
-        """Produce the first of those that were too large in a batch, once nothing else is on its way."""
-        if not self.unacknowledged:
-            self._loner = self._alone[0]
-            if self._produce(self._loner):
-                self._alone.popleft()
-
-    def _produce(self, errand: Errand) -> bool:
-        """Produce *errand*, unless its partition is not ours any more; False: there is no room."""
-        if errand.what.item[4].is_dropped:
-            return True
-        is_queued = self._producer.produce(errand)
-        self.unacknowledged += is_queued
-        return is_queued
 
     def _note(self, errand: Errand, what: Ticket | Move) -> None:
         if errand.error == _TOO_LARGE and errand is not self._loner:

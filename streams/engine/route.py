@@ -111,8 +111,8 @@ class Route:
             return cast("Outcome", result)
         return DeadLetter(ResultError(f"handler {self.name} returned {fault}"))
 
-    def failure(self, error: BaseException, message: Message) -> Outcome | None:
-        """Say what an exception stands for that came out of a run on *message*.
+    def failure(self, error: BaseException, message: Message, *, is_read: bool = False) -> Outcome | None:
+        """Say what an exception stands for that came out of a run on *message*; *is_read*: not out of its decoder.
 
         Whoever caught it keeps the answer in no variable: the error holds that
         frame, and the two would hold each other until the collector comes.
@@ -121,7 +121,7 @@ class Route:
             return self.outcome(error.outcome)
         if VALUE(message) is None and not self.wants_tombstones:
             return TOMBSTONE
-        unreadable = self.unreadable(message)
+        unreadable = None if is_read else self.unreadable(message)
         if unreadable is not None:
             return DeadLetter(unreadable)
         return Retry(error if isinstance(error, Exception) else HandlerExitError(error))

@@ -173,8 +173,8 @@ class Router:
             if isinstance(decision, Move):
                 moves.append(decision)
                 if not isinstance(decision, Bury):
-                    delay_s = parts[decision.number].stage.delay_s
-                    failures.append(Failure(offset_of(item), decision.header.attempts, delay_s, outcome.cause))
+                    header, delay_s = decision.header, parts[decision.number].stage.delay_s
+                    failures.append(Failure(header.offset, header.attempts, delay_s, outcome.cause))
             elif isinstance(decision, Hold):
                 failures.append(Failure(offset_of(item), decision.attempt, decision.due_s - now_s, outcome.cause))
             else:
@@ -230,11 +230,13 @@ class Router:
         """Tell which copies of a turn the broker has."""
         if state in self._untaken:
             self._unblock(state, moves)
-        for number, records in Counter([move.number for move in moves if not isinstance(move, Bury)]).items():
-            self._observer.relocated(state.partition, state.chain.parts[number].stage.kind, records)
-        for bury in [move for move in moves if isinstance(move, Bury)]:
+        moved = Counter([move.number for move in moves])
+        for bury in [move for move in moves if isinstance(move, Bury)] if state.chain.dlq in moved else ():
+            moved[bury.number] -= 1
             self._observer.finished(state.partition.topic, "dead_lettered", 1)
-            self._observer.dead_lettered(state.partition, offset_of(bury.item), bury.attempts, bury.cause)
+            self._observer.dead_lettered(state.partition, bury.header.offset, bury.attempts, bury.cause)
+        for number, records in (+moved).items():
+            self._observer.relocated(state.partition, state.chain.parts[number].stage.kind, records)
 
     def _unblock(self, state: PartitionState, taken: Sequence[Move]) -> None:
         """Let the partition go on once none of its copies is refused any more."""

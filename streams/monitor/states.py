@@ -214,7 +214,7 @@ class LogObserver(Observer):
         if self._log.isEnabledFor(logging.DEBUG):
             for failure in failures:
                 self._write(logging.DEBUG, "run failed; the record runs again", fields(failure))
-        for cls, times in Counter(type(failure.error) for failure in failures).items():
+        for cls, times in Counter([type(failure.error) for failure in failures]).items():
             last = next(failure for failure in reversed(failures) if type(failure.error) is cls)
             key = partition.topic, cls
             self._say(logging.WARNING, "records fail and run again", key, partial(fields, last), times)

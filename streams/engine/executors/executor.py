@@ -87,16 +87,19 @@ def perform(route: Route, run: Run, slot: Slot) -> tuple[int, Ended | NotStarted
             too_long = now + LONG_RUN_S
         if now > too_long or (now > item[4].lease_until and not item[4].lets_probe(item[3], now)):
             return done, NOT_STARTED
+        is_read = False
         try:
             if is_bare:
-                result = handler(decode(item[0]))
+                value = decode(item[0])
+                is_read = True
+                result = handler(value)
                 ended = None if result is None else route.outcome(result)
             else:
                 ended = route.invoke(item)
         except Stop as stop:
             ended = route.outcome(stop.outcome)
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
-            return done, route.failure(error, item[0])
+            return done, route.failure(error, item[0], is_read=is_read)
         if ended is not None:
             return done, ended
         done += 1

@@ -94,19 +94,19 @@ class InlineExecutor:
 
     def _work(self) -> None:
         """Run what is ready, for a moment."""
-        CURRENT.set(self._slot)
-        slot, ready = self._slot, self._ready
-        started = time.monotonic()
+        slot, ready, clock = self._slot, self._ready, time.monotonic
+        CURRENT.set(slot)
+        started = clock()
         ends_at = started + _TURN_S
         while ready:
             if self.route.batch:
                 self._sort(perform_batch(self.route, next_batch(ready, self.route.batch), slot))
             else:
                 self._run(ready.popleft())
-            if time.monotonic() >= ends_at:
+            if clock() >= ends_at:
                 break
         slot.item = None
-        slot.spent_s += time.monotonic() - started
+        slot.spent_s += clock() - started
 
     def _run(self, run: Run) -> None:
         done, ended = perform(self.route, run, self._slot)
