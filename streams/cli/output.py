@@ -75,8 +75,13 @@ def paragraph(text: str, indent: str = "") -> None:
 
 
 def say(text: str) -> None:
-    """Tell the person, beside the result."""
-    click.echo(text, err=True)
+    """Tell the person, beside the result; on a full disk, or a pipe that nobody reads, it is lost, and nothing else."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        from streams.monitor.logs import silence
+
+        silence(sys.stderr)
 
 
 def time_of(timestamp_ms: int) -> str | None:

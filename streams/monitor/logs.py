@@ -10,6 +10,7 @@ handler that writes none pays nothing.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import json
@@ -183,17 +184,37 @@ class _LineHandler(logging.StreamHandler[TextIO]):
     member goes on: its work is worth more than its words.
     """
 
+    _is_doubtful = False
+    """A line was refused: what is still buffered is looked at when the process ends."""
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the standard library's name
         """Go on without the line; a fault in the line itself is shown as always."""
         error = sys.exception()
         if isinstance(error, BrokenPipeError):
-            self._let_go()
-        elif not (isinstance(error, OSError) or self.stream.closed):
+            silence(self.stream)
+        elif isinstance(error, OSError):  # a disk may have room again
+            self._doubt()
+        elif not self.stream.closed:
             super().handleError(record)
 
-    def _let_go(self) -> None:
-        """Send what still comes nowhere, or the interpreter fails on the same pipe when it ends."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        with contextlib.suppress(io.UnsupportedOperation):  # a stream of no file fails on nothing later
-            os.dup2(nowhere, self.stream.fileno())
-        os.close(nowhere)
+    def _doubt(self) -> None:
+        if not self._is_doubtful:
+            self._is_doubtful = True
+            atexit.register(self._part)
+
+    def _part(self) -> None:
+        """Write what is left, or have it go nowhere, as the interpreter would fail on it."""
+        if self.stream.closed:
+            return
+        try:
+            self.stream.flush()
+        except OSError:
+            silence(self.stream)
+
+
+def silence(stream: TextIO) -> None:
+    """Send what still comes to *stream* nowhere, what it has buffered too: the interpreter's end would fail on it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with contextlib.suppress(io.UnsupportedOperation):  # a stream of no file fails on nothing later
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

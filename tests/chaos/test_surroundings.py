@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
@@ -29,10 +29,21 @@ def closed_pipe() -> Iterator[int]:
     os.close(writes)
 
 
-def test_a_log_that_can_not_be_written_is_no_reason_to_stop(scenes: Scenes, tell: Callable[[str], None]) -> None:
+@contextmanager
+def full_disk() -> Iterator[int]:
+    """A file on a disk that is full."""
+    file = os.open("/dev/full", os.O_WRONLY)
+    yield file
+    os.close(file)
+
+
+@pytest.mark.parametrize("place", [closed_pipe, full_disk])
+def test_a_log_that_can_not_be_written_is_no_reason_to_stop(
+    place: Callable[[], AbstractContextManager[int]], scenes: Scenes, tell: Callable[[str], None]
+) -> None:
     """A member whose every line is refused works, drains, commits and ends as others do."""
     scene = scenes(seed=95)
-    with closed_pipe() as output:
+    with place() as output:
         worker = scene.crew.start(output=output)
         scene.under_load(lambda: worker.ended > 500)
         in_flight = len(worker.in_flight)

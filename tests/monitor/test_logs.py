@@ -297,3 +297,25 @@ def test_a_full_disk_ends_nothing() -> None:
 
     with pytest.raises(OSError, match="No space left"):
         full.close()
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_disk_that_stays_full_ends_nothing_otherwise(stream: str) -> None:
+    """A process whose every line was refused ends as one whose lines were written."""
+    program = f"""
+import logging, sys
+from streams.monitor.logs import configure_logs
+configure_logs("json", stream=sys.{stream})
+for number in range(1_000):
+    logging.getLogger("shop").info("charged %d", number)
+"""
+    try:
+        full = open("/dev/full", "wb")  # noqa: PTH123, SIM115  # a device, closed below
+    except OSError as error:
+        pytest.skip(f"no device that is always full: {error}")
+    with full:
+        outputs: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: full}
+        ended = subprocess.run([sys.executable, "-c", program], check=False, **outputs)
+
+    assert (ended.stdout or b"", ended.stderr or b"") == (b"", b"")
+    assert ended.returncode == 0
