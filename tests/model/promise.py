@@ -19,6 +19,7 @@ from streams.deadletter.counting import LetterLedger
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import Listing
 from streams.engine.chain import unpack
+from streams.errors import LedgerError
 from streams.kafka.consumer import Stored
 from streams.kafka.offsets import Committed
 from tests.model.memory import Memory
@@ -124,7 +125,10 @@ class Promise:
         commit = None if stored.offset is None else Committed(stored.offset, stored.metadata)
         ledger = LetterLedger.read(commit, len(log), len(log), engine.plan.topic_id)
         for message in engine.read(len(engine.plan.stages) - 1, 0, log):
-            listing.add(Letter.read(message, ledger))
+            try:
+                listing.add(Letter.read(message, ledger))
+            except LedgerError as error:
+                return Listed(fault=f"a dead letter of this engine's own: {error}")
         letters = listing.letters
         seen = {letter.origin.offset for letter in letters}
         if not listing.found == len(seen) == len(letters):

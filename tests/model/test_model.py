@@ -127,7 +127,7 @@ CONTROLS = [
     Control("2 smallest origin", "before record 0, an older one", broken.SMALLEST_ORIGIN, engine=TWO),
     Control("3 head of a tier", "before record 0, an older one", broken.HEAD_OF_TIER, engine=TWO),
     Control("4 losers settled", "rises", broken.LOSERS_SETTLED, bounds=Bounds(owners=3, zombies=0, foreign=0)),
-    Control("5 comes again", "beyond what the index can hold", broken.COMES_AGAIN),
+    Control("5 comes again", "header can't be read", broken.COMES_AGAIN),
     Control(
         "6 former stay",
         "is still at",
