@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 import textwrap
@@ -315,7 +316,8 @@ for number in range(1_000):
         pytest.skip(f"no device that is always full: {error}")
     with full:
         outputs: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: full}
-        ended = subprocess.run([sys.executable, "-c", program], check=False, **outputs)
+        buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        ended = subprocess.run([sys.executable, "-c", program], check=False, env=buffered, **outputs)
 
     assert (ended.stdout or b"", ended.stderr or b"") == (b"", b"")
     assert ended.returncode == 0
