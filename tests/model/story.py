@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from streams.engine.backlog import LaneKey
 from streams.engine.chain import unpack
+from streams.errors import LedgerError
 from streams.kafka.commits import Request
 from tests.model.owner import Copy, Engine
 from tests.model.world import Label
@@ -81,7 +82,10 @@ def _key(key: LaneKey) -> str:
 
 
 def _copy(copy: Copy) -> str:
-    header = unpack(list(copy.headers))
+    try:
+        header = unpack(list(copy.headers))
+    except LedgerError as error:
+        return f"copy of which {error}"
     return f"copy of record {header.offset} (hop {header.hop}, from {header.from_topic}/{header.from_offset})"
 
 
