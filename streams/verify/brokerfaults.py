@@ -142,5 +142,5 @@ def _strike_all(trial: Trial, fault: str, strike: Callable[[], str], *, may_repe
         missed = missed or f"work did not go on within {GOES_ON_WITHIN_S:g} s"
     members = trial.crew.refresh()
     for worker in members if may_repeat else ():
-        trial.note_end(f"{fault} in the sight", worker, since)
+        trial.note_end(fault, worker, since)
     return Injected(fault, tuple(worker.number for worker in members), in_flight, missed)

@@ -30,7 +30,7 @@ def foreign(trial: Trial) -> Injected:
         in_flight = trial.catch(victim)
         number, late = _commit_of(trial, track, victim)
         victim.kill()
-        trial.note_end("SIGKILL", victim)
+        trial.note_end("foreign", victim)
         missed = "" if joined and late else "nothing of its partitions was in retry topics"
         missed = missed or ("" if trial.heal() else "what it had was not finished")
         trial.read()
@@ -38,7 +38,7 @@ def foreign(trial: Trial) -> Injected:
     successor = None if missed else _owner(trial, track, number)
     if successor is not None and successor is not trial.spared:
         successor.kill()
-        trial.note_end("SIGKILL", successor)
+        trial.note_end("foreign", successor)
         trial.reinforce()
     trial.reinforce()
     return Injected("foreign", (victim.number,), in_flight, missed)

@@ -165,6 +165,11 @@ class Fault:
     parked: int = 0
     """Records that stood in the chain of its partitions."""
 
+    @property
+    def kind(self) -> str:
+        """What was done, without to whom."""
+        return self.what.rpartition(" of ")[0] or self.what
+
     def __str__(self) -> str:
         """Give how many records ran, and how many waited in the chain."""
         return f"{self.in_flight}+{self.in_tiers}+{self.parked}"

@@ -25,7 +25,7 @@ def sigkill(trial: Trial) -> Injected:
     victim = trial.victim(ends=True)
     in_flight = trial.catch(victim)
     victim.kill()
-    trial.note_end("SIGKILL", victim)
+    trial.note_end("sigkill", victim)
     trial.reinforce()
     return Injected("sigkill", (victim.number,), in_flight)
 
@@ -55,7 +55,7 @@ def sigterm2(trial: Trial) -> Injected:
         return not victim.is_running
 
     code = victim.await_end(1) if trial.under_load(is_gone, within_s=_ENDS_WITHIN_S) else -1
-    trial.note_end("second SIGTERM", victim)
+    trial.note_end("sigterm2", victim)
     trial.exit_codes += [] if code == _AT_ONCE else [code]
     trial.reinforce()
     missed = "it had stopped before it was told again" if code == 0 else ""
@@ -69,7 +69,7 @@ def sigstop(trial: Trial) -> Injected:
     """
     victim = trial.victim()
     in_flight = trial.catch(victim)
-    trial.note_end("SIGSTOP", victim)
+    trial.note_end("sigstop", victim)
     missed = _replaced(trial, victim, _begun(trial, victim))
     trial.read()
     trial.crew.resume(victim, trial.stopped_ns)
@@ -98,7 +98,7 @@ def _cut_off(trial: Trial, fault: str, node: int | None) -> Injected:
     victim.tell(signal.SIGCONT)
     since = trial.read()
     trial.keep_on(trial.session_s)  # for so long it may take itself for the owner, and start more
-    trial.note_end("cutting off", victim, since)
+    trial.note_end(fault, victim, since)
     missed = "" if links else "it had no connection"
     missed = missed or _replaced(trial, victim, begun)
     trial.read()

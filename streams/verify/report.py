@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -122,6 +122,8 @@ class Effect(NamedTuple):
     """Members hit, each time counted."""
     in_flight: int
     """Records in flight there, all times together."""
+    ran_again: int
+    """Records that ran again and may have because of it."""
     missed: list[str]
     """Why injections do not count."""
 
@@ -190,16 +192,19 @@ def resources_row(usage: Usage) -> Row:
     return Row("resources", _LEVEL, f"samples of {len(usage.judged)} members", usage.count, len(rises), rises[:_SHOWN])
 
 
-def effects_of(injected: Sequence[Injected], asked: Sequence[str] = ()) -> list[Effect]:
+def effects_of(
+    injected: Sequence[Injected], asked: Sequence[str] = (), verdicts: Iterable[Verdict] = ()
+) -> list[Effect]:
     """Sum up each fault, those that were *asked* for and never had their turn among them."""
-    effects = []
+    effects, again = [], Counter[str]()
+    for verdict in verdicts:
+        again.update(verdict.again)
     for fault in dict.fromkeys([*(one.fault for one in injected), *asked]):
         own = [one for one in injected if one.fault == fault]
         missed = [one.missed or "no record was in flight" for one in own if not one.has_hit]
         missed += [] if own else ["the time was over before its turn"]
-        effects.append(
-            Effect(fault, len(own), sum(len(one.members) for one in own), sum(one.in_flight for one in own), missed)
-        )
+        members, in_flight = sum(len(one.members) for one in own), sum(one.in_flight for one in own)
+        effects.append(Effect(fault, len(own), members, in_flight, again[fault], missed))
     return effects
 
 
@@ -215,6 +220,7 @@ def figures_of(verdicts: Mapping[str, Verdict]) -> dict[str, int]:
         found["dead_letters"] += len(history.dead_at)
         found["ran_again"] += len(repeated(history))
         found["may_run_again"] += len(history.may_repeat)
+        found["longest_stall_ms"] = max(found["longest_stall_ms"], round(verdict.stall_s * 1000))
     return dict(found)
 
 

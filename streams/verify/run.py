@@ -129,7 +129,7 @@ def verify(app: App, settings: Settings, wish: Wish, say: Callable[[str], None])
             seed=wish.seed,
             broken=wish.broken,
             rows=[*rows_of(verdicts, exit_codes), *([resources_row(usage)] if wish.minutes and usage.count else [])],
-            effects=effects_of(injected, wish.faults),
+            effects=effects_of(injected, wish.faults, verdicts.values()),
             figures=figures_of(verdicts),
             usage=usage,
             seconds=time.monotonic() - began,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from streams.verify.checks import CHECKS, repeated
 from streams.verify.history import History
+from streams.verify.stall import longest_stall_s
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,19 @@ class Verdict:
         """Count the violations of one check."""
         return len(self.violations.get(check, ()))
 
+    @cached_property
+    def stall_s(self) -> float:
+        """The longest time in which nothing of a partition ended although records of it waited."""
+        return longest_stall_s(self.history)
+
+    @property
+    def again(self) -> Mapping[str, int]:
+        """What each kind of fault had run again; a record that two faults explain counts for both."""
+        found, again = Counter[str](), repeated(self.history)
+        for fault in self.history.faults:
+            found[fault.kind] += len(again & fault.may_repeat)
+        return found
+
     @property
     def line(self) -> str:
         """The figures, on one line."""
@@ -36,7 +52,8 @@ class Verdict:
             f" in flight + in tiers + parked at faults [{', '.join(map(str, history.faults))}],"
             f" lost {self.count('lost')},"
             f" out of order {self.count('out_of_order') + self.count('overlaps')},"
-            f" duplicates {len(repeated(history))} of at most {bound}"
+            f" duplicates {len(repeated(history))} of at most {bound},"
+            f" longest stall {self.stall_s:.1f} s"
         )
 
     def __str__(self) -> str:

@@ -14,11 +14,14 @@ from tests.brokers import Kafka, Topics
 from tests.chaos.crew import Crew
 from tests.chaos.scene import Load, Scene
 from tests.chaos.seeds import BASE, seeded
+from tests.faults.figures import RUN, Injected, Note, noting, run_of
 
 Scenes = Callable[..., Scene]
 
 _FIGURES = "figures"
 _PARTITIONS = 6
+_BROKEN = "STREAMS_BREAK"
+"""Engines that are broken on purpose are no measure of the sound one."""
 _SETTINGS = {
     "block": {"CHAOS_DELAYS": "50ms,100ms", "CHAOS_MEMORY": "10s"},
     "park": {"CHAOS_DELAYS": "50ms,1s,3s", "CHAOS_MEMORY": "100ms"},
@@ -27,23 +30,25 @@ _SETTINGS = {
 
 
 @pytest.fixture
-def scenes(kafka: Kafka, topic: Topics, group: Callable[..., str], tmp_path: Path) -> Iterator[Scenes]:
+def scenes(
+    kafka: Kafka, topic: Topics, group: Callable[..., str], tmp_path: Path, record_property: Note
+) -> Iterator[Scenes]:
     """Set scenes: `scenes(seed=7, run="threads", policy="park")`; their processes end with the test."""
-    with _stage(kafka, topic, group, tmp_path) as set_scene:
+    with _stage(kafka, topic, group, tmp_path, record_property) as set_scene:
         yield set_scene
 
 
 @pytest.fixture
-def scenes3(cluster3: DevCluster, group: Callable[..., str], tmp_path: Path) -> Iterator[Scenes]:
+def scenes3(cluster3: DevCluster, group: Callable[..., str], tmp_path: Path, record_property: Note) -> Iterator[Scenes]:
     """The same on three brokers, which may be broken."""
     kafka = Kafka(cluster3.bootstrap, is_borrowed=True)
-    with _stage(kafka, Topics(kafka), group, tmp_path) as set_scene:
+    with _stage(kafka, Topics(kafka), group, tmp_path, record_property) as set_scene:
         yield set_scene
 
 
 @contextmanager
-def _stage(kafka: Kafka, topic: Topics, group: Callable[..., str], folder: Path) -> Iterator[Scenes]:
-    crews: list[Crew] = []
+def _stage(kafka: Kafka, topic: Topics, group: Callable[..., str], folder: Path, note: Note) -> Iterator[Scenes]:
+    made: list[Scene] = []
 
     def set_scene(
         *, seed: int, run: str = "threads", protocol: str = "consumer", policy: str = "block", **environment: str
@@ -53,22 +58,32 @@ def _stage(kafka: Kafka, topic: Topics, group: Callable[..., str], folder: Path)
         said |= {"STREAMS_BOOTSTRAP": kafka.bootstrap, "STREAMS_SESSION_TIMEOUT_S": "6"}
         said |= {"STREAMS_MAX_DEATHS": "1000"}  # it is no record that kills processes here
         said |= _SETTINGS[policy] | environment
-        place = folder / f"scene-{len(crews)}"
+        place = folder / f"scene-{len(made)}"
         place.mkdir()
-        crews.append(Crew(place, said, ("--protocol", protocol)))
+        crew = Crew(place, said, ("--protocol", protocol))
         attempts = len(said["CHAOS_DELAYS"].split(",")) + 1
         load = Load(kafka, name, random.Random(seeded(seed)), max_attempts=attempts)
-        return Scene(kafka, name, team, load, crews[-1], is_parking=policy == "park")
+        made.append(Scene(kafka, name, team, load, crew, is_parking=policy == "park"))
+        return made[-1]
 
     try:
         yield set_scene
     finally:
-        for crew in crews:
-            crew.end()
+        for scene in made:
+            scene.crew.end()
+    for scene in made:
+        if scene.judged is not None and _BROKEN not in scene.crew.environment:
+            note(RUN, run_of(scene.judged))
 
 
 @pytest.fixture
-def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+def injected(record_property: Note) -> Injected:
+    """Note that fault *number* struck so often, whom, and what was in flight; one that hit nothing fails the test."""
+    return noting(record_property)
+
+
+@pytest.fixture
+def tell(record_property: Note) -> Callable[[str], None]:
     """Have a line of figures shown at the end of the run, passed or failed."""
     return lambda line: record_property(_FIGURES, line)
 

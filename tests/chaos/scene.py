@@ -6,7 +6,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, cast
 
@@ -99,7 +99,8 @@ class Load:
     def _write_one(self, record: Sent) -> None:
         def acknowledged(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                self.sent[Place(cast("int", message.partition()), cast("int", message.offset()))] = record
+                place = Place(cast("int", message.partition()), cast("int", message.offset()))
+                self.sent[place] = replace(record, time_ms=message.timestamp()[1])
 
         key = None if record.key == "-" else record.key.encode()
         headers = cast("list[tuple[str, str | bytes | None]]", record.headers)
@@ -120,6 +121,8 @@ class Scene:
     """Records that fail, and those behind them, leave memory for the chain."""
     faults: list[Fault] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
+    judged: Verdict | None = None
+    """What was found in the end."""
 
     @property
     def chain(self) -> Chain:
@@ -247,7 +250,8 @@ class Scene:
     def verdict(self, *, but: tuple[str, ...] = ()) -> Verdict:
         """Heal, end and judge."""
         self.heal()
-        return judge(self.end(), but=but)
+        self.judged = judge(self.end(), but=but)
+        return self.judged
 
     def _is_settled(self, ends: dict[int, int]) -> bool:
         for worker in self.crew.present[:1]:

@@ -13,6 +13,10 @@ BASE: Final = int(os.environ.get("STREAMS_CHAOS_SEED", "0"))
 """Of the whole run; 0 where nobody said one, so that `make test` is the same each time."""
 
 
+MANY: Final = int(os.environ.get("STREAMS_CHAOS_SEEDS", "20"))
+"""So many seeds have those tests that want many."""
+
+
 def seeded(number: int) -> int:
     """Give the seed of the test that calls itself *number*."""
     return BASE + number

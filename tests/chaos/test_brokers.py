@@ -14,6 +14,7 @@ from streams.verify.history import Kind
 from tests.chaos.conftest import Scenes
 from tests.chaos.scene import Scene
 from tests.chaos.test_kill import kill_one
+from tests.faults.figures import Injected
 
 _CHAOS = pytest.mark.chaos
 PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
@@ -57,7 +58,13 @@ def is_quiet(scene: Scene) -> bool:
     ],
 )
 def test_a_killed_broker_costs_nothing(
-    who: Callable[..., int], protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
+    who: Callable[..., int],
+    protocol: str,
+    scenes3: Scenes,
+    cluster3: DevCluster,
+    *,
+    tell: Callable[[str], None],
+    injected: Injected,
 ) -> None:
     """Leader or coordinator: others take over before sessions end, and no record runs twice."""
     scene = scenes3(seed=51, protocol=protocol, **_PATIENT)
@@ -71,7 +78,8 @@ def test_a_killed_broker_costs_nothing(
     scene.heal()
     cluster3.heal()
     verdict = scene.verdict()
-    tell(f"4, 5: {who.__name__}, {protocol}, killed 1, in flight at members {in_flight}: {verdict.line}")
+    injected(4 if who is leader else 5, times=1, members=2, in_flight=sum(in_flight))
+    tell(f"{who.__name__}, {protocol}, in flight at members {in_flight}: {verdict.line}")
 
     assert min(in_flight) > 0
     assert verdict.is_clean, str(verdict)
@@ -81,12 +89,19 @@ def test_a_killed_broker_costs_nothing(
 @PROTOCOLS
 @pytest.mark.parametrize("kind", ["tier", "parked"])
 def test_a_leader_killed_before_its_copies_are_scanned_costs_nothing(
-    kind: Kind, protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
+    kind: Kind,
+    protocol: str,
+    scenes3: Scenes,
+    cluster3: DevCluster,
+    *,
+    tell: Callable[[str], None],
+    injected: Injected,
 ) -> None:
     """What it acknowledged to an owner that is dead is found by the next owner, at the next leader."""
     scene = scenes3(seed=55, protocol=protocol, policy="park")
     scene.start()
     kill_one(scene, 55)
+    waiting = len(scene.read().waiting)
     copy = next(copy for copy in scene.chain.copies() if copy.kind == kind)
     successor = scene.crew.start()
     scene.wait(lambda: successor.is_joining)
@@ -97,6 +112,7 @@ def test_a_leader_killed_before_its_copies_are_scanned_costs_nothing(
     scene.wait(lambda: successor.ended)
     cluster3.heal()
     verdict = scene.verdict()
+    injected(4, times=1, members=1, in_flight=waiting)
     tell(f"{kind}, {protocol}: {verdict.line}")
 
     assert verdict.is_clean, str(verdict)
@@ -105,19 +121,22 @@ def test_a_leader_killed_before_its_copies_are_scanned_costs_nothing(
 @_CHAOS
 @PROTOCOLS
 def test_a_rolling_restart_costs_nothing(
-    protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
+    protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None], injected: Injected
 ) -> None:
     """One broker after the other goes and comes back, while work goes on."""
     scene = scenes3(seed=52, protocol=protocol, **_PATIENT)
     first = scene.start()
     scene.start()
+    in_flight = 0
     for one in cluster3.brokers:
         scene.busy(first)
         scene.load.write(1_500)
+        in_flight += sum(len(worker.in_flight) for worker in scene.crew.present)
         one.stop()
         one.start()
         cluster3.await_answer()
     verdict = scene.verdict()
+    injected(6, times=len(cluster3.brokers), members=2, in_flight=in_flight)
     tell(f"{protocol}: {verdict.line}")
 
     assert verdict.is_clean, str(verdict)
@@ -126,7 +145,7 @@ def test_a_rolling_restart_costs_nothing(
 @_CHAOS
 @PROTOCOLS
 def test_a_cluster_that_stands_still_has_nothing_started(
-    protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
+    protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None], injected: Injected
 ) -> None:
     """With no broker to agree, members start nothing past their lease; afterwards everything goes on."""
     scene = scenes3(seed=53, protocol=protocol)
@@ -135,6 +154,7 @@ def test_a_cluster_that_stands_still_has_nothing_started(
     scene.busy(first)
     scene.load.write(3_000)
     since = scene.read()
+    in_flight = sum(len(worker.in_flight) for worker in scene.crew.present)
     for one in cluster3.brokers:
         one.suspend()
     scene.wait(lambda: is_quiet(scene))
@@ -143,6 +163,7 @@ def test_a_cluster_that_stands_still_has_nothing_started(
     for one in cluster3.brokers:
         one.resume()
     verdict = scene.verdict()
+    injected(8, times=1, members=2, in_flight=in_flight)
     tell(f"{protocol}: {verdict.line}")
 
     assert verdict.is_clean, str(verdict)
@@ -151,7 +172,7 @@ def test_a_cluster_that_stands_still_has_nothing_started(
 @_CHAOS
 @PROTOCOLS
 def test_a_cluster_that_was_down_loses_nothing(
-    protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None]
+    protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None], injected: Injected
 ) -> None:
     """All brokers die at once, and come back after the members' leases have ended."""
     scene = scenes3(seed=54, protocol=protocol)
@@ -160,6 +181,7 @@ def test_a_cluster_that_was_down_loses_nothing(
     scene.busy(first)
     scene.load.write(3_000)
     since = scene.read()
+    in_flight = sum(len(worker.in_flight) for worker in scene.crew.present)
     for one in cluster3.brokers:
         one.kill()
     scene.wait(lambda: is_quiet(scene))
@@ -167,6 +189,7 @@ def test_a_cluster_that_was_down_loses_nothing(
         scene.note_end(worker, "a cluster that was down", since=since)
     cluster3.heal()
     verdict = scene.verdict()
+    injected(7, times=1, members=2, in_flight=in_flight)
     tell(f"{protocol}: {verdict.line}")
 
     assert verdict.is_clean, str(verdict)

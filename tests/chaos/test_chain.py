@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.chaos.conftest import Scenes
+from tests.chaos.seeds import MANY
 from tests.chaos.test_kill import WAYS, kill_one
 
 
@@ -27,7 +28,7 @@ def test_killed_workers_with_a_chain_lose_nothing(scenes: Scenes, tell: Callable
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("seed", range(1, 21))
+@pytest.mark.parametrize("seed", range(1, MANY + 1))
 def test_a_killed_worker_with_a_chain_loses_nothing(seed: int, scenes: Scenes, tell: Callable[[str], None]) -> None:
     """One of two members is killed; with every fifth seed a lone one, and its successor before its first commit."""
     run, protocol = WAYS[seed % len(WAYS)]

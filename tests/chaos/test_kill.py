@@ -12,7 +12,7 @@ from streams.verify.history import Place
 from tests.brokers import Topics
 from tests.chaos.conftest import Scenes
 from tests.chaos.scene import IN_FLIGHT, Scene
-from tests.chaos.seeds import seeded
+from tests.chaos.seeds import MANY, seeded
 
 _LATEST = 400
 """Runs that end in a worker before it is killed, at most."""
@@ -46,7 +46,7 @@ def test_three_killed_workers_lose_nothing(scenes: Scenes, tell: Callable[[str],
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("seed", range(1, 21))
+@pytest.mark.parametrize("seed", range(1, MANY + 1))
 def test_a_killed_worker_loses_nothing(seed: int, scenes: Scenes, tell: Callable[[str], None]) -> None:
     """One of two members is killed, whatever runs its handlers and in either kind of group."""
     run, protocol = WAYS[seed % len(WAYS)]

@@ -18,6 +18,7 @@ from streams.engine.chain import dlq_topic
 from streams.kafka.witness import messages_of
 from tests.brokers import Kafka, Topics
 from tests.chaos.crew import ROOT
+from tests.faults.figures import Injected
 from tests.waiting import eventually
 
 KILLS: Final = b"kills"
@@ -146,9 +147,12 @@ def is_in_order(runs: list[Run]) -> bool:
 
 
 @pytest.mark.parametrize("killer", [KILLS, KILLS_LATER], ids=["in the source", "in a tier"])
-def test_a_killer_is_given_up_after_so_many_deaths(group_of_two: Group, killer: bytes) -> None:
+def test_a_killer_is_given_up_after_so_many_deaths(group_of_two: Group, killer: bytes, injected: Injected) -> None:
     """A deploy before counts for nothing, all else is done, and only the first death repeats more than one record."""
     check_that_it_is_found(group_of_two, killer)
+    started = {(run.pid, run.partition, run.offset) for run in group_of_two.runs if run.step == "START"}
+    cut = started - {(run.pid, run.partition, run.offset) for run in group_of_two.runs if run.step == "END"}
+    injected(24, times=MAX_DEATHS, members=MAX_DEATHS, in_flight=len(cut))
 
 
 @pytest.mark.chaos

@@ -10,6 +10,7 @@ from tests.chaos.conftest import Scenes
 from tests.chaos.crew import Worker
 from tests.chaos.failpoints import EXIT, VARIABLE, go_on, struck
 from tests.chaos.scene import Scene
+from tests.faults.figures import Injected
 
 _CHAOS = pytest.mark.chaos
 _PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
@@ -102,7 +103,7 @@ def test_a_poll_thread_that_hangs_loses_its_partitions(
 @_CHAOS
 @_PROTOCOLS
 def test_work_that_outlasts_the_poll_interval_is_nobody_s_concern(
-    protocol: str, scenes: Scenes, tell: Callable[[str], None]
+    protocol: str, scenes: Scenes, tell: Callable[[str], None], injected: Injected
 ) -> None:
     """Handlers run while the poll thread goes round: the group hears of the member, and nothing runs twice."""
     scene = scenes(seed=94, protocol=protocol, **_SOON)
@@ -116,7 +117,8 @@ def test_work_that_outlasts_the_poll_interval_is_nobody_s_concern(
     in_flight = len(first.in_flight), len(second.in_flight)
     scene.heal(within_s=150)
     verdict = scene.verdict()
-    tell(f"10: {protocol}, in flight {in_flight}: {verdict.line}")
+    injected(10, times=1, members=2, in_flight=sum(in_flight))
+    tell(f"{protocol}, in flight {in_flight}: {verdict.line}")
 
     assert min(in_flight) > 0
     assert max(run.end_ns - run.start_ns for run in verdict.history.runs) > 7e9

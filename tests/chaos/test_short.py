@@ -12,6 +12,7 @@ from tests.chaos.conftest import Scenes
 from tests.chaos.crew import Worker
 from tests.chaos.scene import IN_FLIGHT, Scene
 from tests.chaos.test_kill import kill_one
+from tests.faults.figures import Injected
 
 
 def wake_a_zombie(scene: Scene, sleeper: Worker) -> int:
@@ -41,7 +42,9 @@ def rebalance_twice(scene: Scene) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("protocol", ["consumer", pytest.param("classic", marks=pytest.mark.chaos)])
-def test_a_kill_a_zombie_and_a_storm_cost_nothing(protocol: str, scenes: Scenes, tell: Callable[[str], None]) -> None:
+def test_a_kill_a_zombie_and_a_storm_cost_nothing(
+    protocol: str, scenes: Scenes, tell: Callable[[str], None], injected: Injected
+) -> None:
     """A SIGKILL, a SIGSTOP past the session, joins and leaves, revokes: each hits members at work, nothing is lost."""
     scene = scenes(seed=1, protocol=protocol)
     scene.start()
@@ -51,10 +54,12 @@ def test_a_kill_a_zombie_and_a_storm_cost_nothing(protocol: str, scenes: Scenes,
     slept = wake_a_zombie(scene, sleeper)
     moved, revokes = rebalance_twice(scene)
     verdict = scene.verdict()
-    told = (
-        f"1: 1 kill, 9: 1 zombie, {slept} in flight; 11: 2 joins and leaves; 12: {revokes} revokes, {moved} in flight"
-    )
-    tell(f"{protocol}: {told}: {verdict.line}")
+    injected(1, times=1, members=1, in_flight=scene.faults[0].in_flight)
+    injected(9, times=1, members=1, in_flight=slept)
+    injected(11, times=4, members=2, in_flight=moved)
+    injected(12, times=revokes, members=2, in_flight=moved)
+    injected(23, times=len(verdict.history.dead_at), members=3, in_flight=slept)
+    tell(f"{protocol}: {verdict.line}")
 
     assert min(scene.faults[0].in_flight, slept, moved) >= IN_FLIGHT
     assert revokes >= 2

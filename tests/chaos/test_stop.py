@@ -9,6 +9,7 @@ import pytest
 
 from tests.chaos.conftest import Scenes
 from tests.chaos.scene import IN_FLIGHT
+from tests.faults.figures import Injected
 
 _WAYS = [(run, protocol) for run in ("threads", "async", "inline", "batch") for protocol in ("consumer", "classic")]
 
@@ -18,18 +19,20 @@ _WAYS = [(run, protocol) for run in ("threads", "async", "inline", "batch") for 
     [pytest.param(*way, marks=[] if way == ("async", "classic") else [pytest.mark.chaos]) for way in _WAYS],
 )
 def test_a_stop_with_work_in_flight_repeats_nothing(
-    run: str, protocol: str, scenes: Scenes, tell: Callable[[str], None]
+    run: str, protocol: str, scenes: Scenes, tell: Callable[[str], None], injected: Injected
 ) -> None:
     """What runs at a SIGTERM ends and is committed before the member leaves: 0 duplicates."""
     scene = scenes(seed=11, run=run, protocol=protocol)
     leaver = scene.start()
     scene.start()
     scene.busy(leaver, after=100, in_flight=1 if run == "inline" else IN_FLIGHT)
+    in_flight = len(leaver.in_flight)
     leaver.tell(signal.SIGTERM)
 
     assert leaver.await_end() == 0, leaver.last_words
 
     verdict = scene.verdict()
+    injected(2, times=1, members=1, in_flight=in_flight)
     tell(f"{run}, {protocol}: {verdict.line}")
 
     assert verdict.is_clean, str(verdict)

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import pytest
 
 from streams import App
 from tests.brokers import Kafka, Topics
+from tests.faults.figures import Injected, Note, noting
 from tests.path.members import Bench
 
 _FIGURES = "faults"
-
-
-class Injected(Protocol):
-    """Notes what a fault has hit."""
-
-    def __call__(self, number: int, *, times: int, members: int, in_flight: int) -> None: ...
 
 
 @pytest.fixture
@@ -35,16 +29,9 @@ def app(group: Callable[..., str]) -> App:
 
 
 @pytest.fixture
-def injected(record_property: Callable[[str, object], None]) -> Injected:
+def injected(record_property: Note) -> Injected:
     """Note that fault *number* struck so often, whom, and what was in flight; one that hit nothing fails the test."""
-
-    def note(number: int, *, times: int, members: int, in_flight: int) -> None:
-        line = f"fault {number}: injected {times}, members hit {members}, records in flight {in_flight}"
-        record_property(_FIGURES, line)
-
-        assert min(times, members, in_flight) > 0, f"{line}: it proves nothing"
-
-    return note
+    return noting(record_property)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from streams import App, Context, Record, RetryPolicy
 from tests.brokers import Topics
-from tests.faults.conftest import Injected
+from tests.faults.figures import Injected
 from tests.path.clocks import LateClock
 from tests.path.members import Bench, numbered
 

@@ -10,7 +10,7 @@ import pytest
 
 from streams import App, Record, RetryPolicy
 from tests.brokers import Topics
-from tests.faults.conftest import Injected
+from tests.faults.figures import Injected
 from tests.path.members import Bench
 
 

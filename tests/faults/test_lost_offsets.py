@@ -8,7 +8,7 @@ import pytest
 
 from streams import App, Record, RetryPolicy
 from tests.brokers import Topics, unique
-from tests.faults.conftest import Injected
+from tests.faults.figures import Injected
 from tests.path.members import Bench, numbered
 
 _KEYS = [b"bad", b"a", b"b"]

@@ -20,7 +20,7 @@ from streams.kafka.admin import Admin
 from streams.kafka.offsets import committed
 from streams.record import Partition
 from tests.brokers import Kafka, Topics, unique
-from tests.faults.conftest import Injected
+from tests.faults.figures import Injected
 from tests.path.members import Bench, Running, numbered
 from tests.waiting import eventually
 

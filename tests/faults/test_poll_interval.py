@@ -8,7 +8,7 @@ import pytest
 
 from streams import App, Record
 from tests.brokers import Topics
-from tests.faults.conftest import Injected
+from tests.faults.figures import Injected
 from tests.path.members import Bench, numbered
 from tests.waiting import eventually
 

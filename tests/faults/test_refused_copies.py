@@ -13,7 +13,7 @@ from streams.engine.chain import dlq_topic
 from streams.kafka.admin import Admin
 from streams.kafka.topics import set_config
 from tests.brokers import Kafka, Topics
-from tests.faults.conftest import Injected
+from tests.faults.figures import Injected
 from tests.path.members import Bench, Running, numbered
 
 BAD = b"bad"

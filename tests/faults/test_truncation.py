@@ -10,7 +10,7 @@ import pytest
 from streams import App, Record
 from streams.dev import DevCluster, this_process
 from tests.brokers import Kafka, Topics, require_native
-from tests.faults.conftest import Injected
+from tests.faults.figures import Injected
 from tests.path.members import Bench, numbered
 
 pytestmark = pytest.mark.chaos

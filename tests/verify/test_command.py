@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import Kafka, require_native
+from tests.chaos.seeds import seeded
 from tests.cli.shell import Shell
+from tests.verify.conftest import Told
 
 APP = "verify examples.orders:app --json"
 OF_MEMBERS = "sigkill,sigterm,sigterm2,sigstop,rebalance,storm,foreign"
@@ -37,10 +39,10 @@ def here(kafka: Kafka) -> str:
     return f"--bootstrap {kafka.bootstrap} --yes"
 
 
-def test_the_promise_holds(streams: Shell, here: str, kafka: Kafka) -> None:
+def test_the_promise_holds(streams: Shell, here: str, kafka: Kafka, told: Told) -> None:
     """A kill and a rebalance with records in flight: every invariant holds, and nothing is left behind."""
-    said = streams(f"{APP} {here} --records 3000 --members 2 --seed 11 --faults sigkill,rebalance")
-    document = said.json
+    options = f"--records 3000 --members 2 --seed {seeded(11)} --faults sigkill,rebalance"
+    document = told(streams(f"{APP} {here} {options}").json)
 
     assert document["kept"], document
     assert {row["name"] for row in document["invariants"]} >= {"no loss", "order", "progress", "commit safety"}
@@ -99,9 +101,10 @@ def started(line: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.kafka
-def test_the_promise_holds_when_the_network_breaks(streams_alone: Shell) -> None:
+def test_the_promise_holds_when_the_network_breaks(streams_alone: Shell, told: Told) -> None:
     """Connections are reset, and a member that is cut off goes on as a zombie."""
-    document = streams_alone(f"{APP} --records 1500 --members 2 --seed 21 --failing 0 --faults reset,cutoff").json
+    options = f"--records 1500 --members 2 --seed {seeded(21)} --failing 0 --faults reset,cutoff"
+    document = told(streams_alone(f"{APP} {options}").json)
 
     assert document["kept"], document
     assert {fault["fault"]: fault["injected"] for fault in document["faults"]} == {"reset": 1, "cutoff": 1}
@@ -113,9 +116,11 @@ def test_the_promise_holds_when_the_network_breaks(streams_alone: Shell) -> None
 @pytest.mark.parametrize(
     "faults", ["reset,cutoff", "delay", "coordinator", "halfopen", "suspend", "outage", "failover", "rolling"]
 )
-def test_the_promise_holds_while_brokers_are_out_of_reach(faults: str, streams_alone: Shell) -> None:
+def test_the_promise_holds_while_brokers_are_out_of_reach(faults: str, streams_alone: Shell, told: Told) -> None:
     """For all members or one, with retries under way."""
-    assert streams_alone(f"{APP} --records 6000 --times 2 --faults {faults}").json["kept"]
+    options = f"--records 6000 --times 2 --seed {seeded(22)} --faults {faults}"
+
+    assert told(streams_alone(f"{APP} {options}").json)["kept"]
 
 
 @pytest.mark.chaos
@@ -157,25 +162,27 @@ def test_a_broken_engine_is_found_in_the_long_run(
 @pytest.mark.timeout(_MINUTES)
 @pytest.mark.parametrize("static", ["", "--static"])
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
-def test_the_promise_holds_under_every_fault_of_members(streams: Shell, here: str, protocol: str, static: str) -> None:
+def test_the_promise_holds_under_every_fault_of_members(
+    streams: Shell, here: str, protocol: str, static: str, told: Told
+) -> None:
     """Kills, stops, zombies and newcomers, twice each; with names that outlast members too."""
-    options = f"--records 10000 --times 2 --faults {OF_MEMBERS} --protocol {protocol} {static}"
+    options = f"--records 10000 --times 2 --seed {seeded(23)} --faults {OF_MEMBERS} --protocol {protocol} {static}"
 
-    assert streams(f"{APP} {here} {options}").json["kept"]
+    assert told(streams(f"{APP} {here} {options}").json)["kept"]
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(_MINUTES)
-def test_the_promise_holds_while_nobody_can_commit(streams_alone: Shell) -> None:
+def test_the_promise_holds_while_nobody_can_commit(streams_alone: Shell, told: Told) -> None:
     """The coordinator is out of reach of all members for a minute."""
-    assert streams_alone(f"{APP} --records 6000 --faults headless").json["kept"]
+    assert told(streams_alone(f"{APP} --records 6000 --seed {seeded(24)} --faults headless").json)["kept"]
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(_MINUTES)
-def test_a_long_run_shows_whether_members_stay_level(streams_alone: Shell) -> None:
+def test_a_long_run_shows_whether_members_stay_level(streams_alone: Shell, told: Told) -> None:
     """Faults come now and then until the time is over; one member lives through all of them, and is judged."""
-    document = streams_alone(f"{APP} --soak 2.5 --faults sigkill,rebalance").json
+    document = told(streams_alone(f"{APP} --soak 2.5 --seed {seeded(25)} --faults sigkill,rebalance").json)
     level = {row["name"]: row for row in document["invariants"]}["resources"]
 
     assert document["kept"], document
@@ -186,9 +193,10 @@ def test_a_long_run_shows_whether_members_stay_level(streams_alone: Shell) -> No
 
 @pytest.mark.chaos
 @pytest.mark.timeout(_MINUTES)
-def test_the_promise_holds_when_brokers_die(streams_alone: Shell) -> None:
+def test_the_promise_holds_when_brokers_die(streams_alone: Shell, told: Told) -> None:
     """On three brokers of its own, which end with it."""
-    document = streams_alone(f"{APP} --records 20000 --faults sigkill,rebalance,broker").json
+    options = f"--records 20000 --seed {seeded(26)} --faults sigkill,rebalance,broker"
+    document = told(streams_alone(f"{APP} {options}").json)
 
     assert document["kept"], document
     assert {fault["fault"] for fault in document["faults"]} == {"sigkill", "rebalance", "broker"}
