@@ -9,9 +9,10 @@ source record these headers mean nothing; they are kept under another name.
 from __future__ import annotations
 
 import traceback
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import msgspec
+from msgspec import Meta
 
 from streams.engine.backlog import MOST_HOPS
 from streams.errors import ConfigError, LedgerError
@@ -77,13 +78,13 @@ class CopyHeader(msgspec.Struct, array_like=True, frozen=True, gc=False):
     topic_id: str
     """Id of the source topic: a recreated topic is another lineage."""
     topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
+    partition: Annotated[int, Meta(ge=0, lt=1 << 31)]
+    offset: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+    timestamp_ms: Annotated[int, Meta(ge=-1, le=(1 << 63) - 1)]
     group: str
     assignment_id: bytes
     """Of the owner that wrote this copy."""
-    hop: int
+    hop: Annotated[int, Meta(ge=1, le=MOST_HOPS)]
     """How often the record was moved; the highest hop is the live copy."""
     from_topic: str
     from_offset: int
@@ -192,21 +193,7 @@ def unpack(headers: Any) -> CopyHeader:
         raise LedgerError(f"the {HEADER!r} header can't be read: {error}") from error
     if header.version != VERSION:
         raise LedgerError(f"the {HEADER!r} header is of version {header.version}; this program reads {VERSION}")
-    if not _is_possible(header):
-        raise LedgerError(
-            f"the {HEADER!r} header can't be read: it says that it is hop {header.hop} of {header.origin}"
-        )
     return header
-
-
-def _is_possible(header: CopyHeader) -> bool:
-    """Say whether a copy can be where, and of what, *header* says."""
-    return (
-        0 < header.hop <= MOST_HOPS
-        and 0 <= header.partition < 1 << 31
-        and 0 <= header.offset < 1 << 63
-        and -1 <= header.timestamp_ms < 1 << 63
-    )
 
 
 def unpack_error(headers: Headers | None) -> ErrorHeader | None:

@@ -18,9 +18,9 @@ from streams.engine.chain import unpack as read_header
 from streams.engine.copies import Copies, Stage
 from streams.engine.policy import DeadLetterPolicy
 from streams.engine.snapshot import Snapshot, encode
-from streams.errors import ChainError, LedgerError
+from streams.errors import ChainError, DecodeError, LedgerError
 from streams.kafka.message import KEY, Message
-from streams.record import Origin, Partition
+from streams.record import Origin, Partition, headers_of
 
 T = TypeVar("T")
 
@@ -128,18 +128,24 @@ class ChainState(Generic[T]):
         Raises:
             ChainError: A record is none of this group's copies of this topic.
         """
-        part, fence = self.parts[number], self._fences[number]
+        part, fence, lineage = self.parts[number], self._fences[number], self.lineage
         for message in messages:
             offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
             if offset >= part.scan_end or part.was_settled(offset):
                 continue
-            header = self._ours(part, message)
-            if header is None:
+            try:
+                header = read_header(headers_of(message))
+            except (LedgerError, DecodeError) as error:
+                self._refuse(part, offset, str(error))
                 continue
-            if fence is not None and offset >= fence[0] and header.assignment_id != fence[1]:  # rule 12
+            if header.group != lineage.group:
+                self._refuse(part, offset, f"a copy that belongs to group {header.group!r}")
+            elif header.topic_id != lineage.topic_id:
+                self._refuse(part, offset, "a copy that belongs to an earlier topic of the same name")
+            elif fence is not None and offset >= fence[0] and header.assignment_id != fence[1]:  # rule 12
                 self.fenced += 1
-                continue
-            self._find(number, offset, header, message)
+            else:
+                self._find(number, offset, header, message)
 
     def scanned(self, is_settled: Callable[[int], bool]) -> list[int]:
         """End the scan: mark what is suspect; give the origins that a dead letter ended and the source has open.
@@ -161,34 +167,26 @@ class ChainState(Generic[T]):
         self._dead = set()
         return [origin for origin in ended if not is_settled(origin)]
 
-    def _ours(self, part: Copies, message: Message) -> CopyHeader | None:
-        try:
-            header = read_header(message.headers())
-        except LedgerError as error:
-            if part.stage.kind == "dlq":  # a person may have put a record there
-                return None
-            raise ChainError(f"{self._where(part, message)}: {error}. {_CLEAR}") from None
-        lineage = self.lineage
-        if header.topic_id == lineage.topic_id and header.group == lineage.group:
-            return header
-        if part.stage.kind == "dlq":  # letters of a topic that was deleted since end nothing here
-            return None
-        whose = "an earlier topic of the same name" if header.group == lineage.group else f"group {header.group!r}"
-        raise ChainError(f"{self._where(part, message)}: a copy that belongs to {whose}. {_CLEAR}")
+    def _refuse(self, part: Copies, offset: int, what: str) -> None:
+        """Stop at what is no copy of this chain; in a dead-letter topic it ends nothing, and anyone may write there.
 
-    def _where(self, part: Copies, message: Message) -> str:
-        return f"{part.stage.topic}/{self.lineage.source.number}/{message.offset()}"
+        Raises:
+            ChainError: It stands in another topic.
+        """
+        if part.stage.kind != "dlq":
+            raise ChainError(f"{part.stage.topic}/{self.lineage.source.number}/{offset}: {what}. {_CLEAR}")
 
     def _find(self, number: int, offset: int, header: CopyHeader, message: Message) -> None:
         part, origin, hop = self.parts[number], header.offset, header.hop
         key: bytes | None = KEY(message) if self.is_ordered else None
         lane = origin if key is None else key
-        backlog = self.index.get(lane)
-        if backlog is None:
-            backlog = self.index[lane] = Backlog()
         part.found(offset, message.timestamp()[1] if part.is_tier else 0)
-        packed = pack(number, hop, offset)
-        known = backlog.put(origin, packed)
+        packed, backlog = pack(number, hop, offset), self.index.get(lane)
+        if backlog is None:
+            backlog = self.index[lane] = Backlog(origin, packed)
+            known = None
+        else:
+            known = backlog.put(origin, packed)
         if known is not None:  # rule 4: the highest hop wins, and the others are settled at once
             loser, winner = sorted((unpack(packed), unpack(known)), key=_rank)
             self.parts[loser.number].settle(loser.offset)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from streams.engine.snapshot import decode
-from streams.errors import ChainError
+from streams.errors import ChainError, DecodeError
 from streams.kafka.consumer import Stored
+from streams.record import Headers
 from tests.engine.shelf import Shelf, header, offsets
 from tests.engine.stage import AT_DLQ, AT_MINUTE, AT_PARKED, AT_TEN_MINUTES, MINUTE, ORDERS, PARKED
 
@@ -302,6 +303,23 @@ def test_a_record_that_is_no_copy_stops_the_chain(shelf: Shelf) -> None:
 
     with pytest.raises(ChainError, match="no copy that streams wrote"):
         shelf.own(b"second")
+
+
+def test_a_record_whose_headers_the_client_can_not_read_is_no_copy(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among the dead letters it stops nobody; in a topic that is ours alone it does, in words."""
+
+    def unreadable(_message: object) -> Headers:
+        raise DecodeError("the name of one of its headers is not UTF-8")
+
+    monkeypatch.setattr("streams.engine.chainstate.headers_of", unreadable)
+    shelf.log.append(shelf.place(AT_DLQ), b"a", b"{}")
+    shelf.own(b"second")
+    shelf.log.append(shelf.place(AT_PARKED), b"a", b"{}")
+
+    with pytest.raises(ChainError, match="not UTF-8"):
+        shelf.own(b"third")
 
 
 # -- what is committed -----------------------------------------------------------------------------------
