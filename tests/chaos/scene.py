@@ -154,10 +154,17 @@ class Scene:
         self.under_load(lambda: worker.ended or self._require(worker))
         return worker
 
-    def busy(self, worker: Worker, *, in_flight: int = IN_FLIGHT, after: int = 0) -> None:
-        """Wait until *worker* has so many records in flight, *after* further ones have ended there."""
-        enough = worker.ended + after
-        self.under_load(lambda: worker.ended >= enough and len(worker.in_flight) >= in_flight)
+    def busy(self, worker: Worker, *, in_flight: int = IN_FLIGHT, after: int = 0) -> int:
+        """Wait until *worker* has so many records in flight, *after* further ones have ended there; give how many."""
+        enough, seen = worker.ended + after, 0
+
+        def is_busy() -> bool:
+            nonlocal seen
+            seen = len(worker.in_flight)
+            return worker.ended >= enough and seen >= in_flight
+
+        self.under_load(is_busy)
+        return seen
 
     def kill(self, worker: Worker, *, in_flight: int = 0) -> Fault:
         """Kill *worker* while *in_flight* records run there, counted while it stands still.

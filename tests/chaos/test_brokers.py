@@ -7,6 +7,12 @@ from collections.abc import Callable
 
 import pytest
 from confluent_kafka import TopicCollection
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types do not mark them as public
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from streams.dev import DevCluster
 from streams.dev.broker import Broker
@@ -19,8 +25,19 @@ from tests.faults.figures import Injected
 _CHAOS = pytest.mark.chaos
 PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
 _QUIET_NS = 12 * 10**9
-_PATIENT = {"STREAMS_SESSION_TIMEOUT_S": "30"}
-"""Sessions that outlast a failover: a cluster gives a broker up after 9 s; a classic member gives up by its session."""
+_PATIENCE_S = 30
+"""Sessions that outlast a failover: a cluster gives a broker up after 9 s."""
+
+
+def patient(scene: Scene) -> Scene:
+    """Have its sessions outlast a failover, set by the members in a classic group, and by the brokers in any other."""
+    scene.crew.environment = {**scene.crew.environment, "STREAMS_SESSION_TIMEOUT_S": str(_PATIENCE_S)}
+    chosen = ConfigEntry(
+        "consumer.session.timeout.ms", str(_PATIENCE_S * 1_000), incremental_operation=AlterConfigOpType.SET
+    )
+    asked = ConfigResource(ResourceType.GROUP, scene.group, incremental_configs=[chosen])
+    scene.kafka.admin.incremental_alter_configs([asked])[asked].result(30)
+    return scene
 
 
 def broker(cluster: DevCluster, node: int) -> Broker:
@@ -67,7 +84,7 @@ def test_a_killed_broker_costs_nothing(
     injected: Injected,
 ) -> None:
     """Leader or coordinator: others take over before sessions end, and no record runs twice."""
-    scene = scenes3(seed=51, protocol=protocol, **_PATIENT)
+    scene = patient(scenes3(seed=51, protocol=protocol))
     first = scene.start()
     scene.start()
     scene.busy(first)
@@ -124,7 +141,7 @@ def test_a_rolling_restart_costs_nothing(
     protocol: str, scenes3: Scenes, cluster3: DevCluster, tell: Callable[[str], None], injected: Injected
 ) -> None:
     """One broker after the other goes and comes back, while work goes on."""
-    scene = scenes3(seed=52, protocol=protocol, **_PATIENT)
+    scene = patient(scenes3(seed=52, protocol=protocol))
     first = scene.start()
     scene.start()
     in_flight = 0

@@ -10,8 +10,10 @@ from streams.verify.verdict import judge
 from tests.chaos.conftest import Scenes
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.chaos
 
-@pytest.mark.parametrize("policy", ["block", pytest.param("park", marks=pytest.mark.chaos)])
+
+@pytest.mark.parametrize("policy", ["block", "park"])
 def test_work_that_settles_too_early_is_found(policy: str, scenes: Scenes, tell: Callable[[str], None]) -> None:
     """With offsets committed before the work is done, a kill loses records, and the checker says which."""
     scene = scenes(seed=1, policy=policy, STREAMS_BREAK="settle-before-ack")

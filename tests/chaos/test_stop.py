@@ -11,13 +11,12 @@ from tests.chaos.conftest import Scenes
 from tests.chaos.scene import IN_FLIGHT
 from tests.faults.figures import Injected
 
+pytestmark = pytest.mark.chaos
+
 _WAYS = [(run, protocol) for run in ("threads", "async", "inline", "batch") for protocol in ("consumer", "classic")]
 
 
-@pytest.mark.parametrize(
-    ("run", "protocol"),
-    [pytest.param(*way, marks=[] if way == ("async", "classic") else [pytest.mark.chaos]) for way in _WAYS],
-)
+@pytest.mark.parametrize(("run", "protocol"), _WAYS)
 def test_a_stop_with_work_in_flight_repeats_nothing(
     run: str, protocol: str, scenes: Scenes, tell: Callable[[str], None], injected: Injected
 ) -> None:
@@ -25,8 +24,7 @@ def test_a_stop_with_work_in_flight_repeats_nothing(
     scene = scenes(seed=11, run=run, protocol=protocol)
     leaver = scene.start()
     scene.start()
-    scene.busy(leaver, after=100, in_flight=1 if run == "inline" else IN_FLIGHT)
-    in_flight = len(leaver.in_flight)
+    in_flight = scene.busy(leaver, after=100, in_flight=1 if run == "inline" else IN_FLIGHT)
     leaver.tell(signal.SIGTERM)
 
     assert leaver.await_end() == 0, leaver.last_words
@@ -38,7 +36,6 @@ def test_a_stop_with_work_in_flight_repeats_nothing(
     assert verdict.is_clean, str(verdict)
 
 
-@pytest.mark.chaos
 def test_a_second_signal_ends_the_member_at_once(scenes: Scenes, tell: Callable[[str], None]) -> None:
     """It does not wait for what runs; that runs again, and nothing else does."""
     scene = scenes(seed=12)

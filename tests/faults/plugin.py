@@ -41,8 +41,9 @@ class Run:
             for name, value in report.user_properties:
                 if name in told:
                     told[name].append(value)
-            has_passed = call.passed and report.passed
-            self._line({"test": report.nodeid, "passed": has_passed, "seconds": round(call.duration, 1), **told})
+            failed = "\n".join(one.longreprtext for one in (call, report) if one.failed)
+            line = {"test": report.nodeid, "passed": not failed, "seconds": round(call.duration, 1), **told}
+            self._line(line | ({"failed": failed} if failed else {}))
 
     def pytest_sessionfinish(self) -> None:
         """Say how long it took."""

@@ -108,7 +108,7 @@ FAULTS: Final[Mapping[int, Fault]] = {
             "chaos/test_zombie.py::test_a_zombie_starts_nothing",
             "chaos/test_moments.py::test_a_poll_thread_that_hangs_loses_its_partitions",
         ),
-        ("sigstop", "cutoff"),
+        ("sigstop", "cutoff", "foreign"),
     ),
     14: Fault(
         "partitions added to a live topic", ("path/test_growth.py::test_records_of_new_partitions_are_all_done",)
