@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from streams.engine.commit import Committer
-from streams.engine.partition import Bury
-from streams.engine.relocation import Relocator, Ticket
+from streams.engine.partition import Bury, Move, PartitionState
+from streams.engine.relocation import Relocator
 from streams.kafka.consumer import GroupConsumer
 
 VARIABLE: Final = "CHAOS_FAILPOINT"
@@ -61,28 +61,23 @@ class Failpoints:
 
     def after_letter(self) -> None:
         """End the process when the broker has acknowledged a dead letter, before anything of it is settled."""
-        self._end_after(lambda ticket: isinstance(ticket.move, Bury))
+        self._end_after(lambda move: isinstance(move, Bury))
 
     def after_copy(self) -> None:
         """The same with a copy for a retry topic or the parked one."""
-        self._end_after(lambda ticket: ticket.move is not None and not isinstance(ticket.move, Bury))
+        self._end_after(lambda move: not isinstance(move, Bury))
 
     def before_commit(self) -> None:
         """End the process when a dead letter is acknowledged and settled, before the commit that says so is sent."""
-        letters = list[Ticket]()
-        acknowledged, commit = Relocator.acknowledged, GroupConsumer.commit
-
-        def listen(relocator: Relocator) -> list[Ticket]:
-            tickets = acknowledged(relocator)
-            letters.extend(one for one in tickets if isinstance(one.move, Bury) and one.fate == "stored")
-            return tickets
+        letters = list[Move]()
+        commit = GroupConsumer.commit
 
         def send(consumer: GroupConsumer, *entries: Any) -> None:
             if letters:
                 self._end()
             commit(consumer, *entries)
 
-        _patch(Relocator, "acknowledged", listen)
+        _listen(lambda moves: letters.extend(move for move in moves if isinstance(move, Bury)))
         _patch(GroupConsumer, "commit", send)
 
     def poll_dies(self) -> None:
@@ -93,16 +88,12 @@ class Failpoints:
         """Have the poll thread stand still until it is told to go on."""
         self._strike_loop(self._hang)
 
-    def _end_after(self, is_meant: Callable[[Ticket], bool]) -> None:
-        acknowledged = Relocator.acknowledged
-
-        def listen(relocator: Relocator) -> list[Ticket]:
-            tickets = acknowledged(relocator)
-            if any(is_meant(ticket) and ticket.fate == "stored" for ticket in tickets):
+    def _end_after(self, is_meant: Callable[[Move], bool]) -> None:
+        def end(moves: list[Move]) -> None:
+            if any(map(is_meant, moves)):
                 self._end()
-            return tickets
 
-        _patch(Relocator, "acknowledged", listen)
+        _listen(end)
 
     def _strike_loop(self, strike: Callable[[], None]) -> None:
         commit_if_due = Committer.commit_if_due
@@ -130,6 +121,18 @@ class Failpoints:
 
     def _tell(self) -> None:
         struck(self._folder, os.getpid()).touch()
+
+
+def _listen(hear: Callable[[list[Move]], None]) -> None:
+    """Have *hear* told of the copies that the broker has, before anybody else is."""
+    arrived = Relocator.arrived
+
+    def listen(relocator: Relocator) -> Mapping[PartitionState, list[Move]]:
+        moves = arrived(relocator)
+        hear([move for some in moves.values() for move in some])
+        return moves
+
+    _patch(Relocator, "arrived", listen)
 
 
 def _patch(owner: type, name: str, function: Callable[..., Any]) -> None:
