@@ -19,6 +19,7 @@ from streams.verify.history import Pause, Place, Run
 from streams.verify.journal import Journal
 from streams.verify.plan import NAME_VARIABLE, client_id
 from streams.verify.resources import Meter
+from streams.verify.standstill import Watch
 from streams.verify.waiting import eventually
 
 _TAIL_LINES: Final = 15
@@ -146,6 +147,7 @@ class Crew:
     """Each has a name of its own in the group, the first that no process has."""
     workers: list[Worker] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def present(self) -> list[Worker]:
@@ -203,3 +205,4 @@ class Crew:
         for worker in self.workers:
             if worker.is_running:
                 worker.kill()
+        self.watch.end()

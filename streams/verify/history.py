@@ -21,6 +21,8 @@ Kind: TypeAlias = Literal["tier", "parked", "dlq"]
 
 _WAKING_NS: Final = 250_000_000
 _MIDWAY: Final = 5
+_HEARD_NS: Final = 6_000_000_000
+"""Within a session members hear that the group has given up on them."""
 _START: Final = attrgetter("start")
 
 
@@ -182,6 +184,11 @@ class Pause(NamedTuple):
     from_ns: int
     to_ns: int
 
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return (self.to_ns - self.from_ns) / 1e9
+
 
 @dataclass(frozen=True)
 class History:
@@ -196,6 +203,8 @@ class History:
     """Partition to the end of its log."""
     faults: tuple[Fault, ...] = ()
     pauses: tuple[Pause, ...] = ()
+    standstills: tuple[Pause, ...] = ()
+    """Stretches in which the whole machine stood still, of no process."""
     moved: tuple[Moved, ...] = ()
     max_attempts: int = 3
     missing: tuple[int, ...] = ()
@@ -255,9 +264,19 @@ class History:
         return found
 
     @cached_property
+    def held_up(self) -> frozenset[Place]:
+        """What had begun, and was not committed as finished, when the whole machine stood still: sessions may end."""
+        found: set[Place] = set()
+        for pause in self.standstills:
+            known = [reading for reading in self.readings if reading.time_ns <= pause.from_ns][-1:]
+            begun = {run.place for run in self.runs if run.start_ns <= pause.to_ns + _HEARD_NS}
+            found |= {place for place in begun if not any(reading.has_finished(place) for reading in known)}
+        return frozenset(found)
+
+    @cached_property
     def may_repeat(self) -> frozenset[Place]:
         """The records that a fault may have run again."""
-        return frozenset(run.place for run in self.slept).union(*(fault.may_repeat for fault in self.faults))
+        return self.held_up.union((run.place for run in self.slept), *(fault.may_repeat for fault in self.faults))
 
     def is_done(self, place: Place) -> bool:
         """Say whether a run of the record at *place* ended well."""

@@ -34,6 +34,7 @@ from streams.verify.plan import BREAKS, MemberPlan
 from streams.verify.proxy import Proxy
 from streams.verify.report import ORDER_CHECKS, Report, effects_of, figures_of, resources_row, rows_of
 from streams.verify.resources import Usage, usage_of
+from streams.verify.standstill import Watch
 from streams.verify.track import Track
 from streams.verify.trial import Trial
 from streams.verify.verdict import Verdict, judge
@@ -134,7 +135,7 @@ def verify(app: App, settings: Settings, wish: Wish, say: Callable[[str], None])
             usage=usage,
             seconds=time.monotonic() - began,
             history=str(folder),
-            notes=_notes(app, usage),
+            notes=[*_notes(app, usage), *_standstills(stage.trial.crew.watch)],
         )
         write_history(folder, verdicts, usage, report.document())
         is_kept = wish.keeps or not report.is_kept
@@ -302,6 +303,13 @@ def _notes(app: App, usage: Usage) -> list[str]:
         if not route.wants_context:
             notes.append(f"{topic}: the handler takes no context, so attempts were judged by its dead letters alone")
     return notes
+
+
+def _standstills(watch: Watch) -> list[str]:
+    return [
+        f"the whole machine stood still for {pause.seconds:.1f} s: what that had run again counts as explained"
+        for pause in watch.standstills
+    ]
 
 
 def _without_history(report: Report) -> Report:

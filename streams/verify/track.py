@@ -70,6 +70,7 @@ class Track:
             ends=self.ends(),
             faults=tuple(self.faults),
             pauses=tuple(crew.pauses),
+            standstills=tuple(crew.watch.standstills),
             moved=tuple(self.chain.moved()),
             max_attempts=self.max_attempts,
             missing=tuple(sorted(set(acknowledged) - numbers)),

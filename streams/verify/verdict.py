@@ -54,6 +54,7 @@ class Verdict:
             f" out of order {self.count('out_of_order') + self.count('overlaps')},"
             f" duplicates {len(repeated(history))} of at most {bound},"
             f" longest stall {self.stall_s:.1f} s"
+            f"{''.join(f', the machine stood still for {pause.seconds:.1f} s' for pause in history.standstills)}"
         )
 
     def __str__(self) -> str:

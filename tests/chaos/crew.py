@@ -15,6 +15,7 @@ from typing import Final
 
 from streams.verify.history import Pause, Place, Run
 from streams.verify.journal import in_flight, runs_of, steps_of
+from streams.verify.standstill import Watch
 from tests.waiting import eventually
 
 ROOT: Final = Path(__file__).parents[2]
@@ -130,6 +131,7 @@ class Crew:
     options: tuple[str, ...] = ()
     workers: list[Worker] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def present(self) -> list[Worker]:
@@ -171,3 +173,4 @@ class Crew:
         for worker in self.workers:
             if worker.is_running:
                 worker.kill()
+        self.watch.end()

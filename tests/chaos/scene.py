@@ -251,6 +251,7 @@ class Scene:
             ends=self._ends(),
             faults=tuple(self.faults),
             pauses=tuple(self.crew.pauses),
+            standstills=tuple(self.crew.watch.standstills),
             max_attempts=self.load.max_attempts,
         )
 

@@ -83,9 +83,11 @@ def test_the_mark_of_a_record_is_read_back() -> None:
 
 def test_a_member_that_ends_by_itself_is_told_with_the_signal(tmp_path: Path) -> None:
     """A crash of the client library leaves no words in a log."""
-    worker = Crew(tmp_path, [], "nowhere:app", {}).start()
+    crew = Crew(tmp_path, [], "nowhere:app", {})
+    worker = crew.start()
     worker.process.send_signal(signal.SIGSEGV)
     worker.process.wait(30)
+    crew.end()
 
     with pytest.raises(VerifyError, match="member 1 ended by itself, by SIGSEGV"):
         worker.require()

@@ -44,8 +44,9 @@ def test_nothing_is_said_where_the_system_tells_nothing(tmp_path: Path) -> None:
 
 def test_a_member_that_has_ended_is_not_looked_at(tmp_path: Path) -> None:
     """Its number may be another process's by then."""
-    worker = Crew(tmp_path, [], "nowhere:app", {}).start()
-    worker.kill()
+    crew = Crew(tmp_path, [], "nowhere:app", {})
+    worker = crew.start()
+    crew.end()
     worker.meter.pid = os.getpid()
 
     assert not worker.refresh().meter.samples
