@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from streams.errors import ConfigError
 
-Protocol = Literal["auto", "classic", "consumer"]
+Protocol = Literal["auto", "classic", "classic-range", "consumer"]
 StartAt = Literal["earliest", "latest"]
 OnExpired = Literal["earliest", "latest", "stop"]
 OnKeyFull = Literal["stop", "dead_letter"]
@@ -59,7 +59,8 @@ class Settings:
     """Further client settings (security, addresses), in librdkafka's names; what the promise rests on is refused."""
 
     protocol: Protocol = "auto"
-    """Group protocol: ``consumer`` (KIP-848), ``classic`` (cooperative), or whichever broker and members use."""
+    """Group protocol: ``consumer`` (KIP-848), ``classic`` (cooperative), ``classic-range`` (every rebalance takes all
+    partitions back), or whichever broker and members use."""
 
     instance_id: str | None = None
     """Static membership: the same name after a restart keeps its partitions; unique in the group."""

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 @click.option("--max-records", type=click.IntRange(1), metavar="N", help="Stop after reading N records.")
 @click.option("--max-time", metavar="TIME", help="Stop after this time: 30s, 5m, 1h.")
 @click.option("--group", metavar="NAME", help="Run as this group instead of the app's own.")
-@click.option("--protocol", type=click.Choice(["auto", "classic", "consumer"]), help="Group protocol. Default: auto.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["auto", "classic", "classic-range", "consumer"]),
+    help="Group protocol. Default: auto.",
+)
 @click.option("--instance-id", metavar="NAME", help="Static membership: a name that stays.")
 @click.option("--metrics-port", type=click.IntRange(0, 65_535), help="Serve /metrics and health; 0: a free port.")
 @click.option("--drain", metavar="TIME", help="How long a stop waits for running handlers. Default: 25s.")

@@ -65,7 +65,11 @@ _RECORDS_A_KEY: Final = 50
 @click.option("--sends", multiple=True, metavar="TOPIC", help="A topic that the app writes to; it is made too.")
 @click.option("--own-delays", is_flag=True, help="Retries wait as the app says, not a second or two in retry topics.")
 @click.option("--static", is_flag=True, help="Members are static: they have a name that whoever replaces them takes.")
-@click.option("--protocol", type=click.Choice(["auto", "classic", "consumer"]), help="Group protocol. Default: auto.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["auto", "classic", "classic-range", "consumer"]),
+    help="Group protocol. Default: auto.",
+)
 @click.option("--break", "broken", metavar="NAME", help="Run an engine that is broken on purpose, to see it found.")
 @click.option("--keep", "keeps", is_flag=True, help="Keep the history of a run in which nothing is wrong, too.")
 @click.option(

@@ -18,6 +18,7 @@ from streams.config import Settings
 from streams.errors import BrokerError
 from streams.kafka.commits import CommitAnswer, Entry, Flight, answer_to, places_of
 from streams.kafka.message import ERROR
+from streams.kafka.reading import Cooperative, Eager, Reading
 from streams.kafka.settings import consumer as consumer_settings
 from streams.record import Partition
 
@@ -99,6 +100,7 @@ class GroupConsumer:
         config |= {"on_commit": self._committed, "error_cb": self._broker_error}
         try:
             self._consumer = Consumer(config, logger=client_log)
+            self._reading: Reading = (Eager if protocol == "classic-range" else Cooperative)(self._consumer)
         except KafkaException as error:
             raise BrokerError(
                 f"the client refuses its settings: {error.args[0].str()}; check the 'kafka' settings"
@@ -125,6 +127,8 @@ class GroupConsumer:
             raise error
         if messages and any(map(ERROR, messages)):
             messages = self._sort_out(messages)
+        if self._reading.wants_news:
+            self._reading.given(messages)
         events, self._events = self._events, []
         return messages, events
 
@@ -184,13 +188,13 @@ class GroupConsumer:
     def assign(self, starts: Mapping[Partition, int]) -> None:
         """Begin to read each of *starts* at its offset."""
         self._moved.update(starts)
-        self._consumer.incremental_assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])
+        self._reading.begin(starts)
 
     def unassign(self, partitions: Iterable[Partition]) -> None:
         """Stop reading *partitions*, all of which are assigned."""
         partitions = list(partitions)
         self._moved.update(partitions)
-        self._consumer.incremental_unassign([_plain(partition) for partition in partitions])
+        self._reading.end(partitions)
 
     def pause(self, partitions: Iterable[Partition]) -> None:
         """Fetch nothing more of *partitions*; what was read ahead is dropped and read again later."""

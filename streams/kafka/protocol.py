@@ -12,22 +12,26 @@ from __future__ import annotations
 
 import logging
 from time import monotonic
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from streams.config import Settings
 from streams.kafka import faults
 from streams.kafka.admin import START_WITHIN_S, Admin, wrong_setting
-from streams.kafka.groups import GroupProtocol, describe_group
+from streams.kafka.groups import describe_group
 from streams.kafka.settings import connection
 
 _PROBE: Final = "streams-probe"
 _PROBE_S: Final = 5.0
+_RANGE: Final = "range"
 _UNKNOWN_REQUEST: Final = "ConsumerGroupHeartbeatRequest not supported by broker"
 
 
-def resolve_protocol(settings: Settings) -> tuple[GroupProtocol, str]:
+MemberProtocol: TypeAlias = Literal["classic", "classic-range", "consumer"]
+
+
+def resolve_protocol(settings: Settings) -> tuple[MemberProtocol, str]:
     """Give the protocol for a member of ``settings.group``, and one clause that says why.
 
     Asks the broker once, in about a tenth of a second.
@@ -40,7 +44,8 @@ def resolve_protocol(settings: Settings) -> tuple[GroupProtocol, str]:
     with Admin(settings, timeout_s=START_WITHIN_S) as admin:
         group = describe_group(admin, settings.group)
     if group.is_running:
-        return group.protocol, f"the group's {len(group.members)} running member(s) speak it"
+        why = f"the group's {len(group.members)} running member(s) speak it"
+        return "classic-range" if group.assignor == _RANGE else group.protocol, why
     match supports_consumer_protocol(settings):
         case True:
             return "consumer", "the broker has KIP-848"

@@ -18,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types d
 from streams.config import Settings
 from streams.errors import BrokerError
 from streams.kafka.admin import START_WITHIN_S, Admin
-from streams.kafka.groups import GroupProtocol
+from streams.kafka.protocol import MemberProtocol
 from streams.kafka.settings import heartbeat_s
 
 _MARGIN: Final = 0.1
@@ -38,7 +38,7 @@ class Session:
         return self.timeout_s * (1 - _MARGIN) - self.heartbeat_s
 
 
-def session_of(settings: Settings, protocol: GroupProtocol) -> Session:
+def session_of(settings: Settings, protocol: MemberProtocol) -> Session:
     """Give the session of a member of ``settings.group``.
 
     Under KIP-848 the broker's setting for the group counts; where this user may

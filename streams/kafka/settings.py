@@ -45,7 +45,7 @@ def consumer(settings: Settings, *, protocol: str) -> dict[str, Any]:
 
     Args:
         settings: The member's.
-        protocol: ``classic`` or ``consumer``, resolved.
+        protocol: ``classic``, ``classic-range`` or ``consumer``, resolved.
     """
     chosen: dict[str, Any] = {
         "fetch.queue.backoff.ms": 5,  # the default of a second costs up to fourfold when catching up
@@ -53,7 +53,7 @@ def consumer(settings: Settings, *, protocol: str) -> dict[str, Any]:
         "fetch.wait.max.ms": 100,
         **connection(settings),
         "group.id": settings.group,
-        "group.protocol": protocol,
+        "group.protocol": "consumer" if protocol == "consumer" else "classic",
         "enable.auto.commit": False,  # the ledger says what is done
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",  # any other value jumps silently over what retention removed
@@ -62,8 +62,8 @@ def consumer(settings: Settings, *, protocol: str) -> dict[str, Any]:
     }
     if settings.instance_id:
         chosen["group.instance.id"] = settings.instance_id
-    if protocol == "classic":
-        chosen["partition.assignment.strategy"] = "cooperative-sticky"
+    if protocol != "consumer":
+        chosen["partition.assignment.strategy"] = "range" if protocol == "classic-range" else "cooperative-sticky"
         chosen["session.timeout.ms"] = int(settings.session_timeout_s * 1000)
         chosen["heartbeat.interval.ms"] = int(heartbeat_s(settings) * 1000)
     return chosen

@@ -14,6 +14,8 @@ from tests.chaos.scene import IN_FLIGHT, Scene
 from tests.chaos.test_kill import kill_one
 from tests.faults.figures import Injected
 
+_OTHERS = [pytest.param(one, marks=pytest.mark.chaos) for one in ("classic", "classic-range")]
+
 
 def wake_a_zombie(scene: Scene, sleeper: Worker) -> int:
     """Suspend *sleeper* until others have taken over, and wake it; give how many records were in flight there."""
@@ -41,7 +43,9 @@ def rebalance_twice(scene: Scene) -> tuple[int, int]:
     return in_flight, sum(worker.revokes for worker in scene.crew.workers) - before
 
 
-@pytest.mark.parametrize("protocol", ["consumer", pytest.param("classic", marks=pytest.mark.chaos)])
+@pytest.mark.parametrize(
+    "protocol", ["consumer", *(pytest.param(one, marks=pytest.mark.chaos) for one in ("classic", "classic-range"))]
+)
 def test_a_kill_a_zombie_and_a_storm_cost_nothing(
     protocol: str, scenes: Scenes, tell: Callable[[str], None], injected: Injected
 ) -> None:

@@ -34,7 +34,7 @@ def storm(scene: Scene, *, kills: bool) -> int:
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+@pytest.mark.parametrize("protocol", ["consumer", "classic", "classic-range"])
 @pytest.mark.parametrize("run", ["threads", "async", "batch"])
 def test_members_that_come_and_go_in_order_repeat_nothing(
     run: str, protocol: str, scenes: Scenes, tell: Callable[[str], None], injected: Injected
@@ -50,7 +50,7 @@ def test_members_that_come_and_go_in_order_repeat_nothing(
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+@pytest.mark.parametrize("protocol", ["consumer", "classic", "classic-range"])
 def test_members_that_come_and_go_and_die_lose_nothing(
     protocol: str, scenes: Scenes, tell: Callable[[str], None], injected: Injected
 ) -> None:

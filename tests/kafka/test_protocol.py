@@ -58,13 +58,20 @@ def test_asking_leaves_nothing_behind(kafka: Kafka, group: Callable[..., str]) -
         assert name not in list_groups(admin)
 
 
-@pytest.mark.parametrize("spoken", ["classic", "consumer"])
+@pytest.mark.parametrize(
+    ("spoken", "settings"),
+    [
+        ("classic", {"partition_assignment_strategy": "cooperative-sticky"}),
+        ("classic-range", {}),
+        ("consumer", {"group_protocol": "consumer"}),
+    ],
+)
 def test_a_running_group_keeps_its_protocol(
-    kafka: Kafka, topic: Topics, group: Callable[..., str], spoken: str
+    kafka: Kafka, topic: Topics, group: Callable[..., str], spoken: str, settings: dict[str, str]
 ) -> None:
-    """A new member speaks what the members speak."""
+    """A new member speaks what the members speak; what clients speak of themselves is classic with `range`."""
     name = group()
-    with closing(Consumer(kafka.client(group_id=name, group_protocol=spoken))) as member:
+    with closing(Consumer(kafka.client(group_id=name, **settings))) as member:
         member.subscribe([topic()])
         eventually(lambda: member.poll(0.1) or member.assignment())
         protocol, why = resolve_protocol(Settings(bootstrap=kafka.bootstrap, group=name))
@@ -73,7 +80,7 @@ def test_a_running_group_keeps_its_protocol(
     assert "member" in why
 
 
-@pytest.mark.parametrize("chosen", ["classic", "consumer"])
+@pytest.mark.parametrize("chosen", ["classic", "classic-range", "consumer"])
 def test_a_chosen_protocol_is_not_asked_for(nobody: Settings, chosen: str) -> None:
     """Where the settings say it, no broker is needed."""
     assert resolve_protocol(nobody.over(protocol=chosen))[0] == chosen
