@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ class Worker:
     journal: Path
     log: Path
     died_ns: int = 0
-    """When it was found gone; 0 while it runs."""
+    """When it was gone; 0 while it runs."""
     is_leaving: bool = False
     """It was told to stop."""
 
@@ -78,6 +79,10 @@ class Worker:
         """The records that have started here and not ended."""
         return in_flight(self.journal)
 
+    def in_flight_at(self, time_ns: int) -> set[Place]:
+        """The records that ran here at a time."""
+        return {run.place for run in self.runs() if run.start_ns <= time_ns < run.end_ns}
+
     @property
     def touched(self) -> set[Place]:
         """The records that ever started here."""
@@ -112,6 +117,11 @@ class Worker:
         code = self.process.wait(within_s)
         self.died_ns = self.died_ns or time.monotonic_ns()
         return code
+
+    def note_death(self) -> None:
+        """Wait until it is gone, whatever the test does meanwhile, and note when: what ran there ran no longer."""
+        self.process.wait()
+        self.died_ns = self.died_ns or time.monotonic_ns()
 
     def _tasks(self) -> list[Path]:
         return list(Path(f"/proc/{self.pid}/task").iterdir())
@@ -148,6 +158,7 @@ class Crew:
             end = file if output is None else output
             process = subprocess.Popen(command, cwd=ROOT, env=everything, stdout=file, stderr=end)
         worker = Worker(process, self.folder / f"{process.pid}.journal", log)
+        threading.Thread(target=worker.note_death, name=f"death of {process.pid}", daemon=True).start()
         self.workers.append(worker)
         return worker
 

@@ -35,6 +35,11 @@ def struck(folder: Path, pid: int) -> Path:
     return folder / f"{pid}.struck"
 
 
+def struck_ns(folder: Path, pid: int) -> int:
+    """Say when process *pid* was struck, which it was."""
+    return int(struck(folder, pid).read_text())
+
+
 def go_on(folder: Path, pid: int) -> Path:
     """Name the file that lets process *pid* go on after it was struck."""
     return folder / f"{pid}.go-on"
@@ -120,7 +125,9 @@ class Failpoints:
         os._exit(EXIT)
 
     def _tell(self) -> None:
-        struck(self._folder, os.getpid()).touch()
+        file = struck(self._folder, os.getpid())
+        file.with_suffix(".told").write_text(str(time.monotonic_ns()))
+        file.with_suffix(".told").rename(file)
 
 
 def _listen(hear: Callable[[list[Move]], None]) -> None:

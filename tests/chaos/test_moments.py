@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.conftest import Scenes
 from tests.chaos.crew import Worker
-from tests.chaos.failpoints import EXIT, VARIABLE, go_on, struck
+from tests.chaos.failpoints import EXIT, VARIABLE, go_on, struck, struck_ns
 from tests.chaos.scene import Scene
 from tests.faults.figures import Injected
 
@@ -58,7 +58,7 @@ def test_a_crash_between_acknowledgement_and_commit_costs_nothing(
 @_CHAOS
 @_PROTOCOLS
 def test_a_poll_thread_that_dies_takes_its_member_with_it(
-    protocol: str, scenes: Scenes, tell: Callable[[str], None]
+    protocol: str, scenes: Scenes, tell: Callable[[str], None], injected: Injected
 ) -> None:
     """An error that nobody expected ends the process with words; others take over what it had."""
     scene = scenes(seed=92, protocol=protocol)
@@ -66,9 +66,11 @@ def test_a_poll_thread_that_dies_takes_its_member_with_it(
     worker = until_struck(scene, "poll-dies")
     scene.under_load(lambda: scene.is_gone(worker))
     code = worker.await_end()
+    running = len(worker.in_flight_at(struck_ns(scene.crew.folder, worker.pid)))
     fault = scene.note_end(worker, "an error of the poll thread")
     verdict = scene.verdict()
-    tell(f"40: {protocol}, ended with {code}: {verdict.line}")
+    injected(40, times=1, members=1, in_flight=running)
+    tell(f"{protocol}, ended with {code}: {verdict.line}")
 
     assert code > 0
     assert "an error that nobody expected" in worker.log.read_text()
@@ -79,24 +81,24 @@ def test_a_poll_thread_that_dies_takes_its_member_with_it(
 @_CHAOS
 @_PROTOCOLS
 def test_a_poll_thread_that_hangs_loses_its_partitions(
-    protocol: str, scenes: Scenes, tell: Callable[[str], None]
+    protocol: str, scenes: Scenes, tell: Callable[[str], None], injected: Injected
 ) -> None:
     """Its handlers start nothing past the lease; others take over; when it goes on it is a member like others."""
     scene = scenes(seed=93, protocol=protocol, **_SOON)
     scene.load.given_up = 0
     other = scene.start()
     worker = until_struck(scene, "poll-hangs")
+    running = len(worker.in_flight_at(struck_ns(scene.crew.folder, worker.pid)))
     since = scene.read()
-    running = len(worker.in_flight)
     scene.under_load(lambda: {place for place in worker.touched if not since.has_finished(place)} & other.touched)
     fault = scene.note_end(worker, "a poll thread that hangs", since=since)
     before = worker.ended
     go_on(scene.crew.folder, worker.pid).touch()
     scene.under_load(lambda: worker.ended > before + len(fault.may_repeat) + 100)
     verdict = scene.verdict()
-    tell(f"40: {protocol}, in flight {running}: {verdict.line}")
+    injected(40, times=1, members=1, in_flight=running)
+    tell(f"{protocol}: {verdict.line}")
 
-    assert running > 0
     assert verdict.is_clean, str(verdict)
 
 
