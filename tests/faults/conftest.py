@@ -11,6 +11,8 @@ from tests.brokers import Kafka, Topics
 from tests.faults.figures import Injected, Note, noting
 from tests.path.members import Bench
 
+__all__ = ["Injected"]
+
 _FIGURES = "faults"
 
 
