@@ -7,6 +7,7 @@ Settings are read once, at the start, from the app, then the environment
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -26,6 +27,10 @@ _KAFKA_PREFIX = "STREAMS_KAFKA_"
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:/]+):\d{1,5}")
 _PORTS = 65_535
 _SHORTEST_RETENTION_S = 600
+_INTERVAL = "max.poll.interval.ms"
+_DEFAULT_INTERVAL_S = 300.0
+_BESIDE_DRAIN_S = 5.0
+"""What else a revoke takes inside a poll: commits that are refused are sent again for 3 s, and a turn comes before."""
 _GROUP_NAME = re.compile(r"[A-Za-z0-9._-]{1,120}")
 
 FIXED_CLIENT_SETTINGS = frozenset(
@@ -150,6 +155,7 @@ class Settings:
         found = [*self._named_faults(wrong), *self._number_faults(wrong)]
         if "kafka" not in wrong:
             found += self._client_faults()
+            found += self._interval_faults() if "drain_s" not in wrong and _is_in_range(self, "drain_s") else []
         if wrong or found:
             raise ConfigError([*wrong.values(), *found])
         return self
@@ -192,7 +198,7 @@ class Settings:
         faults = [
             f"{name}: {getattr(self, name)} must be between {low} and {high}"
             for name, (low, high) in _RANGES.items()
-            if name not in wrong and not low <= getattr(self, name) <= high
+            if name not in wrong and not _is_in_range(self, name)
         ]
         if not {"batch_records", "max_in_flight"} & set(wrong) and self.batch_records > self.max_in_flight:
             faults.append(f"batch_records: {self.batch_records} is more than max_in_flight, {self.max_in_flight}")
@@ -222,6 +228,25 @@ class Settings:
                 f"kafka: {name!r} is set by streams, because order and delivery rest on it; remove it"
                 for name in sorted(FIXED_CLIENT_SETTINGS & set(self.kafka))
             ),
+        ]
+
+    def _interval_faults(self) -> list[str]:
+        """Tell a poll interval that a revoke can outlast: it drains and commits inside a single poll."""
+        given = self.kafka.get(_INTERVAL)
+        if given is None and self.drain_s + _BESIDE_DRAIN_S <= _DEFAULT_INTERVAL_S:
+            return []
+        try:
+            interval_s = _DEFAULT_INTERVAL_S if given is None else int(given) / 1000
+        except (TypeError, ValueError):
+            return [f"kafka: {_INTERVAL!r}, {given!r}, is not a whole number"]
+        least_s = self.drain_s + _BESIDE_DRAIN_S
+        if interval_s >= least_s:
+            return []
+        return [
+            f"kafka: {_INTERVAL!r} is {interval_s * 1000:.0f}{' by default' if given is None else ''}, and a revoke may"
+            f" take drain_s, {self.drain_s:g} s, and {_BESIDE_DRAIN_S:g} s to commit: past the interval the group expels"
+            f" the member, and what it is draining runs a second time beside it. Set it to"
+            f" {math.ceil(least_s * 1000)} or more, or a shorter drain_s"
         ]
 
     def over(self, **values: Any) -> Settings:
@@ -264,6 +289,11 @@ class Settings:
     def __repr__(self) -> str:
         """Show the settings with secrets masked."""
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.public().items())})"
+
+
+def _is_in_range(settings: Settings, name: str) -> bool:
+    low, high = _RANGES[name]
+    return bool(low <= getattr(settings, name) <= high)
 
 
 def _masked(client: object) -> Any:

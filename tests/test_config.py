@@ -300,3 +300,31 @@ def test_client_settings_that_are_no_mapping_are_a_fault_like_any_other(given: A
 def test_a_name_of_a_client_setting_that_is_no_text_is_shown() -> None:
     """Whoever looks at settings before they are checked sees them."""
     assert "5: 'x'" in repr(Settings(**SOUND, kafka={5: "x"}))  # type: ignore[dict-item]  # the user's mistake
+
+
+@pytest.mark.parametrize(
+    ("interval", "drain_s", "count"),
+    [
+        ("30000", 25.0, 0),
+        ("29999", 25.0, 1),
+        ("7000", 25.0, 1),
+        ("7000", 2.0, 0),
+        (None, 295.0, 0),
+        (None, 295.5, 1),
+        ("400000", 300.0, 0),
+        ("soon", 25.0, 1),
+    ],
+)
+def test_a_revoke_fits_between_two_polls(interval: str | None, drain_s: float, count: int) -> None:
+    """It drains and commits inside one: past the interval the group expels the member in the middle of it."""
+    found = faults(drain_s=drain_s, kafka={} if interval is None else {"max.poll.interval.ms": interval})
+
+    assert len(found) == count
+    assert all(fault.startswith("kafka: 'max.poll.interval.ms'") for fault in found)
+
+
+def test_a_poll_interval_is_told_what_it_should_be() -> None:
+    """The fault names what is needed, and both settings that could give way."""
+    (fault,) = faults(drain_s=25, kafka={"max.poll.interval.ms": "7000"})
+
+    assert "Set it to 30000 or more, or a shorter drain_s" in fault

@@ -14,7 +14,7 @@ from tests.faults.figures import Injected
 
 _CHAOS = pytest.mark.chaos
 _PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
-_SOON = {"STREAMS_KAFKA_MAX_POLL_INTERVAL_MS": "7000"}
+_SOON = {"STREAMS_KAFKA_MAX_POLL_INTERVAL_MS": "7000", "STREAMS_DRAIN_S": "2"}
 """The group gives up a member that does not poll after so long: more than a session, as the client asks."""
 
 

@@ -37,10 +37,10 @@ def test_an_inline_handler_past_the_poll_interval(
 
     kafka = {"max.poll.interval.ms": "7000"}
     bench.write(orders, numbered(20))
-    first = bench.run(first_app, protocol=protocol, kafka=kafka)
+    first = bench.run(first_app, protocol=protocol, drain_s=2.0, kafka=kafka)
     first.until(lambda: _LONG in first_ran)
     begun = len(first_ran)
-    second = bench.run(second_app, protocol=protocol, kafka=kafka)
+    second = bench.run(second_app, protocol=protocol, drain_s=2.0, kafka=kafka)
     second.until(lambda: len(second_ran) >= 20 - _LONG, within_s=60)
     second.settled()
     injected(10, times=1, members=1, in_flight=begun - _LONG)

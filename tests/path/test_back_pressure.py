@@ -89,11 +89,12 @@ def test_member_that_waits_for_room_keeps_its_partitions(bench: Bench, topic: To
         session_timeout_s=2.0,
         max_in_flight=10,
         batch_records=5,
-        kafka={"max.poll.interval.ms": "3000"},
+        drain_s=1.0,
+        kafka={"max.poll.interval.ms": "6000"},
     )
     member.until(lambda: member.ear.heard("paused"))
     seen = len(member.ear.views)
-    member.until(lambda: len(member.ear.views) > seen + 4)
+    member.until(lambda: len(member.ear.views) > seen + 7)
     gate.opened.set()
     member.settled()
 
