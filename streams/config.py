@@ -243,10 +243,12 @@ class Settings:
         if interval_s >= least_s:
             return []
         return [
-            f"kafka: {_INTERVAL!r} is {interval_s * 1000:.0f}{' by default' if given is None else ''}, and a revoke may"
-            f" take drain_s, {self.drain_s:g} s, and {_BESIDE_DRAIN_S:g} s to commit: past the interval the group expels"
-            f" the member, and what it is draining runs a second time beside it. Set it to"
-            f" {math.ceil(least_s * 1000)} or more, or a shorter drain_s"
+            (
+                f"kafka: {_INTERVAL!r} is {interval_s * 1000:.0f}{' by default' if given is None else ''}, and a revoke"
+                f" may take drain_s, {self.drain_s:g} s, and {_BESIDE_DRAIN_S:g} s to commit: past the interval the"
+                f" group expels the member, and what it is draining runs a second time beside it. Set it to"
+                f" {math.ceil(least_s * 1000)} or more, or a shorter drain_s"
+            )
         ]
 
     def over(self, **values: Any) -> Settings:
