@@ -30,7 +30,7 @@ from streams.engine.retries import Retries
 from streams.engine.snapshot import Snapshot, decode
 from streams.engine.tenure import Tenure
 from streams.errors import BrokerError, ChainError, LedgerError, NewerLedgerError
-from streams.kafka.consumer import GroupConsumer, Stored
+from streams.kafka.consumer import SOMEWHERE, GroupConsumer, Stored
 from streams.observer import Observer
 from streams.record import Partition
 from streams.retry import seconds
@@ -147,14 +147,18 @@ class Assignment:
                 self._committer.drop(state.partition)
             numbers.clear()
 
-    def restart(self, partition: Partition, cause: str, start: int | None = None) -> None:
-        """End the stay of *partition* and begin a new one, from its committed ledger or at *start*."""
+    def restart(self, partition: Partition, cause: str, start: int | None = None, epoch: int = -1) -> None:
+        """End the stay of *partition* and begin a new one, from its committed ledger or at *start*.
+
+        With *epoch*, under which at the latest was written what this group has
+        read below *start*, the client looks whether the log still has that.
+        """
         state = self.get(partition)
         if state is None:
             return
         self._observer.restarted(partition, cause)
         self._release([partition])
-        self._take([partition], start=start, uncommitted=state.tenure.began_at)
+        self._take([partition], start=start, uncommitted=state.tenure.began_at, epoch=epoch)
 
     def complete(self, partition: Partition) -> None:
         """Begin with *partition*, which waited for its chain, as it is there now."""
@@ -163,33 +167,55 @@ class Assignment:
             self._release([partition])
             self._take([partition], uncommitted=state.tenure.began_at)
 
-    def recover_range(self, partition: Partition) -> None:
-        """Go on where the log begins (or ends, as declared), after the broker had no record at the position."""
+    def recover_range(self, partition: Partition, cut: int | None = None) -> None:
+        """Go on where the log begins (or ends, as declared), after the broker had no record at the position.
+
+        A log that was cut off at *cut* is read on there: what it holds from
+        there on, if anything, was written later.
+        """
         state = self.get(partition)
         if state is None:
             return
         low, high = self._patiently(lambda: self._consumer.watermarks(partition, _ATTEMPT_S))
         position = state.ledger.position
-        if low <= position <= high:
+        if low <= position <= high and (cut is None or cut >= position):
             self._go_on(state, position)
             return
+        is_cut = cut is not None or position > high
         if self._settings.on_expired == "stop":
+            what = (
+                "a part that this group had read was cut off, by brokers that lost it"
+                if is_cut
+                else "records were removed unread"
+            )
+            remedy = "See why brokers lost records" if is_cut else "Raise the topic's retention"
             raise BrokerError(
-                f"{partition}/{position}: the log now holds {low} to {high}; records were removed unread. Nothing was"
-                f" skipped. Raise the topic's retention; to go on, set on_expired=earliest or move the group with"
+                f"{partition}/{position}: the log now holds {low} to {high}; {what}. Nothing was"
+                f" skipped. {remedy}; to go on, set on_expired=earliest or move the group with"
                 f" 'streams replay'"
             )
         target = low if self._settings.on_expired == "earliest" else high
-        if position > high:
-            cause = f"the log ends at {high}, before the {position} that was read; going on at {target}"
-            self.restart(partition, cause, target)
+        if is_cut:
+            if cut is None and state.ledger.epoch >= 0:
+                target = high  # in range: there the client finds out where the log was cut off
+            elif cut is not None and cut != SOMEWHERE:
+                target = max(low, cut)
+            known = max(state.tenure.began_at, self._committer.stored(partition)[0])
+            cause = f"the log was cut off before the {position} that was read; going on at {min(known, target)}"
+            self.restart(partition, cause, min(known, target), -1 if cut == SOMEWHERE else state.ledger.epoch)
         else:
             self._observer.expired(partition, target - position)
             self._go_on(state, target)
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _take(self, partitions: list[Partition], start: int | None = None, uncommitted: int | None = None) -> None:
+    def _take(
+        self,
+        partitions: list[Partition],
+        start: int | None = None,
+        uncommitted: int | None = None,
+        epoch: int = -1,
+    ) -> None:
         """Take *partitions*, at *start* or where their ledgers say, and those without one at *uncommitted*."""
         if not partitions:
             return
@@ -198,7 +224,9 @@ class Assignment:
         states = []
         for partition in partitions:
             found = stored[partition]
-            state = self._begin(partition, found, uncommitted if start is None and found.offset is None else start)
+            state = self._begin(
+                partition, found, uncommitted if start is None and found.offset is None else start, epoch
+            )
             if self.is_leaving:
                 state.close()
             states.append(state)
@@ -208,7 +236,10 @@ class Assignment:
         for state in states:
             self.states[state.partition.topic][state.partition.number] = state
         self.has_suspects = self.has_suspects or any(state.tenure.is_suspected for state in whole)
-        self._consumer.assign({state.partition: state.ledger.position for state in states})
+        self._consumer.assign(
+            {state.partition: state.ledger.position for state in states},
+            {state.partition: state.ledger.epoch for state in states},
+        )
         self._consumer.resume(partitions)  # a pause survives in the client from one stay to the next
         for state in whole:
             self._committer.begin(self._consumer, state)
@@ -234,7 +265,7 @@ class Assignment:
         self._consumer.assign({state.partition: target})
         state.ledger.reach(target)
 
-    def _begin(self, partition: Partition, stored: Stored, start: int | None) -> PartitionState:
+    def _begin(self, partition: Partition, stored: Stored, start: int | None, epoch: int) -> PartitionState:
         snapshot = self._snapshot(partition, stored)
         offset, restored, tenure = stored.offset, list[range](), Tenure(process=PROCESS)
         if start is not None:
@@ -253,7 +284,7 @@ class Assignment:
             chain=self._plans[partition.topic].begin(partition.number, assignment_id),
             park_after_s=seconds(route.retry.memory_up_to),
             key_limit=self._settings.key_records if self._settings.on_key_full == "dead_letter" else NO_LIMIT,
-            ledger=Ledger(offset, restored),
+            ledger=Ledger(offset, restored, stored.epoch if offset == stored.offset else epoch),
             retries=Retries(route.retry, self._rng),
             tenure=tenure,
         )

@@ -151,7 +151,7 @@ class Committer:
 
     def answered(self, answer: CommitAnswer) -> None:
         """Take the broker's answer to a commit."""
-        partition, offset, _ = answer.entries[0]
+        partition, offset, *_ = answer.entries[0]
         book = self._books.get(partition)
         if book is None or book.sent != answer.entries:
             return
@@ -176,7 +176,10 @@ class Committer:
         book = self._books.get(state.partition)
         if state.lacks:  # nothing of it was begun
             return True
-        return book is not None and book.state is state and book.stored == state.snapshots()[0]
+        if book is None or book.state is not state or book.stored is None:
+            return False
+        now, _ = state.snapshots()  # says no epoch: reading alone leaves nothing to commit
+        return now == (book.stored[0]._replace(epoch=now[0].epoch), *book.stored[1:])
 
     def acknowledged(self, partition: Partition) -> Request:
         """Give the last commit of *partition* that the broker has acknowledged, its chain included; () with none."""
@@ -196,7 +199,7 @@ class Committer:
         return (book.stored[0].offset if book.stored else -1), book.stored_at, book.used
 
     def _snapshot(self, book: _Book) -> Request:
-        request, is_complete = book.state.snapshots()
+        request, is_complete = _request(book.state)
         book.used = max(len(entry.metadata) for entry in request) / METADATA_LIMIT
         if not is_complete and book.is_complete:
             self._observer.ledger_cut(book.state.partition)
@@ -229,3 +232,13 @@ class Committer:
             request = (source._replace(metadata=source.metadata.ljust(METADATA_LIMIT, _PADDING)), *request[1:])
         book.sent, book.sent_at = request, self._clock.monotonic()
         consumer.commit(request)
+
+
+def _request(state: PartitionState) -> tuple[Request, bool]:
+    """Give what one commit of *state* says, and whether all of it fitted.
+
+    With the source goes the leader epoch of what was read: by it the next owner
+    sees whether its log is still the one that was read.
+    """
+    request, is_complete = state.snapshots()
+    return (request[0]._replace(epoch=state.ledger.epoch), *request[1:]), is_complete

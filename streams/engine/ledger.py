@@ -126,13 +126,21 @@ class Ledger:
     crowded: ClassVar[int] = 64
     """Chunks from which on it is worth looking for settled ones."""
 
-    def __init__(self, committed: int, restored: Iterable[range] = ()) -> None:
-        """Begin at *committed*, with the ranges above it that an earlier owner settled."""
+    def __init__(self, committed: int, restored: Iterable[range] = (), epoch: int = -1) -> None:
+        """Begin at *committed*, with the ranges above it that an earlier owner settled.
+
+        Args:
+            committed: Everything below it has settled.
+            restored: What has settled above it.
+            epoch: No record of all that was written under a later leader epoch; -1: not known.
+        """
         self._chunks: deque[Chunk | Span] = deque()
         self._join_at = self.crowded
         self._committable = committed
         self.position = committed
         """The offset that will be read next."""
+        self._epoch = self._restored_epoch = epoch
+        self._read_to = committed
         self._restored = deque(sorted(restored, key=lambda settled: settled.start))
 
     def admit(self, messages: list[Message]) -> Chunk | None:
@@ -149,8 +157,10 @@ class Ledger:
         if len(self._chunks) >= self._join_at:
             self._join()
         self._chunks.append(chunk)
-        self.position = chunk.last + 1
+        self.position = self._read_to = chunk.last + 1
+        self._epoch = _epoch(messages[-1])
         if self._restored:
+            self._void_restored(messages)
             self._settle_restored(chunk)
         return chunk
 
@@ -184,6 +194,11 @@ class Ledger:
         return self._committable
 
     @property
+    def epoch(self) -> int:
+        """No record below `committable` was written under a later leader epoch; -1: not known, as past a gap's end."""
+        return self._epoch if self.committable <= self._read_to else -1
+
+    @property
     def oldest_ms(self) -> int:
         """Timestamp of the oldest chunk with an open record, ms since 1970; -1 with none."""
         oldest = self._chunks[0] if self.committable < self.position and self._chunks else None
@@ -212,6 +227,14 @@ class Ledger:
         self._chunks = joined
         self._join_at = max(self.crowded, 2 * len(joined))
 
+    def _void_restored(self, messages: list[Message]) -> None:
+        """Forget what settled behind a record that was written later: the log was cut off there, and written anew."""
+        if not 0 <= self._restored_epoch < _epoch(messages[-1]):
+            return
+        cut = next(_offset(message) for message in messages if _epoch(message) > self._restored_epoch)
+        kept = (range(settled.start, min(settled.stop, cut)) for settled in self._restored)
+        self._restored = deque(settled for settled in kept if settled)
+
     def _settle_restored(self, chunk: Chunk) -> None:
         restored = self._restored
         chunk.settle_ranges(list(takewhile(lambda settled: settled.start <= chunk.last, restored)))
@@ -224,3 +247,8 @@ class Ledger:
 def _offset(message: Message) -> int:
     offset = message.offset()
     return -1 if offset is None else offset
+
+
+def _epoch(message: Message) -> int:
+    epoch = message.leader_epoch()
+    return -1 if epoch is None else epoch

@@ -140,8 +140,8 @@ class ConsumerLoop:
                     state = self.assignment.get(partition)
                     if state is not None:
                         state.reach(offset)
-                case OutOfRange(partition):
-                    self.assignment.recover_range(partition)
+                case OutOfRange(partition, cut):
+                    self.assignment.recover_range(partition, cut)
                 case ClientTrouble(text, is_fatal):
                     self.observer.broker_error(text, fatal=is_fatal)
                     if is_fatal:

@@ -9,7 +9,7 @@ which.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from confluent_kafka import KafkaError, TopicPartition
 
@@ -52,6 +52,8 @@ class Entry(NamedTuple):
     partition: Partition
     offset: int
     metadata: str
+    epoch: int = -1
+    """Leader epoch of what was read below the offset; -1: not known."""
 
 
 class CommitAnswer(NamedTuple):
@@ -102,11 +104,21 @@ def answer_to(request: Request, errors: Iterable[KafkaError | None]) -> CommitAn
 
 def places_of(entries: Iterable[Entry]) -> list[TopicPartition]:
     """Give *entries* as the client wants them."""
-    return [TopicPartition(*entry.partition, entry.offset, entry.metadata) for entry in entries]
+    return [TopicPartition(*entry) for entry in map(_flat, entries)]
+
+
+def _flat(entry: Entry) -> tuple[str, int, int, str, int]:
+    return (*entry.partition, entry.offset, entry.metadata, entry.epoch)
 
 
 def _entry(place: TopicPartition) -> Entry:
-    return Entry(Partition(place.topic, place.partition), place.offset, place.metadata or "")
+    return Entry(Partition(place.topic, place.partition), place.offset, place.metadata or "", epoch_of(place))
+
+
+def epoch_of(place: TopicPartition) -> int:
+    """Give the leader epoch that stands in *place*, -1 where there is none."""
+    epoch: Any = place.leader_epoch  # none, where there is none, whatever its type says
+    return -1 if epoch is None else int(epoch)
 
 
 def _weight(error: KafkaError) -> int:

@@ -7,16 +7,20 @@ starve while a consumer polls.
 from __future__ import annotations
 
 import logging
+import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.config import Settings
 from streams.errors import BrokerError
-from streams.kafka.commits import CommitAnswer, Entry, Flight, answer_to, places_of
+from streams.kafka.commits import CommitAnswer, Entry, Flight, answer_to, epoch_of, places_of
 from streams.kafka.message import ERROR
 from streams.kafka.reading import Cooperative, Eager, Reading
 from streams.kafka.settings import consumer as consumer_settings
@@ -33,6 +37,14 @@ _REFUSED: Final = frozenset(
 )
 
 
+_NONE: Final[Mapping[Partition, int]] = MappingProxyType({})
+_AGAIN_S: Final = 0.01
+_AGAIN: Final = 100
+"""How far apart and how often a partition that was just assigned is told to seek: it may not have begun yet."""
+_CUT: Final = re.compile(r"broker end offset is (\d+)")
+SOMEWHERE: Final = -1
+
+
 class EndReached(NamedTuple):
     """The log of *partition* has nothing further; its end is *offset*."""
 
@@ -41,9 +53,12 @@ class EndReached(NamedTuple):
 
 
 class OutOfRange(NamedTuple):
-    """The broker has no record at the position of *partition*, which now stands still."""
+    """The broker has no record at the position of *partition*, or another one; it now stands still."""
 
     partition: Partition
+    cut: int | None = None
+    """The log was cut off here, and may have been written on since; `SOMEWHERE` where that is all the client knows.
+    None: the client has not found that it was."""
 
 
 class ClientTrouble(NamedTuple):
@@ -62,6 +77,8 @@ class Stored(NamedTuple):
 
     offset: int | None
     metadata: str
+    epoch: int = -1
+    """Leader epoch of what was read below the offset; -1: not known."""
 
 
 class Rebalances(Protocol):
@@ -164,7 +181,9 @@ class GroupConsumer:
                     f"the committed offset of {stored.topic}/{stored.partition} can't be read: {stored.error.str()}"
                 )
         return {
-            _name(stored): Stored(stored.offset if stored.offset >= 0 else None, stored.metadata or "")
+            _name(stored): Stored(
+                stored.offset if stored.offset >= 0 else None, stored.metadata or "", epoch_of(stored)
+            )
             for stored in found
         }
 
@@ -185,10 +204,35 @@ class GroupConsumer:
         low, high = self._consumer.get_watermark_offsets(_plain(partition), cached=True)
         return max(low, -1), max(high, -1)
 
-    def assign(self, starts: Mapping[Partition, int]) -> None:
-        """Begin to read each of *starts* at its offset."""
+    def assign(self, starts: Mapping[Partition, int], epochs: Mapping[Partition, int] = _NONE) -> None:
+        """Begin to read each of *starts* at its offset.
+
+        Where *epochs* names the leader epoch of what was read below it, nothing
+        comes before the leader has said that it still has that: else an
+        `OutOfRange` comes, and no record.
+        """
         self._moved.update(starts)
         self._reading.begin(starts)
+        known = [TopicPartition(*place, starts[place], "", epoch) for place, epoch in epochs.items() if epoch >= 0]
+        if known:
+            self._consumer.pause(known)  # or a fetch that finds nothing there would be told first
+            for place in known:
+                self._compare(place)
+            self._consumer.resume(known)
+
+    def _compare(self, place: TopicPartition) -> None:
+        """Have the client compare the log with *place*: it does so when it is told to seek, not when it begins."""
+        for wait_s in (*repeat(_AGAIN_S, _AGAIN), None):
+            try:
+                self._consumer.seek(place)
+            except KafkaException as error:
+                if wait_s is None:
+                    text = f"{_name(place)}/{place.offset}: the log can't be compared with what was read"
+                    self._events.append(ClientTrouble(f"{text}: {error.args[0].str()}", is_fatal=False))
+                else:
+                    time.sleep(wait_s)
+            else:
+                return
 
     def unassign(self, partitions: Iterable[Partition]) -> None:
         """Stop reading *partitions*, all of which are assigned."""
@@ -284,12 +328,20 @@ def _event(message: Message, error: KafkaError) -> Event:
     if code == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's own codes begin with an underscore
         return EndReached(partition, cast("int", message.offset()))
     if code == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001  # the client's own codes begin with an underscore
-        return OutOfRange(partition)
+        return OutOfRange(partition, _cut_of(error.str()))
     place = f"{partition}: " if partition.number >= 0 else f"{partition.topic}: " if partition.topic else ""
     return ClientTrouble(
         f"{place}{error.str()}",
         is_fatal=error.fatal() or code == KafkaError._FATAL or code in _REFUSED,  # noqa: SLF001  # the client's own codes begin with an underscore
     )
+
+
+def _cut_of(text: str) -> int | None:
+    """Find where a log was cut off; the client says so in words alone."""
+    if "truncation detected" not in text:
+        return None
+    told = _CUT.search(text)
+    return SOMEWHERE if told is None else int(told[1])
 
 
 def _plain(partition: Partition) -> TopicPartition:

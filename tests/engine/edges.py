@@ -270,7 +270,7 @@ class ScriptedConsumer(GroupConsumer):
     def known_watermarks(self, partition: Partition) -> tuple[int, int]:
         return self.known.get(partition, (-1, -1))
 
-    def assign(self, starts: Mapping[Partition, int]) -> None:
+    def assign(self, starts: Mapping[Partition, int], _epochs: Mapping[Partition, int] | None = None) -> None:
         assert not set(starts) & set(self.reading), "assigned already: the client refuses the whole list"
         self.reading.update(starts)
 

@@ -77,7 +77,7 @@ class Shelf:
     def commit(self) -> None:
         """The broker stores what the owner's ledgers say."""
         request, _ = self.state.snapshots()
-        self.stored.update({partition: Stored(offset, metadata) for partition, offset, metadata in request})
+        self.stored.update({entry.partition: Stored(entry.offset, entry.metadata) for entry in request})
 
     # -- records ---------------------------------------------------------------------------------------
 

@@ -572,3 +572,27 @@ def test_commits_of_a_former_stay_answer_in_vain(seat: Seat) -> None:
     seat.committer.answered(CommitAnswer(late.entries, None, ""))
 
     assert seat.state().lease_until == NEVER
+
+
+@pytest.mark.parametrize("declared", ["earliest", "latest"])
+def test_a_log_that_was_cut_off_and_written_on_is_read_from_the_cut(declared: str) -> None:
+    """What it holds from there on was never read, though the position is there again."""
+    seat = Seat(on_expired=declared)
+    seat.consumer.stored[ORDERS] = ledger(100)
+    seat.grant(ORDERS)
+    seat.consumer.marks[ORDERS] = (0, 120)
+    seat.assignment.recover_range(ORDERS, 60)
+
+    assert seat.consumer.reading == {ORDERS: 60}
+    assert seat.heard.of("restarted") == [(ORDERS, "the log was cut off before the 100 that was read; going on at 60")]
+
+
+def test_a_group_that_may_not_go_on_is_told_of_the_cut() -> None:
+    """With ``on_expired=stop`` the member ends and says that it is no matter of retention."""
+    seat = Seat(on_expired="stop")
+    seat.consumer.stored[ORDERS] = ledger(100)
+    seat.grant(ORDERS)
+    seat.consumer.marks[ORDERS] = (0, 120)
+
+    with pytest.raises(BrokerError, match="had read was cut off"):
+        seat.assignment.recover_range(ORDERS, 60)

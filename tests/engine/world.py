@@ -68,7 +68,7 @@ class Coordinator(ScriptedConsumer):
                 events.append(EndReached(partition, end))
         return messages, events
 
-    def assign(self, starts: Mapping[Partition, int]) -> None:
+    def assign(self, starts: Mapping[Partition, int], _epochs: Mapping[Partition, int] | None = None) -> None:
         super().assign(starts)
         for partition in starts:
             self._ends_told.pop(partition, None)
@@ -147,7 +147,7 @@ class World:
 
     def store(self, entries: Sequence[Entry]) -> None:
         """The broker has a commit."""
-        self.stored.update({partition: Stored(offset, metadata) for partition, offset, metadata in entries})
+        self.stored.update({entry.partition: Stored(entry.offset, entry.metadata) for entry in entries})
         self.member.consumer.stored.update(self.stored)
         self.history.commit(entries[0].partition, self.stored)
 

@@ -44,7 +44,10 @@ IGNORED: dict[type, frozenset[str]] = {
 """What is the same for all owners, only counts, or has done its work with the scan."""
 
 SHAPED: dict[type, frozenset[str]] = {
-    Ledger: frozenset({"_chunks", "_join_at", "_committable", "position", "_restored", "crowded"}),
+    Ledger: frozenset(
+        {"_chunks", "_join_at", "_committable", "position", "_restored", "crowded"}
+        | {"_epoch", "_restored_epoch", "_read_to"}  # there are no leaders in the model
+    ),
     Copies: frozenset(
         {"stage", "delay_ms", "is_tier", "outstanding", "cursor", "scan_end", "unsure_until", "relief"}
         | {"aged_until", "characters"}

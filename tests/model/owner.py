@@ -311,7 +311,7 @@ def begin(
     engine: Engine, assignment_id: bytes, stored: Sequence[Stored], logs: Sequence[Log], ends: Sequence[int]
 ) -> Owner:
     """Let a new owner take the partition, by what is *stored* for source and chain, and the logs up to *ends*."""
-    offset, metadata = stored[0]
+    offset, metadata, _ = stored[0]
     snapshot = decode(metadata)
     restored = [] if snapshot is None or offset is None else list(snapshot.settled(offset))
     state = engine.state_class(

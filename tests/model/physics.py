@@ -173,7 +173,7 @@ class Physics:
         if effect.fault:
             return effect.fault
         if effect.request is not None:
-            if tuple(Stored(*entry[1:]) for entry in effect.request) == world.stored:
+            if tuple(Stored(entry.offset, entry.metadata) for entry in effect.request) == world.stored:
                 return world
             if any(one == (member.number, effect.request) for one in world.commits):
                 return world
