@@ -74,8 +74,8 @@ class Settings:
     """Where a group without committed offsets begins."""
 
     on_expired: OnExpired = "earliest"
-    """What follows when retention removed records unread: go on at the oldest, at the newest, or stop. After brokers lost
-    the end of a log that was read, the first two go on where it was cut off, as far as the client can tell."""
+    """What follows when retention removed records unread: go on at the oldest, at the newest, or stop. After brokers
+    lost the end of a log that was read, the first two go on where it was cut off, as far as the client can tell."""
 
     session_timeout_s: float = 45.0
     """A member that is silent this long loses its partitions; shorter finds dead members sooner, longer bears slower
