@@ -39,6 +39,13 @@ _BUSY_WAIT_S: Final = 0.005
 _FULL_WAIT_S: Final = 0.001
 """How long to wait for room."""
 
+_REFUSED_TO_MIX: Final = "custom assignor would be lost"
+"""What a broker says that can't take members of KIP-848 into a group beside those of the classic protocol."""
+_MIXED: Final = (
+    " Members of the classic protocol are in this group: stop all of them first, then start this one;"
+    " or have it speak theirs, with --protocol classic."
+)
+
 
 @dataclass(eq=False, kw_only=True)
 class ConsumerLoop:
@@ -147,6 +154,7 @@ class ConsumerLoop:
                     if is_fatal:
                         raise BrokerError(
                             f"the client can't go on: {text}. Records since the last commit run again elsewhere."
+                            f"{_MIXED if _REFUSED_TO_MIX in text else ''}"
                         )
 
     def settle_finished(self) -> None:

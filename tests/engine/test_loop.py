@@ -476,3 +476,12 @@ def test_the_same_way_leads_through_every_executor(mode: str, event_loop: EventL
     assert member.consumer.stored[ORDERS].offset == 200
     assert len(member.producer.landed) == 20
     assert member.state().lanes == {}
+
+
+def test_a_member_that_can_not_join_the_others_says_what_to_do(member: Member) -> None:
+    """A broker may refuse to mix the two protocols in a group; its words alone help nobody."""
+    words = "Cannot upgrade the classic group: userData from a custom assignor would be lost."
+
+    with pytest.raises(BrokerError, match="stop all of them first") as caught:
+        member.turn(events=[ClientTrouble(words, is_fatal=True)])
+    assert "--protocol classic" in str(caught.value)
