@@ -230,9 +230,8 @@ class Assignment:
             if self.is_leaving:
                 state.close()
             states.append(state)
-        lacking = self._patiently(lambda: self.lacking(partitions))
+        lacking = self._patiently(lambda: self._recover(states, stored))
         whole = [state for state in states if state.partition not in lacking]
-        self._patiently(lambda: self._recovery.restore(whole, stored, self._snapshot, self._fresh_chain))
         for state in states:
             self.states[state.partition.topic][state.partition.number] = state
         self.has_suspects = self.has_suspects or any(state.tenure.is_suspected for state in whole)
@@ -245,6 +244,16 @@ class Assignment:
             self._committer.begin(self._consumer, state)
         for partition, cause in lacking.items():
             self._hold(self.states[partition.topic][partition.number], cause)
+
+    def _recover(self, states: Sequence[PartitionState], stored: Mapping[Partition, Stored]) -> Mapping[Partition, str]:
+        """Scan the chains of *states* that are whole; give what the others lack.
+
+        Both in one step: a topic may go between the look and the scan.
+        """
+        lacking = self.lacking([state.partition for state in states])
+        whole = [state for state in states if state.partition not in lacking]
+        self._recovery.restore(whole, stored, self._snapshot, self._fresh_chain)
+        return lacking
 
     def _hold(self, state: PartitionState, cause: str) -> None:
         """Let *state* wait until its chain is whole: it is ours, and nothing of it is read, run or committed."""

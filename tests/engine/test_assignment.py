@@ -447,6 +447,16 @@ def test_a_partition_that_its_chain_lacks_waits_alone(narrow: Seat) -> None:
     assert other.lease_until > narrow.clock.monotonic()
 
 
+def test_a_chain_that_goes_while_it_is_scanned_is_looked_at_again(narrow: Seat) -> None:
+    """Between the look and the scan its topic was deleted: the partition waits for it as for any that is missing."""
+    looks = iter([{}, {ORDERS: "its dead letters"}])
+    narrow.assignment.lacking = lambda _: next(looks)
+    waiting, other = narrow.grant(ORDERS, OTHER)
+
+    assert (waiting.lacks, other.lacks) == ("its dead letters", "")
+    assert other.lease_until > narrow.clock.monotonic()
+
+
 def test_without_the_wait_one_narrow_chain_stops_every_partition(narrow: Seat, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever begins with such a partition asks for what is not there, and the whole member ends."""
     monkeypatch.setattr(narrow.assignment, "lacking", lambda _: {})
