@@ -39,8 +39,9 @@ _BUSY_WAIT_S: Final = 0.005
 _FULL_WAIT_S: Final = 0.001
 """How long to wait for room."""
 
-_REFUSED_TO_MIX: Final = "custom assignor would be lost"
-"""What a broker says that can't take members of KIP-848 into a group beside those of the classic protocol."""
+_REFUSED_TO_MIX: Final = "ConsumerGroupHeartbeat fatal error: Broker: The group id does not exist"
+"""What the client hears of a broker that can't take members of KIP-848 into a group of the classic protocol: the
+reason stands in the broker's own log alone."""
 _MIXED: Final = (
     " Members of the classic protocol are in this group: stop all of them first, then start this one;"
     " or have it speak theirs, with --protocol classic."

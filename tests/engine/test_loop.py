@@ -480,7 +480,7 @@ def test_the_same_way_leads_through_every_executor(mode: str, event_loop: EventL
 
 def test_a_member_that_can_not_join_the_others_says_what_to_do(member: Member) -> None:
     """A broker may refuse to mix the two protocols in a group; its words alone help nobody."""
-    words = "Cannot upgrade the classic group: userData from a custom assignor would be lost."
+    words = "/0: Fatal error: ConsumerGroupHeartbeat fatal error: Broker: The group id does not exist"
 
     with pytest.raises(BrokerError, match="stop all of them first") as caught:
         member.turn(events=[ClientTrouble(words, is_fatal=True)])
