@@ -23,6 +23,8 @@ from streams.verify.standstill import Watch
 from streams.verify.waiting import eventually
 
 _TAIL_LINES: Final = 15
+_MISSED_NS: Final = 9_000_000_000
+"""A session and a half after its death the group has given up any member."""
 
 
 class VerifyError(StreamsError):
@@ -179,8 +181,13 @@ class Crew:
         return worker
 
     def _free_name(self) -> str:
-        taken = {worker.name for worker in self.workers if worker.is_running}
+        taken = {worker.name for worker in self.workers if worker.is_running or self._is_missed(worker)}
         return next(name for name in map("verify-{}".format, count(1)) if name not in taken)
+
+    def _is_missed(self, worker: Worker) -> bool:
+        """Say whether the group waits for a member that is gone: under KIP-848 nobody takes its name meanwhile."""
+        has_left = worker.process.returncode == 0 or self.environment.get("STREAMS_PROTOCOL") == "classic"
+        return not has_left and time.monotonic_ns() - (worker.died_ns or time.monotonic_ns()) < _MISSED_NS
 
     def suspend(self, worker: Worker) -> int:
         """Make it stand still, and give the time once it does."""
