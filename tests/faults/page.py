@@ -136,7 +136,7 @@ def _sum(number: int, fault: Fault, tests: Iterable[Mapping[str, Any]]) -> Sum:
     found = Sum()
     for line in tests:
         told = {hit["fault"] for hit in line[HIT]}
-        hits = [hit for hit in line[HIT] if hit["fault"] == number or hit["fault"] in fault.verify]
+        hits = [hit for hit in line[HIT] if _is_meant(hit["fault"], number, fault, line)]
         if not hits and (told or _name(line) not in fault.tests):
             continue
         found.tests += 1
@@ -146,6 +146,13 @@ def _sum(number: int, fault: Fault, tests: Iterable[Mapping[str, Any]]) -> Sum:
         for run in line[RUN]:
             found.add_run(run, _again(number, run, hits, told))
     return found
+
+
+def _is_meant(told: int | str, number: int, fault: Fault, line: Mapping[str, Any]) -> bool:
+    """Say whether what was *told* is this fault: by its number, or a name of the command, or as one of all at once."""
+    if told == number or told in fault.verify:
+        return True
+    return isinstance(told, str) and not fault.verify and _name(line) in fault.tests
 
 
 def _name(line: Mapping[str, Any]) -> str:

@@ -165,7 +165,6 @@ FAULTS: Final[Mapping[int, Fault]] = {
             "chaos/test_short.py::test_a_kill_a_zombie_and_a_storm_cost_nothing",
             "path/test_retry.py::test_last_attempt_is_followed_by_a_dead_letter",
         ),
-        ("sigkill",),
     ),
     24: Fault(
         "a record that kills the process", ("chaos/test_killer.py::test_a_killer_is_given_up_after_so_many_deaths",)

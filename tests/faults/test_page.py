@@ -10,6 +10,7 @@ from tests.faults.page import page
 _KILL = "tests/chaos/test_kill.py::test_a_killed_worker_loses_nothing[1]"
 _SHORT = "tests/chaos/test_short.py::test_a_kill_a_zombie_and_a_storm_cost_nothing[consumer]"
 _NETWORK = "tests/verify/test_command.py::test_the_promise_holds_when_the_network_breaks"
+_LONG = "tests/verify/test_command.py::test_a_long_run_shows_whether_members_stay_level"
 _GROWTH = "tests/path/test_growth.py::test_records_of_new_partitions_are_all_done[latest]"
 
 
@@ -62,6 +63,14 @@ def test_faults_of_the_command_count_by_its_names() -> None:
 
     assert told["21"] == "1 | 1 | 1 | 8 | 500 | 0 | 0 | 1 | 2.0 s |"
     assert told["13"] == "1 | 1 | 1 | 9 | 500 | 0 | 0 | 30 | 2.0 s |"
+
+
+def test_all_of_them_together_count_whole() -> None:
+    """A long run with every fault is a fault of its own."""
+    run = became(900, 12, 9.0)
+    told = rows(line(_LONG, hit("sigkill", 8, ran_again=12), hit("rebalance", 9, ran_again=0), run=run))
+
+    assert told["42"] == "1 | 2 | 2 | 17 | 900 | 0 | 0 | 12 | 9.0 s |"
 
 
 def test_what_is_not_counted_is_not_told() -> None:

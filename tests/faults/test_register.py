@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from streams.verify.faults import FAULTS as OF_VERIFY
+from tests.faults.page import PAGE, injectors
 from tests.faults.register import FAULTS, LATER, SHORT
 
 ROOT = Path(__file__).parents[2]
@@ -49,3 +50,12 @@ def test_the_short_ones_are_run_each_time() -> None:
     run = collected()
 
     assert [number for number in SHORT if not run & set(FAULTS[number].tests)] == []
+
+
+def test_the_page_names_every_fault() -> None:
+    """What injects it is told as the register has it, and there is a row of figures for it."""
+    lines = PAGE.read_text().splitlines(keepends=True)
+    counted = [line.split(" | ")[:2] for line in lines]
+
+    assert [line for line in injectors() if line not in lines] == []
+    assert [number for number, fault in FAULTS.items() if counted.count([f"| {number}", fault.what]) != 2] == []
