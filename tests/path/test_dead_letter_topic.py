@@ -18,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types d
 from confluent_kafka.cimpl import NewTopic
 
 from streams import App, Record, RetryPolicy
-from streams.engine.chain import dlq_topic
+from streams.engine.chain import dlq_topic, parked_topic
 from streams.kafka.admin import Admin
 from streams.kafka.topics import set_config
 from streams.record import Partition
@@ -156,6 +156,7 @@ def test_partition_waits_for_the_right_to_write(odd: OddBroker, group: Callable[
     everything = [
         grant(ResourceType.TOPIC, orders),
         grant(ResourceType.TOPIC, dead),
+        grant(ResourceType.TOPIC, parked_topic(orders, app.group)),
         grant(ResourceType.GROUP, app.group),
     ]
     denied = grant(ResourceType.TOPIC, dead, AclOperation.WRITE, AclPermissionType.DENY)
