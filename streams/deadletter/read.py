@@ -111,6 +111,8 @@ def newest(
 ) -> Listing:
     """Read all of *topics* and give the newest letters that are wanted.
 
+    A topic that was deleted meanwhile has none any more, and is left out.
+
     Args:
         admin: The connection.
         topics: What to read.
@@ -118,7 +120,16 @@ def newest(
         limit: How many of them at most.
         shows_all: Every copy, not each record once: those that do not count too.
     """
-    listing = Listing(limit, shows_all)
+    try:
+        return _newest(admin, topics, wanted, Listing(limit, shows_all))
+    except TopicError as error:
+        left = [topic for topic in topics if topic.name != error.topic]
+        if len(left) == len(topics):
+            raise
+        return newest(admin, left, wanted, limit, shows_all=shows_all)
+
+
+def _newest(admin: Admin, topics: Sequence[LetterTopic], wanted: Filter, listing: Listing) -> Listing:
     groups = {topic.name: topic.group for topic in topics}
     for letter in _letters(admin, topics):
         if letter is None or letter.header.group != groups[letter.place.topic]:

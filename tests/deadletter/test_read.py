@@ -45,6 +45,17 @@ def test_letters_are_listed_oldest_first(admin: Admin, grave: tuple[str, Burial]
     assert (listing.found, listing.unreadable) == (6, 0)
 
 
+def test_a_topic_that_goes_while_it_is_read_is_left_out(admin: Admin, grave: tuple[str, Burial]) -> None:
+    """It has no letters any more; those of the others are told."""
+    name, burial = grave
+    burial.bury(Origin(name, 0, 10, 5), died_ms=1_000)
+    (there,) = letter_topics(admin, group=burial.group)
+    gone = there._replace(name=f"gone.{burial.group}.dlq")
+    listing = newest(admin, [gone, there], ANY, 50)
+
+    assert [letter.origin.offset for letter in listing.letters] == [10]
+
+
 def test_only_the_newest_are_kept(admin: Admin, grave: tuple[str, Burial]) -> None:
     """The limit bounds what is kept; the count tells them all."""
     name, burial = grave

@@ -120,7 +120,7 @@ def test_a_newer_version_is_told_from_a_foreign_one(text: str, *, is_newer: bool
 def test_a_ledger_too_deep_to_be_read_is_damaged() -> None:
     """One that is whole by its checksum, and holds values inside values beyond what a parser follows, is refused."""
     fields = msgspec.msgpack.encode(Snapshot(b"assigned"))
-    packed = bytes([fields[0] + 1]) + fields[1:] + b"\x91" * 5_000 + b"\xc0"
+    packed = bytes([fields[0] + 1]) + fields[1:] + b"\x91" * 100_000 + b"\xc0"
     text = "s1" + base64.b85encode(zlib.crc32(packed).to_bytes(4, "big") + zlib.compress(packed, wbits=-15)).decode()
 
     with pytest.raises(LedgerError, match="damaged"):

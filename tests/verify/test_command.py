@@ -59,7 +59,6 @@ BROKEN = {
     "early-retry": ("--keys 40 --failing 0.1 --faults none", "retry"),
     "settle-before-ack": ("--failing 0 --faults sigkill", "no loss"),
     "commit-before-work": ("--failing 0 --faults sigkill", "no loss"),
-    "no-lease": ("--failing 0 --faults sigstop", "duplicates bounded"),
 }
 """What is broken on purpose: a short run that shows it, and the invariant that turns red."""
 
