@@ -55,7 +55,7 @@ bench: install ## Throughput beside a bare client loop, on a real Kafka
 
 # Where all chance comes from: a number of this run, or of an earlier one.
 chaos: SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
-chaos: install ## Everything that breaks things on purpose, 40 minutes at most (SEED=7: as it was with 7; SEEDS=20: longer)
+chaos: install ## Everything that breaks things on purpose, about 40 minutes (SEED=7: as it was with 7; SEEDS=20: longer)
 	@echo "SEED=$(SEED)"
 	@STREAMS_CHAOS_SEED=$(SEED) STREAMS_CHAOS_SEEDS=$(SEEDS) STREAMS_CHAOS_FIGURES=build/chaos-$(SEED).jsonl \
 	$(PYTEST) -p tests.faults.plugin -m chaos --timeout 0 $(ARGS)
@@ -66,7 +66,7 @@ soak: install ## All faults now and then for half an hour: does what members tak
 fuzz: install ## A million damaged headers, ledgers, events, settings and commands (ARGS="--help" tells more)
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-model: install ## Every state of a partition's owners, within larger bounds than `make test` has; about half an hour
+model: install ## Every state of a partition's owners, within larger bounds than `make test` has; half an hour or more
 	$(BIN)/pytest -m model --timeout 0 -s $(ARGS) tests/model
 
 format: install ## Put the code into its form

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streams.config import Settings
 from streams.errors import BrokerError
 from streams.kafka.consumer import client_log
+from streams.kafka.faults import REFUSED
 from streams.kafka.settings import producer as producer_settings
 from streams.record import Headers
 
@@ -26,18 +27,7 @@ _LOOK_WITHIN_S: Final = 2.0
 
 _ANY: Final = -1
 """In place of a partition: the key decides."""
-_REFUSED: Final = frozenset(
-    {
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.POLICY_VIOLATION,
-        KafkaError.INVALID_RECORD,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,  # so the client calls a topic that did not appear in time
-        KafkaError._PURGE_QUEUE,  # noqa: SLF001  # the client's own codes begin with an underscore
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001  # the client's own codes begin with an underscore
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001  # the client's own codes begin with an underscore
-    },
-)
+_REFUSED: Final = REFUSED | {KafkaError.UNKNOWN_TOPIC_OR_PART}  # a topic that did not appear in time
 """Errors after which it is certain that no broker has the record; the unknown ones: no place could hold it."""
 
 

@@ -44,7 +44,7 @@ _BROKERS: Final = 3
 _PAUSE_S: Final = (5.0, 15.0)
 """Between two faults of a long run."""
 _SOAK_TRICKLE: Final = 20
-"""Records of each topic in a tenth of a second there: the checker keeps half an hour of them in less than 1 GB."""
+"""Records of each topic in a tenth of a second there: the checker keeps all of them in memory."""
 
 
 @dataclass(frozen=True)

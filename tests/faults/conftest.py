@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from streams import App
-from tests.brokers import Kafka, Topics
+from streams.dev import DevCluster, this_process
+from tests.brokers import require_native
 from tests.faults.figures import Injected, Note, noting
-from tests.path.members import Bench
+from tests.path.conftest import app, bench
 
-__all__ = ["Injected"]
+__all__ = ["app", "bench"]
 
 _FIGURES = "faults"
 
 
 @pytest.fixture
-def bench(kafka: Kafka, topic: Topics) -> Iterator[Bench]:
-    """A broker on which members run; they end with the test, before its topics go."""
-    bench = Bench(kafka, topic)
-    yield bench
-    bench.end()
-
-
-@pytest.fixture
-def app(group: Callable[..., str]) -> App:
-    """An app whose group no other test has."""
-    return App(group())
+def cluster1(tmp_path: Path) -> Iterator[DevCluster]:
+    """A broker of this test alone, whose files it may damage."""
+    require_native()
+    cluster = DevCluster.start(tmp_path / "kafka", brokers=1, lives_with=this_process())
+    yield cluster
+    cluster.down()
 
 
 @pytest.fixture

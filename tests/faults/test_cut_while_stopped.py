@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from streams import App, Record
-from streams.dev import DevCluster, this_process
+from streams.dev import DevCluster
 from streams.errors import BrokerError
-from tests.brokers import Kafka, Topics, require_native
-from tests.faults.conftest import Injected
+from tests.brokers import Kafka, Topics
+from tests.faults.cutting import cut
+from tests.faults.figures import Injected
 from tests.path.members import Bench, numbered
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 _BATCHES, _BATCH = 10, 10
-
-
-@pytest.fixture
-def cluster1(tmp_path: Path) -> Iterator[DevCluster]:
-    """A broker of this test alone, whose files it may damage."""
-    require_native()
-    cluster = DevCluster.start(tmp_path / "kafka", brokers=1, lives_with=this_process())
-    yield cluster
-    cluster.down()
-
-
-def cut(cluster: DevCluster, *topics: str) -> int:
-    """Kill the broker, take the last part of the logs of *topics* away, and bring it back; give how many bytes went."""
-    cluster.brokers[0].kill()
-    gone = 0
-    for topic in topics:
-        (log,) = cluster.folder.path.glob(f"**/{topic}-0/*.log")
-        before = log.stat().st_size
-        with log.open("r+b") as file:
-            file.truncate(before * 6 // 10)
-        gone += before - log.stat().st_size
-    cluster.heal()
-    return gone
 
 
 def test_a_log_that_was_cut_short_under_a_stopped_group(

@@ -22,16 +22,9 @@ from streams.record import Partition
 from tests.brokers import Kafka, Topics, unique
 from tests.faults.figures import Injected
 from tests.path.members import Bench, Running, numbered
+from tests.path.test_gaps import COMPACT
 from tests.waiting import eventually
 
-COMPACT = {
-    "cleanup.policy": "compact",
-    "min.cleanable.dirty.ratio": "0.0001",
-    "segment.ms": "100",
-    "min.compaction.lag.ms": "0",
-    "max.compaction.lag.ms": "100",
-    "delete.retention.ms": "0",
-}
 _KEYS = [b"%d" % number for number in range(40)]
 _HELD = 5
 

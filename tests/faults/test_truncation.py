@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from streams import App, Record
-from streams.dev import DevCluster, this_process
-from tests.brokers import Kafka, Topics, require_native
+from streams.dev import DevCluster
+from tests.brokers import Kafka, Topics
+from tests.faults.cutting import cut
 from tests.faults.figures import Injected
 from tests.path.members import Bench, numbered
 
 pytestmark = pytest.mark.chaos
 
 _BATCHES, _BATCH = 10, 10
-
-
-@pytest.fixture
-def cluster1(tmp_path: Path) -> Iterator[DevCluster]:
-    """A broker of this test alone, whose files it may damage."""
-    require_native()
-    cluster = DevCluster.start(tmp_path / "kafka", brokers=1, lives_with=this_process())
-    yield cluster
-    cluster.down()
-
-
-def cut(cluster: DevCluster, topic: str) -> int:
-    """Kill the broker, take the last part of the log of *topic* away, and bring it back; give how many bytes went."""
-    cluster.brokers[0].kill()
-    (log,) = cluster.folder.path.glob(f"**/{topic}-0/*.log")
-    before = log.stat().st_size
-    with log.open("r+b") as file:
-        file.truncate(before * 6 // 10)
-    cluster.heal()
-    return before - log.stat().st_size
 
 
 def test_a_log_that_was_cut_short(cluster1: DevCluster, group: Callable[..., str], injected: Injected) -> None:
