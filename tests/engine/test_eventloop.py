@@ -138,7 +138,7 @@ def test_a_handler_may_finish_although_it_was_cancelled(workshop: Any) -> None:
 
     assert shop.settled == [0]
     assert isinstance(cause_of(stopped), HandlerTimeoutError)
-    assert stopped.done == 1
+    assert stopped.run[stopped.done][0].offset() == 1  # in the same run, or in its rest when the first took long
 
 
 def test_a_handler_that_cancels_itself_fails(workshop: Any) -> None:
