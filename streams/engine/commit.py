@@ -13,7 +13,7 @@ quarter of the session for that reason.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
@@ -39,6 +39,10 @@ _AGAIN: Final = 30
 """How long, how far apart and how often a synchronous commit is sent again that the broker did not store."""
 _SYNC_BUDGET_S: Final = 45.0
 """A synchronous commit that takes longer ends the process."""
+_SLOW_S: Final = 0.1
+_OVERTAKEN_S: Final = 0.5
+"""From when on a commit without an answer counts as stuck, and when the client has sent it again if it ever does."""
+_READ_BACK_S: Final = 5.0
 
 _GRANT: Final = "Ask whoever runs the cluster to grant the right to read the topic and the group."
 _HOPELESS: Final = {
@@ -129,6 +133,7 @@ class Committer:
     def commit_now(self, consumer: GroupConsumer, states: Iterable[PartitionState]) -> None:
         """Commit *states* and wait: on revoke and at the end. Failures are told; their records run again."""
         give_up = self._clock.monotonic() + _REFUSED_FOR_S
+        overtaken: list[_Book] = []
         for state in states:
             book = self._books.get(state.partition)
             if book is None or book.state is not state:
@@ -136,8 +141,31 @@ class Committer:
             request = self._snapshot(book)
             if (request == book.stored and book.sent is None) or not self._fits(book, request):
                 continue
+            since = None if book.sent is None else book.sent_at
             with within(_SYNC_BUDGET_S, f"the commit of {state.partition}"):
                 self._commit_until(give_up, consumer, book, request)
+            if since is not None and self._clock.monotonic() - since > _SLOW_S and book.stored == request:
+                overtaken.append(book)
+        if overtaken:
+            with within(_SYNC_BUDGET_S, "reading commits back"):
+                self._confirm(consumer, overtaken)
+
+    def _confirm(self, consumer: GroupConsumer, books: Sequence[_Book]) -> None:
+        """Look whether an older commit was stored after the last one, and if so store that again.
+
+        The client sends a request again whose connection broke, after a pause
+        in which the next one may pass it.
+        """
+        time.sleep(_OVERTAKEN_S)
+        places = [entry.partition for book in books for entry in book.stored or ()]
+        try:
+            found = consumer.committed(places, _READ_BACK_S)
+        except BrokerError:  # the older one, if it is there, costs repeated runs and no more
+            return
+        for book in books:
+            request = book.stored or ()
+            if any(found[entry.partition][:2] != (entry.offset, entry.metadata) for entry in request):
+                self._commit_until(self._clock.monotonic() + _REFUSED_FOR_S, consumer, book, request)
 
     def _commit_until(self, give_up: float, consumer: GroupConsumer, book: _Book, request: Request) -> None:
         """Commit, again and again while the coordinator moves or the group is in the middle of a rebalance."""

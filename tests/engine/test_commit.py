@@ -13,7 +13,9 @@ from streams.engine.partition import NEVER, PartitionState, finish
 from streams.engine.snapshot import METADATA_LIMIT, decode
 from streams.errors import BrokerError
 from streams.kafka.commits import NOT_STORED, CommitAnswer
+from streams.kafka.consumer import Stored
 from streams.kafka.session import Session
+from streams.record import Partition
 from streams.testing.clock import ManualClock
 from tests.engine.edges import Commit, ScriptedConsumer
 from tests.engine.stage import ORDERS, OTHER, Heard, message, state
@@ -341,6 +343,45 @@ def test_the_last_commit_is_waited_for(ledgers: Ledgers) -> None:
     (commit,) = ledgers.consumer.commits_now
 
     assert commit.offset == 1
+    assert ledgers.committer.is_current(partition)
+
+
+@pytest.mark.parametrize("arrives", ["late", "never"])
+def test_an_older_commit_that_arrives_after_the_last_one_is_overwritten(arrives: str, ledgers: Ledgers) -> None:
+    """The client may send a commit again, whose connection broke, after the one that followed it: it does not stay."""
+    partition = ledgers.begun()
+    work(partition, 0, 1, done=1)
+    (older,) = ledgers.pass_time(1)
+    work(partition, 2, done=1)
+    ledgers.clock.advance(0.2)
+    read = ledgers.consumer.committed
+
+    def read_back(places: list[Partition], timeout_s: float) -> dict[Partition, Stored]:
+        if arrives == "late":
+            ledgers.consumer.answer(older)
+        return read(places, timeout_s)
+
+    ledgers.consumer.committed = read_back  # type: ignore[assignment, method-assign]
+    ledgers.committer.commit_now(ledgers.consumer, [partition])
+    last = ledgers.consumer.commits_now[0]
+
+    assert older.metadata != last.metadata
+    assert ledgers.consumer.stored[ORDERS][:2] == (last.offset, last.metadata)
+    assert len(ledgers.consumer.commits_now) == (2 if arrives == "late" else 1)
+    assert ledgers.committer.is_current(partition)
+
+
+def test_a_last_commit_that_can_not_be_read_back_is_taken_as_stored(ledgers: Ledgers) -> None:
+    """A broker that does not say what it has does not hold a partition back: at worst records run again."""
+    partition = ledgers.begun()
+    work(partition, 0)
+    ledgers.pass_time(1)
+    work(partition, 1)
+    ledgers.clock.advance(0.2)
+    ledgers.consumer.failures = [BrokerError("no answer")]
+    ledgers.committer.commit_now(ledgers.consumer, [partition])
+
+    assert ledgers.consumer.failures == []
     assert ledgers.committer.is_current(partition)
 
 
