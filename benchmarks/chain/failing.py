@@ -123,10 +123,10 @@ def copy_by_hand(settings: Settings, job: Job) -> Measured:
         batch = reader.consume(_AT_ONCE, 0.01 if taken < job.records else 0)
         if batch and begin is None:
             begin = Reading.now()
-        for message in batch:
-            parcel = Parcel(target, 0, KEY(message), VALUE(message), headers, None)
-            while not producer.produce(parcel):
-                stored += _stored(producer, 0.01)
+        parcels = [Parcel(target, 0, KEY(message), VALUE(message), headers, None) for message in batch]
+        while parcels and (queued := producer.produce(parcels)) < len(parcels):
+            parcels = parcels[queued:]
+            stored += _stored(producer, 0.01)
         taken += len(batch)
         stored += _stored(producer, 0 if batch else 0.005)
     if begin is None or stored < job.records:

@@ -52,7 +52,7 @@ class Pace:
             self._acknowledge(left)
 
     def _produce(self, key: bytes, value: bytes) -> bool:
-        return self._producer.produce(Parcel(self._topic, None, key, value, [], None))
+        return self._producer.produce([Parcel(self._topic, None, key, value, [], None)]) > 0
 
     def _acknowledge(self, timeout_s: float) -> None:
         self._acknowledged += sum(parcel.fate == "stored" for parcel in self._producer.acknowledge(timeout_s))

@@ -62,10 +62,15 @@ def offset_of(packed: int) -> int:
     return packed & _OFFSETS
 
 
+def hop_of(packed: int) -> int:
+    """Give the hop that is in a packed place."""
+    return packed >> _OFFSET_BITS & MOST_HOPS
+
+
 def unpack(packed: int) -> Place:
     """Read what `Place.pack` gave."""
     rest = packed >> _OFFSET_BITS
-    return Place(rest >> _HOP_BITS, rest & (1 << _HOP_BITS) - 1, packed & (1 << _OFFSET_BITS) - 1)
+    return Place(rest >> _HOP_BITS, rest & MOST_HOPS, packed & _OFFSETS)
 
 
 class Backlog(msgspec.Struct, Generic[T], eq=False):
@@ -156,6 +161,14 @@ class Backlog(msgspec.Struct, Generic[T], eq=False):
         origins.insert(at, origin)
         self._places.insert(at, place)
         return None
+
+    def land(self, origin: int, place: int) -> bool:
+        """Note that the copy of *origin*, which was `MOVING`, is at *place*; say whether it `is_alone`."""
+        if self._origins is None and self._only == origin:  # as nearly always: no call for it
+            self._only_place = place
+            return not self.in_memory
+        self.put(origin, place)
+        return self.is_alone
 
     def remove(self, origin: int) -> int | None:
         """Forget *origin*; give where its copy was."""

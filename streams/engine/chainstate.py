@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar, cast
 
-from streams.engine.backlog import MOVING, Backlog, LaneKey, Place, number_of, offset_of, pack, unpack
-from streams.engine.chain import VERSION, Attempt, CopyHeader, ErrorHeader, new_header
-from streams.engine.chain import unpack as read_header
+from streams.engine.backlog import MOVING, Backlog, LaneKey, Place, hop_of, number_of, offset_of, pack, unpack
+from streams.engine.chain import Alike, Attempt, CopyHeader, ErrorHeader, FirstHeaders, new_header, packed_in
+from streams.engine.chain import read as read_header
 from streams.engine.copies import Copies, Stage
 from streams.engine.policy import DeadLetterPolicy
 from streams.engine.snapshot import Snapshot, encode
@@ -23,6 +23,8 @@ from streams.kafka.message import KEY, Message
 from streams.record import Origin, Partition, headers_of
 
 T = TypeVar("T")
+
+_FAR: Final = 1 << 62
 
 
 class Lineage(NamedTuple):
@@ -85,6 +87,8 @@ class ChainState(Generic[T]):
         self._numbers = {stage.topic: number for number, stage in enumerate(stages)}
         self._fences: list[tuple[int, bytes] | None] = [None] * len(self.parts)
         self._dead: set[LaneKey] = set()
+        self.unrun_headers = self.first_headers((), 0)
+        """Makes the headers of first copies of source records that have not run."""
         self.parked = self._number("parked")
         self.dlq = self._number("dlq")
 
@@ -128,24 +132,30 @@ class ChainState(Generic[T]):
         Raises:
             ChainError: A record is none of this group's copies of this topic.
         """
-        part, fence, lineage = self.parts[number], self._fences[number], self.lineage
+        part, until, alike = self.parts[number], 0, Alike()
+        row: list[tuple[int, int, Message]] = []
         for message in messages:
             offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
             if offset >= part.scan_end or part.was_settled(offset):
                 continue
             try:
-                header = read_header(headers_of(message))
+                packed = packed_in(headers_of(message))
+                if alike.form is not None and offset < until and (origin := alike.form.origin(packed)) is not None:
+                    row.append((offset, origin, message))
+                    continue
+                header = read_header(packed)
             except (LedgerError, DecodeError) as error:
                 self._refuse(part, offset, str(error))
                 continue
-            if header.group != lineage.group:
-                self._refuse(part, offset, f"a copy that belongs to group {header.group!r}")
-            elif header.topic_id != lineage.topic_id:
-                self._refuse(part, offset, "a copy that belongs to an earlier topic of the same name")
-            elif fence is not None and offset >= fence[0] and header.assignment_id != fence[1]:  # rule 12
-                self.fenced += 1
-            else:
+            until = self._until(number, offset, header)
+            if offset < until:
+                if row:
+                    self._find_row(number, row)
+                    row = []
                 self._find(number, offset, header, message)
+                alike.see(header, packed)
+        if row:
+            self._find_row(number, row)
 
     def scanned(self, is_settled: Callable[[int], bool]) -> list[int]:
         """End the scan: mark what is suspect; give the origins that a dead letter ended and the source has open.
@@ -176,21 +186,25 @@ class ChainState(Generic[T]):
         if part.stage.kind != "dlq":
             raise ChainError(f"{part.stage.topic}/{self.lineage.source.number}/{offset}: {what}. {_CLEAR}")
 
+    def _until(self, number: int, offset: int, header: CopyHeader) -> int:
+        """Give the offset before which copies with such a *header* are live; 0 with none, as it is not one of ours."""
+        if header.group != self.lineage.group:
+            self._refuse(self.parts[number], offset, f"a copy that belongs to group {header.group!r}")
+            return 0
+        if header.topic_id != self.lineage.topic_id:
+            self._refuse(self.parts[number], offset, "a copy that belongs to an earlier topic of the same name")
+            return 0
+        fence = self._fences[number]
+        until = _FAR if fence is None or header.assignment_id == fence[1] else fence[0]
+        self.fenced += offset >= until  # rule 12
+        return until
+
     def _find(self, number: int, offset: int, header: CopyHeader, message: Message) -> None:
         part, origin, hop = self.parts[number], header.offset, header.hop
         key: bytes | None = KEY(message) if self.is_ordered else None
         lane = origin if key is None else key
         part.found(offset, message.timestamp()[1] if part.is_tier else 0)
-        packed, backlog = pack(number, hop, offset), self.index.get(lane)
-        if backlog is None:
-            backlog = self.index[lane] = Backlog(origin, packed)
-            known = None
-        else:
-            known = backlog.put(origin, packed)
-        if known is not None:  # rule 4: the highest hop wins, and the others are settled at once
-            loser, winner = sorted((unpack(packed), unpack(known)), key=_rank)
-            self.parts[loser.number].settle(loser.offset)
-            backlog.put(origin, winner.pack())
+        backlog = self._put(lane, origin, pack(number, hop, offset))
         before = self._numbers.get(header.from_topic) if hop > 1 else None  # the first one comes from the source
         if before is not None:
             self.parts[before].settle(header.from_offset)
@@ -200,6 +214,37 @@ class ChainState(Generic[T]):
             backlog.is_suspect = True
         if origin > self.seen_until:  # noqa: PLR1730  # `max` costs a call for each copy
             self.seen_until = origin
+
+    def _find_row(self, number: int, row: Sequence[tuple[int, int, Message]]) -> None:
+        """Do what `_find` does, for first copies: their offsets, origins and messages."""
+        part, index = self.parts[number], self.index
+        offsets, origins = [offset for offset, _, _ in row], [origin for _, origin, _ in row]
+        part.found_all(offsets, [message.timestamp()[1] for _, _, message in row])
+        lanes = cast("list[LaneKey]", origins)
+        if self.is_ordered:
+            lanes = [origin if (key := KEY(message)) is None else key for _, origin, message in row]
+        first_place = pack(number, 1, offsets[-1]) - offsets[-1]
+        for lane, origin, offset in zip(lanes, origins, offsets, strict=True):
+            if lane in index:
+                self._put(lane, origin, first_place | offset)
+            else:
+                index[lane] = Backlog(origin, first_place | offset)
+        if number == self.dlq:
+            self._dead.update(lanes)
+        self.seen_until = max(self.seen_until, *origins)
+
+    def _put(self, lane: LaneKey, origin: int, packed: int) -> Backlog[T]:
+        """Note where a copy of *origin* was found."""
+        backlog = self.index.get(lane)
+        if backlog is None:
+            backlog = self.index[lane] = Backlog(origin, packed)
+            return backlog
+        known = backlog.put(origin, packed)
+        if known is not None:  # rule 4: the highest hop wins, and the others are settled at once
+            loser, winner = sorted((unpack(packed), unpack(known)), key=_rank)
+            self.parts[loser.number].settle(loser.offset)
+            backlog.put(origin, winner.pack())
+        return backlog
 
     def _suspect(self, is_settled: Callable[[int], bool]) -> None:
         """Hold the keys of copies whose origin the source has settled, while nobody knows what became of them.
@@ -233,22 +278,23 @@ class ChainState(Generic[T]):
             return None
         return backlog.put(origin, MOVING)
 
-    def arrive(self, lane: LaneKey, header: CopyHeader, number: int, offset: int) -> Backlog[T]:
+    def arrive(self, lane: LaneKey, origin: int, left: int | None, number: int, offset: int) -> Backlog[T]:
         """Note that the broker has the copy: it is the live one, and what it left is settled (rules 4 and 8)."""
         self.moving -= 1
-        origin, hop = header.offset, header.hop
-        if hop > 1:  # else it comes from the source
-            before = self._numbers.get(header.from_topic)
-            if before is not None:
-                self.parts[before].settle(header.from_offset)
-            self.carried.pop(origin, None)
-            self.reasons.pop(origin, None)
+        if left is not None:  # else it comes from the source
+            self.leave(origin, left)
         backlog = self.index[lane]
         if number == self.dlq and self.after_death == "continue":
             backlog.remove(origin)
         else:
-            backlog.put(origin, pack(number, hop, offset))
+            backlog.put(origin, pack(number, 1 if left is None else hop_of(left) + 1, offset))
         return backlog
+
+    def leave(self, origin: int, left: int) -> None:
+        """Settle the copy of *origin* in the place that another was made from."""
+        self.parts[number_of(left)].settle(offset_of(left))
+        self.carried.pop(origin, None)
+        self.reasons.pop(origin, None)
 
     def finish(self, lane: LaneKey, origin: int) -> None:
         """Note that the copy of *origin*, which was in memory, needs no more work."""
@@ -259,28 +305,11 @@ class ChainState(Generic[T]):
         if packed is not None and packed != MOVING:
             self.parts[number_of(packed)].settle(offset_of(packed))
 
-    def first_copy(
-        self, offset: int, timestamp_ms: int, history: tuple[Attempt, ...], first_failed_ms: int
-    ) -> CopyHeader:
-        """Make the header of the first copy of a source record that has run as often as *history* says."""
-        topic, number = self.lineage.source
-        return CopyHeader(  # by position: names would cost as much as all of them
-            VERSION,
-            self.lineage.topic_id,
-            topic,
-            number,
-            offset,
-            timestamp_ms,
-            self.lineage.group,
-            self.assignment_id,
-            1,
-            topic,
-            offset,
-            len(history),
-            history,
-            0,
-            "",
-            first_failed_ms,
+    def first_headers(self, history: tuple[Attempt, ...], first_failed_ms: int) -> FirstHeaders:
+        """Make the headers of first copies of source records that have run as often as *history* says."""
+        origin = Origin(*self.lineage.source, 0, 0)
+        return FirstHeaders(
+            self.header(origin, None, attempts=len(history), history=history, first_failed_ms=first_failed_ms)
         )
 
     def header(

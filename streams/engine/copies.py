@@ -102,6 +102,18 @@ class Copies:
         if self.is_tier:
             self._stamps[at] = appended_ms
 
+    def found_all(self, offsets: Sequence[int], appended_ms: Sequence[int]) -> None:
+        """Note outstanding copies that the scan found at *offsets*, ascending, there since *appended_ms*."""
+        first, stop = offsets[0] - self._base, offsets[-1] + 1 - self._base
+        if stop - first > len(offsets):
+            for offset, stamp in zip(offsets, appended_ms, strict=True):
+                self.found(offset, stamp)
+            return
+        self.outstanding += self._flags.count(SETTLED, first, stop)
+        self._flags[first:stop] = bytes(len(offsets))
+        if self.is_tier:
+            self._stamps[first:stop] = array("q", appended_ms)
+
     def trust(self, stretch: range) -> None:
         """Take what an earlier owner had not settled in *stretch* for outstanding; it is not scanned."""
         first, last = stretch.start - self._base, stretch.stop - self._base

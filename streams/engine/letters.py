@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streams.engine.chain import copy_headers, describe_error
-from streams.engine.partition import Bury, Move, PartitionState
+from streams.engine.chain import HEADER, describe_error, headers_with
+from streams.engine.partition import Bury, Move, PartitionState, offset_of
 from streams.engine.relocation import Errand
 from streams.errors import DecodeError, FollowsError
 from streams.kafka.message import KEY, VALUE, Message
@@ -17,18 +17,13 @@ _FOLLOWS = FollowsError("an older record of its key stands in the dead-letter to
 
 def copies(state: PartitionState, moves: Sequence[Move]) -> list[Errand]:
     """Give the copies that *moves* of *state* ask for: key, value and headers as they were, ours added."""
-    topics, number = [part.stage.topic for part in state.chain.parts], state.partition.number
-    return [
-        Parcel(
-            topics[move.number],
-            number,
-            KEY(message := move.item[0]),
-            VALUE(message),
-            copy_headers(_headers(message), move.header),
-            move,
-        )
-        for move in moves
-    ]
+    topics, number, parcels = [part.stage.topic for part in state.chain.parts], state.partition.number, list[Errand]()
+    for move in moves:
+        message, packed = move.item[0], move.packed
+        own = _headers(message)
+        headers: Headers = headers_with(own, packed) if own else [(HEADER, packed)]
+        parcels.append(Parcel(topics[move.number], number, KEY(message), VALUE(message), headers, move))
+    return parcels
 
 
 def letter(move: Move, *, handler: str, wall_ms: int) -> Errand:
@@ -37,10 +32,10 @@ def letter(move: Move, *, handler: str, wall_ms: int) -> Errand:
     if isinstance(move, Bury):
         error = describe_error(move.cause, reason=move.reason, handler=handler, time_ms=wall_ms)
     else:  # of a dead letter that moves on it is known
-        error = state.chain.reasons.get(move.header.offset) or describe_error(
+        error = state.chain.reasons.get(offset_of(move.item)) or describe_error(
             _FOLLOWS, reason="its key is followed", handler=handler, time_ms=wall_ms
         )
-    topic, headers = state.chain.parts[move.number].stage.topic, copy_headers(_headers(message), move.header, error)
+    topic, headers = state.chain.parts[move.number].stage.topic, headers_with(_headers(message), move.packed, error)
     return Parcel(topic, state.partition.number, KEY(message), VALUE(message), headers, move)
 
 

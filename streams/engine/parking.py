@@ -146,8 +146,7 @@ def _park(state: PartitionState, key: LaneKey) -> list[Move]:
 
 def _give_up(state: PartitionState, item: Item) -> Bury:
     assert state.chain.dlq is not None, "every chain has a dead-letter topic"  # noqa: S101  # so it is declared
-    move = state.depart(item, state.chain.dlq)
-    return Bury(item, move.number, move.header, cause=_FULL, reason="its key is full")
+    return Bury.by(state.depart(item, state.chain.dlq), _FULL, "its key is full")
 
 
 def _move_held(state: PartitionState, now_s: float) -> list[Move]:

@@ -27,8 +27,8 @@ from typing import Final, TypeAlias, cast
 
 import msgspec
 
-from streams.engine.backlog import Backlog, LaneKey
-from streams.engine.chain import Attempt, CopyHeader
+from streams.engine.backlog import Backlog, LaneKey, pack
+from streams.engine.chain import Attempt, CopyHeader, read
 from streams.engine.chainstate import ChainState
 from streams.engine.ledger import Chunk, Ledger
 from streams.engine.retries import Hold, Retries, Trouble
@@ -66,10 +66,20 @@ class Move(msgspec.Struct, eq=False, gc=False):
     item: Item
     number: int
     """Which topic."""
-    header: CopyHeader
+    left: int | None
+    """The place in the chain that it leaves, packed; None: the source."""
+    attempts: int
+    """Runs so far, in all."""
+    packed: bytes
+    """The header of the copy."""
     offset: int = -1
     """Where the copy stands, and since when, once the broker has it."""
     appended_ms: int = -1
+
+    @property
+    def header(self) -> CopyHeader:
+        """What the copy says of itself."""
+        return read(self.packed)
 
 
 class Bury(Move, eq=False, gc=False, kw_only=True):
@@ -78,10 +88,10 @@ class Bury(Move, eq=False, gc=False, kw_only=True):
     cause: BaseException
     reason: str
 
-    @property
-    def attempts(self) -> int:
-        """Runs in all."""
-        return self.header.attempts
+    @classmethod
+    def by(cls, move: Move, cause: BaseException, reason: str) -> Bury:
+        """Give *move*, which goes to the dead-letter topic, with why."""
+        return cls(move.item, move.number, move.left, move.attempts, move.packed, cause=cause, reason=reason)
 
 
 class Withheld(msgspec.Struct, frozen=True):
@@ -275,25 +285,34 @@ class PartitionState:
         self, failures: Iterable[tuple[Item, Retry]], now_s: float, wall_ms: int, refuses: Callable[[str], bool]
     ) -> list[Decision]:
         """Decide what follows each of *failures*, as `fail` does."""
-        chain, index, decisions = self.chain, self.chain.index, list[Decision]()
-        firsts: dict[type[BaseException], tuple[int | None, tuple[Attempt, ...]]] = {}
+        chain, index, trouble, lanes, decisions = (
+            self.chain,
+            self.chain.index,
+            self.trouble,
+            self.lanes,
+            list[Decision](),
+        )
+        firsts: dict[type[BaseException], tuple[int | None, Callable[[int, int], bytes]]] = {}
         for item, outcome in failures:
             message, settled, _, key, _ = item
             cls = type(outcome.cause)
             if cls not in firsts:
-                firsts[cls] = self.retries.first_tier(outcome.cause, chain), (Attempt(wall_ms, cls.__name__),)
-            tier, history = firsts[cls]
-            if tier is None or settled is LOADED or outcome.after is not None or key in self.trouble:
+                headers = chain.first_headers((Attempt(wall_ms, cls.__name__),), wall_ms)
+                firsts[cls] = self.retries.first_tier(outcome.cause, chain), headers.pack
+            tier, header = firsts[cls]
+            if tier is None or settled is LOADED or outcome.after is not None or key in trouble:
                 decisions.append(self._decide(item, outcome, now_s, wall_ms, refuses))
                 continue
             # The first failure of a record, and it leaves: what most outages are made of.  Nothing of it stays here.
             offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
-            is_only = key not in index
-            left = chain.depart(key, offset)
-            assert left is None, f"{self.partition}/{offset} stands in the chain, and ran from the source"  # noqa: S101  # rule 5
-            if not is_only or self.lanes[key] is not None:
+            if key not in index and lanes[key] is None:
+                index[key] = Backlog(offset)
+                chain.moving += 1
+            else:
+                left = chain.depart(key, offset)
+                assert left is None, f"{self.partition}/{offset} stands in the chain, and ran from the source"  # noqa: S101  # rule 5
                 self._give_way(key, offset)
-            decisions.append(Move(item, tier, chain.first_copy(offset, message.timestamp()[1], history, wall_ms)))
+            decisions.append(Move(item, tier, None, 1, header(offset, message.timestamp()[1])))
         return decisions
 
     def _decide(
@@ -327,8 +346,7 @@ class PartitionState:
             self.postpone(item)
             return Withheld()
         assert self.chain.dlq is not None, "every chain has a dead-letter topic"  # noqa: S101  # so it is declared
-        move = self.depart(item, self.chain.dlq)
-        return Bury(item, move.number, move.header, cause=error, reason=why.reason)
+        return Bury.by(self.depart(item, self.chain.dlq), error, why.reason)
 
     def settle(self, item: Item) -> Run | None:
         """Note that *item*, which held its lane, needs no more work; give the lane's next run."""
@@ -402,26 +420,36 @@ class PartitionState:
 
     def moved(self, moves: Sequence[Move]) -> list[tuple[Item, Run]]:
         """Note that the broker has the copies of *moves*; give the next runs of their lanes, each with its record."""
-        chain, lanes, followers, dead = self.chain, self.lanes, list[tuple[Item, Run]](), 0
+        chain, lanes, followers, dead, size_bytes = self.chain, self.lanes, list[tuple[Item, Run]](), 0, 0
+        keys = chain.index
         for number, part in _by_number(moves):
-            is_tier = chain.parts[number].is_tier
-            chain.parts[number].sent([move.offset for move in part], [move.appended_ms for move in part])
+            offsets = [move.offset for move in part]
+            is_tier, first_place = chain.parts[number].is_tier, pack(number, 1, offsets[-1]) - offsets[-1]
+            chain.parts[number].sent(offsets, [move.appended_ms for move in part])
             for move in part:
                 message, settled, index, key, _ = item = move.item
                 settled[index] = 1
-                self.outstanding_bytes -= len(message)
-                backlog = chain.arrive(key, move.header, number, move.offset)
-                if is_tier and backlog.is_alone and lanes[key] is None:
+                size_bytes += len(message)
+                origin: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
+                if is_tier and move.left is None:
+                    chain.moving -= 1
+                    backlog = keys[key]
+                    is_alone = backlog.land(origin, first_place | move.offset)
+                else:
+                    backlog = chain.arrive(key, origin, move.left, number, move.offset)
+                    is_alone = is_tier and backlog.is_alone
+                if is_alone and lanes[key] is None:
                     continue  # it is all there is of its key, and is read when it is due
                 if isinstance(move, Bury):
                     dead += 1
                     self.latest = message
-                elif backlog.first not in (None, offset_of(item)) and not chain.is_followed(backlog):
+                elif backlog.first not in (None, origin) and not chain.is_followed(backlog):
                     continue
                 follower = self.advance(key)
                 if follower is not None:
                     followers.append((item, follower))
         self.outstanding -= len(moves)
+        self.outstanding_bytes -= size_bytes
         self.withdrawn += len(moves) - dead
         return followers
 
@@ -435,7 +463,11 @@ class PartitionState:
             self._give_way(key, offset_of(item))
         else:
             self._unload(self.chain.index[key], offset_of(item))
-        return Move(item, number, self._header(item, left, trouble))
+        if left is None and trouble is None:
+            origin = Record(item[0]).origin
+            return Move(item, number, None, 0, self.chain.unrun_headers.pack(origin.offset, origin.timestamp_ms))
+        header = self._header(item, left, trouble)
+        return Move(item, number, left, header.attempts, header.pack())
 
     def _give_way(self, key: LaneKey, origin: int) -> None:
         """Let the lane of *key* go: its record, which had run, is on its way into the chain."""

@@ -121,16 +121,16 @@ class Relocator:
 
     def _produce(self, queue: deque[Errand], most: int) -> None:
         """Produce what waits in *queue*, in its order, until *most* are on their way."""
-        produce = self._producer.produce
-        while queue and self.unacknowledged < most:
-            errand = queue[0]
-            if not errand.what.item[4].is_dropped:
-                if not produce(errand):
-                    break
-                self.unacknowledged += 1
-                if most == 1:
-                    self._loner = errand
-            queue.popleft()
+        room = most - self.unacknowledged
+        if not queue or room <= 0:
+            return
+        first = [queue.popleft() for _ in range(min(room, len(queue)))]
+        errands = [errand for errand in first if not errand.what.item[4].is_dropped]
+        taken = self._producer.produce(errands)
+        self.unacknowledged += taken
+        if taken and most == 1:
+            self._loner = errands[0]
+        queue.extendleft(reversed(errands[taken:]))
 
     def _note(self, errand: Errand, what: Ticket | Move) -> None:
         if errand.error == _TOO_LARGE and errand is not self._loner:

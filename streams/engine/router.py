@@ -166,17 +166,18 @@ class Router:
                 self._retried[item[4].partition.topic] += 1
 
     def _fail(self, state: PartitionState, failed: Sequence[tuple[Item, Retry]]) -> None:
-        now_s, parts = self._clock.monotonic(), state.chain.parts
+        now_s, delays = self._clock.monotonic(), [part.stage.delay_s for part in state.chain.parts]
         decisions = state.fail_all(failed, now_s, self._wall_ms(), self._suspension.refuses)
         failures, moves = list[Failure](), list[Move]()
         for (item, outcome), decision in zip(failed, decisions, strict=True):
-            if isinstance(decision, Move):
+            offset: int = item[0].offset()  # type: ignore[assignment]  # a delivered record has one
+            if type(decision) is Move:
                 moves.append(decision)
-                if not isinstance(decision, Bury):
-                    header, delay_s = decision.header, parts[decision.number].stage.delay_s
-                    failures.append(Failure(header.offset, header.attempts, delay_s, outcome.cause))
+                failures.append(Failure(offset, decision.attempts, delays[decision.number], outcome.cause))
+            elif isinstance(decision, Bury):
+                moves.append(decision)
             elif isinstance(decision, Hold):
-                failures.append(Failure(offset_of(item), decision.attempt, decision.due_s - now_s, outcome.cause))
+                failures.append(Failure(offset, decision.attempt, decision.due_s - now_s, outcome.cause))
             else:
                 self._retried[state.partition.topic] += 1
         if failures:
@@ -234,7 +235,7 @@ class Router:
         for bury in [move for move in moves if isinstance(move, Bury)] if state.chain.dlq in moved else ():
             moved[bury.number] -= 1
             self._observer.finished(state.partition.topic, "dead_lettered", 1)
-            self._observer.dead_lettered(state.partition, bury.header.offset, bury.attempts, bury.cause)
+            self._observer.dead_lettered(state.partition, offset_of(bury.item), bury.attempts, bury.cause)
         for number, records in (+moved).items():
             self._observer.relocated(state.partition, state.chain.parts[number].stage.kind, records)
 

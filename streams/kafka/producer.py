@@ -6,7 +6,7 @@ thread; this one nobody else touches.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -89,28 +89,30 @@ class EngineProducer(Generic[T]):
         self._answered: list[Parcel[T]] = []
         self._tell = self._answered.append
 
-    def produce(self, parcel: Parcel[T]) -> bool:
-        """Queue one record; False, with nothing queued, where the client's queue is full."""
-        number = _ANY if parcel.partition is None else parcel.partition
-        parcel.tell = self._tell
-        try:
-            self._producer.produce(
-                parcel.topic,
-                parcel.value,
-                parcel.key,
-                number,
-                parcel.delivered,
-                headers=parcel.headers,  # type: ignore[arg-type]  # a list of pairs
-            )
-        except BufferError:
-            return False
-        except KafkaException as error:
-            if parcel.partition is not None and self._has_grown(parcel.topic, parcel.partition, error.args[0]):
-                return self.produce(parcel)
-            parcel.refuse(error.args[0].name())
-        except (TypeError, ValueError) as error:  # nothing that could be sent
-            parcel.refuse(f"{type(error).__name__}: {error}")
-        return True
+    def produce(self, parcels: Sequence[Parcel[T]]) -> int:
+        """Queue *parcels* in their order until the client's queue is full; give how many it took."""
+        produce, tell = self._producer.produce, self._tell
+        for taken, parcel in enumerate(parcels):
+            number = _ANY if parcel.partition is None else parcel.partition
+            parcel.tell = tell
+            try:
+                produce(
+                    parcel.topic,
+                    parcel.value,
+                    parcel.key,
+                    number,
+                    parcel.delivered,
+                    headers=parcel.headers,  # type: ignore[arg-type]  # a list of pairs
+                )
+            except BufferError:
+                return taken
+            except KafkaException as error:
+                if parcel.partition is not None and self._has_grown(parcel.topic, parcel.partition, error.args[0]):
+                    return taken + self.produce(parcels[taken:])
+                parcel.refuse(error.args[0].name())
+            except (TypeError, ValueError) as error:  # nothing that could be sent
+                parcel.refuse(f"{type(error).__name__}: {error}")
+        return len(parcels)
 
     def _has_grown(self, topic: str, partition: int, error: KafkaError) -> bool:
         """Look whether *topic* was widened since the client last looked, which it does every few minutes."""

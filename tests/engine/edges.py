@@ -160,15 +160,19 @@ class ScriptedProducer(EngineProducer[Any]):
         self.answers: list[Parcel[Any]] = []
         """What is told next."""
 
-    def produce(self, parcel: Parcel[Any]) -> bool:
+    def produce(self, parcels: Sequence[Parcel[Any]]) -> int:
         if self.is_full:
-            return False
+            return 0
+        for parcel in parcels:
+            self._take(parcel)
+        return len(parcels)
+
+    def _take(self, parcel: Parcel[Any]) -> None:
         if self.fails is not None or self.refuses is not None:
             parcel.fate, parcel.error = "refused", self.refuses or f"{type(self.fails).__name__}: {self.fails}"
             self.answers.append(parcel)
-            return True
+            return
         self.flying.append(Produced(parcel.topic, parcel.partition, parcel.key, parcel.value, parcel.headers, parcel))
-        return True
 
     def acknowledge(self, timeout_s: float = 0) -> list[Parcel[Any]]:
         self.waits.append(timeout_s)

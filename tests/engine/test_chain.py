@@ -13,12 +13,14 @@ from streams.engine.chain import (
     Attempt,
     CopyHeader,
     ErrorHeader,
+    FirstHeaders,
     copy_headers,
     delay_of,
     describe_error,
     dlq_topic,
     new_header,
     parked_topic,
+    read,
     retry_topic,
     unpack,
     unpack_error,
@@ -69,6 +71,53 @@ class SilentError(Exception):
 def test_a_copy_header_survives_the_wire(header: CopyHeader, before: Headers) -> None:
     """What is packed is unpacked, wherever it stands among other headers, and the last one counts."""
     assert unpack([*before, (HEADER, header.pack())]) == header
+
+
+FIRSTS = st.builds(
+    lambda header, offset: msgspec.structs.replace(header, hop=1, offset=offset, from_offset=offset), COPIES, NUMBERS
+)
+
+
+@given(example=FIRSTS, offset=NUMBERS, timestamp_ms=st.integers(-1, 2**62))
+def test_headers_that_are_packed_by_example_say_the_same(example: CopyHeader, offset: int, timestamp_ms: int) -> None:
+    """They are the example with another offset and time, for whoever reads them, and they are read back."""
+    headers = FirstHeaders(example)
+    packed = headers.pack(offset, timestamp_ms)
+
+    assert read(packed) == msgspec.structs.replace(
+        example, offset=offset, from_offset=offset, timestamp_ms=timestamp_ms
+    )
+    assert headers.origin(packed) == offset
+    assert FirstHeaders.like(read(packed), packed) is not None
+
+
+@given(example=FIRSTS, other=FIRSTS | COPIES)
+def test_a_header_that_says_anything_else_is_not_read_by_example(example: CopyHeader, other: CopyHeader) -> None:
+    """What differs in more than offset and time is read in full, whichever way it was packed."""
+    headers = FirstHeaders(example)
+    packed = FirstHeaders(other).pack(other.offset, other.timestamp_ms)
+    said = read(packed)
+    is_alike = said == msgspec.structs.replace(
+        example, offset=said.offset, from_offset=said.offset, timestamp_ms=said.timestamp_ms
+    )
+
+    assert headers.origin(packed) == (other.offset if is_alike else None)
+    assert headers.origin(other.pack()) is None
+
+
+@given(example=FIRSTS, damage=st.data())
+def test_a_damaged_header_is_not_read_by_example(example: CopyHeader, damage: st.DataObject) -> None:
+    """A byte that is another one anywhere but in offset and time, or a time or offset that can't be, is found."""
+    headers = FirstHeaders(example)
+    packed = headers.pack(7, 1_000)
+    at = damage.draw(st.integers(0, len(packed) - 1))
+    byte = damage.draw(st.integers(1, 255))
+    damaged = packed[:at] + bytes([packed[at] ^ byte]) + packed[at + 1 :]
+    found = headers.origin(damaged)
+    if found is not None:
+        assert read(damaged) == msgspec.structs.replace(read(packed), timestamp_ms=read(damaged).timestamp_ms)
+
+    assert found in {None, 7}
 
 
 @given(data=st.binary() | COPIES.map(lambda one: one.pack()[:-3]))

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from streams.engine import chainstate
+from streams.engine.chain import HEADER, Alike, CopyHeader, FirstHeaders, read
+from streams.engine.policy import DeadLetterPolicy
 from streams.engine.snapshot import decode
 from streams.errors import ChainError, DecodeError
 from streams.kafka.consumer import Stored
@@ -85,6 +90,71 @@ def test_what_is_settled_stays_settled(shelf: Shelf) -> None:
     shelf.own(b"third")
 
     assert outstanding(shelf) == {AT_PARKED: [0, 2]}
+
+
+def scanned(shelf: Shelf, *, all_in_full: bool) -> tuple[object, ...]:
+    """What a new owner finds; *all_in_full*: with every header read as if it were the only one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if all_in_full:
+            patch.setattr(Alike, "see", lambda *_: None)
+        chain = shelf.own(b"third").chain
+    index = {key: list(backlog.entries()) for key, backlog in chain.index.items()}
+    return index, outstanding(shelf), chain.fenced, chain.seen_until
+
+
+COPIES = st.lists(
+    st.tuples(
+        st.sampled_from([AT_MINUTE, AT_PARKED, AT_DLQ]),
+        st.integers(0, 30),
+        st.integers(1, 12),
+        st.sampled_from([b"first", b"second"]),
+        st.sampled_from([b"a", b"b", None]),
+        st.booleans(),
+    ),
+    max_size=6,
+)
+
+
+@given(rows=COPIES, settled=st.lists(st.integers(0, 12)), after_death=st.sampled_from(["continue", "hold"]))
+def test_copies_that_are_alike_are_found_as_any_others(
+    rows: list[tuple[int, int, int, bytes, bytes | None, bool]], settled: list[int], after_death: DeadLetterPolicy
+) -> None:
+    """A scan reads rows of copies by what they have in common: what it finds is what it finds one by one."""
+    shelf = Shelf(after_death=after_death)
+    shelf.commit()
+    for number, origin, count, by, key, moves in rows:
+        for one in range(origin, origin + count):
+            made = header(one, by=by, hop=2 if moves and one == origin else 1)
+            packed = FirstHeaders(made).pack(made.offset, made.timestamp_ms) if made.hop == 1 else made.pack()
+            shelf.log.append(shelf.place(number), key, b"", [(HEADER, packed)])
+    state = shelf.own(b"second")
+    for offset in settled:
+        state.chain.parts[AT_MINUTE].settle(offset)
+    shelf.commit()
+    for number, origin, count, by, key, _ in rows[:2]:
+        headers = FirstHeaders(header(0, by=by))
+        for one in range(origin, origin + count):
+            shelf.log.append(shelf.place(number), key, b"", [(HEADER, headers.pack(one, 0))])
+
+    assert scanned(shelf, all_in_full=False) == scanned(shelf, all_in_full=True)
+
+
+def test_copies_in_a_row_are_read_by_what_they_have_in_common(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a thousand that failed alike, a few are read in full."""
+    headers = FirstHeaders(header(0))
+    for origin in range(1_000):
+        shelf.log.append(shelf.place(AT_MINUTE), b"%d" % origin, b"", [(HEADER, headers.pack(origin, 0))])
+    read_in_full: list[bytes] = []
+
+    def read_header(data: bytes) -> CopyHeader:
+        read_in_full.append(data)
+        return read(data)
+
+    monkeypatch.setattr(chainstate, "read_header", read_header)
+    state = shelf.own(b"second")
+
+    assert len(state.chain.index) == 1_000
+    assert len(read_in_full) < 100
 
 
 # -- rule 4: one live copy -------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from streams.engine.partition import PartitionState, Run, finish
 from streams.engine.policy import DeadLetterPolicy
 from streams.kafka.session import Session
 from streams.outcome import Retry
-from streams.record import Origin, Partition
+from streams.record import Partition
 from streams.testing.clock import ManualClock
 from tests.engine.edges import ScriptedConsumer
 from tests.engine.stage import AT_DLQ, AT_PARKED, PARK, Heard, chain_state, message, state
@@ -315,9 +315,8 @@ def park(gate: Gate, *keys: bytes) -> None:
     for key in keys:
         offset = chain.parts[AT_PARKED].end
         left = chain.depart(key, offset)
-        header = chain.header(Origin("orders", 0, offset, 0), left, attempts=0, history=(), first_failed_ms=0)
         chain.parts[AT_PARKED].sent([offset], [0])
-        chain.arrive(key, header, AT_PARKED, offset)
+        chain.arrive(key, offset, left, AT_PARKED, offset)
 
 
 def unpark(gate: Gate, key: bytes, count: int) -> None:
@@ -365,9 +364,8 @@ def test_dead_letters_that_block_keys_are_bounded(after_death: DeadLetterPolicy,
     chain = gate.states[0].chain = chain_state(stages=PARK, after_death=after_death)
     for offset in range(10):
         left = chain.depart(b"%d" % offset, offset)
-        header = chain.header(Origin("orders", 0, offset, 0), left, attempts=1, history=(), first_failed_ms=0)
         chain.parts[AT_DLQ].sent([offset], [0])
-        chain.arrive(b"%d" % offset, header, AT_DLQ, offset)
+        chain.arrive(b"%d" % offset, offset, left, AT_DLQ, offset)
     gate.pass_time(0.1)
 
     assert gate.paused == paused

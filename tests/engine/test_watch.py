@@ -15,7 +15,6 @@ from streams.engine.watch import Watch
 from streams.kafka.session import Session
 from streams.observer import MemberView
 from streams.outcome import Retry
-from streams.record import Origin
 from streams.testing.clock import ManualClock
 from tests.engine.edges import ScriptedConsumer
 from tests.engine.stage import (
@@ -96,12 +95,10 @@ def test_the_view_shows_what_stands_in_the_chain(tower: Tower) -> None:
     chain = chain_state(stages=PARK, after_death="hold")
     partition = state(chain=chain)
     for offset, key, number in ((0, b"a", AT_MINUTE), (1, b"a", AT_PARKED), (2, b"b", AT_DLQ), (3, b"c", AT_PARKED)):
-        origin = Origin("orders", 0, offset, 0)
         left = chain.depart(key, offset)
-        header = chain.header(origin, left, attempts=1, history=(), first_failed_ms=0)
         if key != b"c":
             chain.parts[number].sent([offset], [0])
-            chain.arrive(key, header, number, offset)
+            chain.arrive(key, offset, left, number, offset)
     (place,) = tower.view(partition).partitions
 
     assert (place.in_tiers, place.parked, place.moving) == (1, 1, 1)

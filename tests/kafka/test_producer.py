@@ -21,7 +21,7 @@ def produced(
     """Produce a record to each of *partitions* and give what became of them, in the order in which it was told."""
     told: list[Parcel[int]] = []
     for number, partition in enumerate(partitions):
-        assert producer.produce(Parcel(topic, partition, b"k", b"%d" % number, headers or [], number))
+        assert producer.produce([Parcel(topic, partition, b"k", b"%d" % number, headers or [], number)])
 
     def all_told() -> bool:
         told.extend(producer.acknowledge(0.05))
@@ -70,7 +70,7 @@ def test_a_partition_that_was_added_since_is_written(
 def test_what_the_client_can_not_read_is_refused(kafka: Kafka, topic: Topics, group: Callable[..., str]) -> None:
     """A record that the client chokes on meets its fate like another, and ends no thread."""
     producer = EngineProducer[int](Settings(bootstrap=kafka.bootstrap, group=group()))
-    producer.produce(Parcel(topic(), 0, b"k", 7, [], 1))  # type: ignore[arg-type]  # on purpose
+    producer.produce([Parcel(topic(), 0, b"k", 7, [], 1)])  # type: ignore[arg-type]  # on purpose
     (told,) = producer.acknowledge()
 
     assert (told.fate, told.what) == ("refused", 1)

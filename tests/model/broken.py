@@ -250,13 +250,13 @@ def is_followed_never(chain: ChainState[Item], backlog: Backlog[Item]) -> bool:
     return False
 
 
-def arrive_and_settle_dead(
-    chain: ChainState[Item], lane: bytes, header: CopyHeader, number: int, offset: int
+def arrive_and_settle_dead(  # noqa: PLR0917  # as in `arrive`
+    chain: ChainState[Item], lane: bytes, origin: int, left: int | None, number: int, offset: int
 ) -> Backlog[Item]:
     """Let a dead record have ended, whatever its policy says."""
-    backlog = _arrive(chain, lane, header, number, offset)
+    backlog = _arrive(chain, lane, origin, left, number, offset)
     if number == chain.dlq:
-        backlog.remove(header.offset)
+        backlog.remove(origin)
     return backlog
 
 

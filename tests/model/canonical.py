@@ -37,7 +37,7 @@ IGNORED: dict[type, frozenset[str]] = {
     Retries: frozenset({"policy", "rng", "_sequence"}),
     ChainState: frozenset(
         {"lineage", "after_death", "is_ordered", "parked", "dlq", "_numbers"}
-        | {"fenced", "expired", "_sequence", "_fences"}
+        | {"fenced", "expired", "_sequence", "_fences", "unrun_headers"}
     ),
     Owner: frozenset({"engine", "sent", "done", "started"}),
 }

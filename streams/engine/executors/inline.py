@@ -98,25 +98,25 @@ class InlineExecutor:
         CURRENT.set(slot)
         started = clock()
         ends_at = started + _TURN_S
+        route, runs = self.route, 0
         while ready:
-            if self.route.batch:
-                self._sort(perform_batch(self.route, next_batch(ready, self.route.batch), slot))
+            if route.batch:
+                self._sort(perform_batch(route, next_batch(ready, route.batch), slot))
             else:
-                self._run(ready.popleft())
+                run = ready.popleft()
+                done, ended = perform(route, run, slot)
+                runs += done
+                if ended is None:
+                    self._finished.append(run)
+                else:
+                    runs += ended is not NOT_STARTED
+                    self._interrupted.append(Interruption(run, done, ended))
+                del ended  # an error in it holds this frame
             if clock() >= ends_at:
                 break
+        slot.runs += runs
         slot.item = None
         slot.spent_s += clock() - started
-
-    def _run(self, run: Run) -> None:
-        done, ended = perform(self.route, run, self._slot)
-        self._slot.runs += done
-        if ended is None:
-            self._finished.append(run)
-        else:
-            self._slot.runs += ended is not NOT_STARTED
-            self._interrupted.append(Interruption(run, done, ended))
-        del ended  # an error in it holds this frame
 
     def _sort(self, performed: Iterable[Interruption]) -> None:
         for one in performed:
