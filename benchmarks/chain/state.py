@@ -60,7 +60,8 @@ def recovered(job: Job) -> PartitionState:
         end = job.records if number == PARKED else 0
         state.chain.restore(number, 0, Snapshot(ASSIGNMENT), range(end))
     for start in range(0, job.records, _AT_ONCE):
-        state.chain.scan(PARKED, made(job, plan.stages[PARKED].topic, range(start, min(start + _AT_ONCE, job.records))))
+        numbers = range(start, min(start + _AT_ONCE, job.records))
+        state.chain.scan(PARKED, list(made(job, plan.stages[PARKED].topic, numbers)))
     state.begin_chain()
     state.renew(float("inf"))
     return state

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import struct
 import traceback
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Annotated, Any, Final, cast
 
 import msgspec
@@ -166,13 +168,17 @@ class FirstHeaders:
         first, second, third, last = self._parts
         return self._layout.pack(first, offset, second, timestamp_ms, third, offset, last)
 
-    def origin(self, packed: bytes) -> int | None:
-        """Give the offset of the record whose copy *packed* is the header of; None where that differs in more."""
-        if len(packed) != self._layout.size:
-            return None
-        first, offset, second, timestamp_ms, third, left, last = self._layout.unpack(packed)
-        is_alike = (first, second, third, last) == self._parts and left == offset >= 0 and timestamp_ms >= -1
-        return offset if is_alike else None
+    def origins(self, headers: Sequence[bytes], start: int) -> list[int]:
+        """Give the offsets of the records whose copies have *headers*, from *start* up to one that differs in more."""
+        unpack, size, parts, found = self._layout.unpack, self._layout.size, self._parts, list[int]()
+        for packed in islice(headers, start, None):
+            if len(packed) != size:
+                break
+            first, offset, second, timestamp_ms, third, left, last = unpack(packed)
+            if (first, second, third, last) != parts or left != offset or offset < 0 or timestamp_ms < -1:
+                break
+            found.append(offset)
+        return found
 
 
 class Alike:

@@ -9,17 +9,17 @@ and which stretch of which topic is worth reading.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar, cast
 
 from streams.engine.backlog import MOVING, Backlog, LaneKey, Place, hop_of, number_of, offset_of, pack, unpack
-from streams.engine.chain import Alike, Attempt, CopyHeader, ErrorHeader, FirstHeaders, new_header, packed_in
+from streams.engine.chain import HEADER, Alike, Attempt, CopyHeader, ErrorHeader, FirstHeaders, new_header, packed_in
 from streams.engine.chain import read as read_header
 from streams.engine.copies import Copies, Stage
 from streams.engine.policy import DeadLetterPolicy
 from streams.engine.snapshot import Snapshot, encode
 from streams.errors import ChainError, DecodeError, LedgerError
-from streams.kafka.message import KEY, Message
+from streams.kafka.message import KEY, OFFSET, Message
 from streams.record import Origin, Partition, headers_of
 
 T = TypeVar("T")
@@ -126,36 +126,33 @@ class ChainState(Generic[T]):
             start = trusted.stop
         return range(start, end)
 
-    def scan(self, number: int, messages: Iterable[Message]) -> None:
+    def scan(self, number: int, messages: Sequence[Message]) -> None:
         """Take in copies of one topic, in their order.
 
         Raises:
             ChainError: A record is none of this group's copies of this topic.
         """
-        part, until, alike = self.parts[number], 0, Alike()
-        row: list[tuple[int, int, Message]] = []
-        for message in messages:
-            offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
-            if offset >= part.scan_end or part.was_settled(offset):
-                continue
-            try:
-                packed = packed_in(headers_of(message))
-                if alike.form is not None and offset < until and (origin := alike.form.origin(packed)) is not None:
-                    row.append((offset, origin, message))
+        part, alike = self.parts[number], Alike()
+        messages = part.left_open(messages)
+        lacking: dict[int, str] = {}
+        headers = [_packed(message, lacking) for message in messages]
+        at = until = 0
+        while at < len(messages):
+            if alike.form is not None and _offset(messages[-1]) < until:
+                origins = alike.form.origins(headers, at)
+                if origins:
+                    self._find_row(number, messages[at : at + len(origins)], origins)
+                    at += len(origins)
                     continue
-                header = read_header(packed)
-            except (LedgerError, DecodeError) as error:
-                self._refuse(part, offset, str(error))
-                continue
-            until = self._until(number, offset, header)
-            if offset < until:
-                if row:
-                    self._find_row(number, row)
-                    row = []
-                self._find(number, offset, header, message)
-                alike.see(header, packed)
-        if row:
-            self._find_row(number, row)
+            header = self._read(part, messages[at], headers[at], lacking)
+            if header is not None:
+                until, offset = self._until(number, header), _offset(messages[at])
+                if offset < until:
+                    self._find(number, offset, header, messages[at])
+                    alike.see(header, headers[at])
+                else:  # rule 12
+                    self.fenced += 1
+            at += 1
 
     def scanned(self, is_settled: Callable[[int], bool]) -> list[int]:
         """End the scan: mark what is suspect; give the origins that a dead letter ended and the source has open.
@@ -186,18 +183,26 @@ class ChainState(Generic[T]):
         if part.stage.kind != "dlq":
             raise ChainError(f"{part.stage.topic}/{self.lineage.source.number}/{offset}: {what}. {_CLEAR}")
 
-    def _until(self, number: int, offset: int, header: CopyHeader) -> int:
-        """Give the offset before which copies with such a *header* are live; 0 with none, as it is not one of ours."""
+    def _read(self, part: Copies, message: Message, packed: bytes, lacking: Mapping[int, str]) -> CopyHeader | None:
+        """Read the header of a copy; None where it is not one of ours."""
+        try:
+            header = read_header(packed)
+        except LedgerError as error:
+            offset = _offset(message)
+            self._refuse(part, offset, lacking.get(offset) or str(error))
+            return None
         if header.group != self.lineage.group:
-            self._refuse(self.parts[number], offset, f"a copy that belongs to group {header.group!r}")
-            return 0
+            self._refuse(part, _offset(message), f"a copy that belongs to group {header.group!r}")
+            return None
         if header.topic_id != self.lineage.topic_id:
-            self._refuse(self.parts[number], offset, "a copy that belongs to an earlier topic of the same name")
-            return 0
+            self._refuse(part, _offset(message), "a copy that belongs to an earlier topic of the same name")
+            return None
+        return header
+
+    def _until(self, number: int, header: CopyHeader) -> int:
+        """Give the offset before which copies by the owner that wrote *header* are live."""
         fence = self._fences[number]
-        until = _FAR if fence is None or header.assignment_id == fence[1] else fence[0]
-        self.fenced += offset >= until  # rule 12
-        return until
+        return _FAR if fence is None or header.assignment_id == fence[1] else fence[0]
 
     def _find(self, number: int, offset: int, header: CopyHeader, message: Message) -> None:
         part, origin, hop = self.parts[number], header.offset, header.hop
@@ -215,14 +220,13 @@ class ChainState(Generic[T]):
         if origin > self.seen_until:  # noqa: PLR1730  # `max` costs a call for each copy
             self.seen_until = origin
 
-    def _find_row(self, number: int, row: Sequence[tuple[int, int, Message]]) -> None:
-        """Do what `_find` does, for first copies: their offsets, origins and messages."""
-        part, index = self.parts[number], self.index
-        offsets, origins = [offset for offset, _, _ in row], [origin for _, origin, _ in row]
-        part.found_all(offsets, [message.timestamp()[1] for _, _, message in row])
-        lanes = cast("list[LaneKey]", origins)
+    def _find_row(self, number: int, row: Sequence[Message], origins: Sequence[int]) -> None:
+        """Do what `_find` does, for first copies of the records at *origins*."""
+        part, index, offsets = self.parts[number], self.index, list(map(_offset, row))
+        part.found_all(offsets, [message.timestamp()[1] for message in row] if part.is_tier else offsets)
+        lanes: Sequence[LaneKey] = origins
         if self.is_ordered:
-            lanes = [origin if (key := KEY(message)) is None else key for _, origin, message in row]
+            lanes = [origin if key is None else key for key, origin in zip(map(KEY, row), origins, strict=True)]
         first_place = pack(number, 1, offsets[-1]) - offsets[-1]
         for lane, origin, offset in zip(lanes, origins, offsets, strict=True):
             if lane in index:
@@ -437,6 +441,19 @@ class ChainState(Generic[T]):
 
     def _number(self, kind: str) -> int | None:
         return next((n for n, part in enumerate(self.parts) if part.stage.kind == kind and not part.stage.is_old), None)
+
+
+_offset = cast("Callable[[Message], int]", OFFSET)  # a delivered record has one
+
+
+def _packed(message: Message, lacking: dict[int, str]) -> bytes:
+    """Give the bytes of a copy's header; where none can be found none, and why goes into *lacking*."""
+    try:
+        headers = headers_of(message)
+        return headers[-1][1] or b"" if headers and headers[-1][0] == HEADER else packed_in(headers)
+    except (LedgerError, DecodeError) as error:
+        lacking[_offset(message)] = str(error)
+        return b""
 
 
 _CLEAR: Final = (

@@ -12,9 +12,10 @@ import heapq
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from streams.engine.snapshot import Snapshot, runs_of
+from streams.kafka.message import Message
 
 StageKind: TypeAlias = Literal["tier", "parked", "dlq"]
 
@@ -92,6 +93,16 @@ class Copies:
     def was_settled(self, offset: int) -> bool:
         """Say, during the scan, whether an earlier owner settled *offset*."""
         return bool(self._earlier[offset - self._base])
+
+    def left_open(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Give those of *messages*, in their order, that the scan is about and that earlier owners have not settled."""
+        if not messages:
+            return messages
+        first, last = cast("int", messages[0].offset()), cast("int", messages[-1].offset())
+        if last < self.scan_end and self._earlier.find(SETTLED, first - self._base, last + 1 - self._base) < 0:
+            return messages
+        known = [(cast("int", message.offset()), message) for message in messages]
+        return [message for offset, message in known if offset < self.scan_end and not self.was_settled(offset)]
 
     def found(self, offset: int, appended_ms: int) -> None:
         """Note an outstanding copy that the scan found."""

@@ -132,15 +132,17 @@ def _park(state: PartitionState, key: LaneKey) -> list[Move]:
     Of a followed key the younger records join the dead one; an older one stays: it runs.
     """
     waiting, older = state.lanes[key] or [], list[Item]()
-    backlog, home = state.chain.index.get(key), state.chain.parked
+    backlog, home = state.chain.index.get(key), cast("int", state.chain.parked)
     if backlog is not None and state.chain.is_followed(backlog):
-        home, dead = state.chain.dlq, cast("int", backlog.first)
+        home, dead = cast("int", state.chain.dlq), cast("int", backlog.first)
         older = [item for item in waiting if cast("int", item[0].offset()) < dead]
     state.lanes[key] = older or None
     state.crowd.pop(key, None)
     room = max(0, state.key_limit - (0 if backlog is None else len(backlog)))
-    leaving = waiting[len(older) :]
-    moved = [state.depart(item, cast("int", home)) for item in leaving[:room]]
+    leaving = waiting[len(older) :] if older else waiting
+    if len(leaving) <= room:
+        return [state.depart(item, home) for item in leaving]
+    moved = [state.depart(item, home) for item in leaving[:room]]
     return [*moved, *(_give_up(state, item) for item in leaving[room:])]
 
 

@@ -431,14 +431,14 @@ class PartitionState:
                 settled[index] = 1
                 size_bytes += len(message)
                 origin: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
-                if is_tier and move.left is None:
+                if move.left is None and number != chain.dlq:
                     chain.moving -= 1
                     backlog = keys[key]
                     is_alone = backlog.land(origin, first_place | move.offset)
                 else:
                     backlog = chain.arrive(key, origin, move.left, number, move.offset)
-                    is_alone = is_tier and backlog.is_alone
-                if is_alone and lanes[key] is None:
+                    is_alone = backlog.is_alone
+                if is_alone and is_tier and lanes[key] is None:
                     continue  # it is all there is of its key, and is read when it is due
                 if isinstance(move, Bury):
                     dead += 1
@@ -455,17 +455,17 @@ class PartitionState:
 
     def depart(self, item: Item, number: int) -> Move:
         """Let *item* leave for another topic of the chain; nothing younger of its key starts before it is there."""
-        key = item[3]
-        trouble = self.retries.of(key, item)
-        left = self.chain.depart(key, offset_of(item))
+        message, key, chain = item[0], item[3], self.chain
+        offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
+        trouble = self.retries.of(key, item) if key in self.trouble else None
+        left = chain.depart(key, offset)
         if trouble is not None:
             del self.trouble[key]
-            self._give_way(key, offset_of(item))
-        else:
-            self._unload(self.chain.index[key], offset_of(item))
+            self._give_way(key, offset)
+        elif (backlog := chain.index[key]).loaded:
+            self._unload(backlog, offset)
         if left is None and trouble is None:
-            origin = Record(item[0]).origin
-            return Move(item, number, None, 0, self.chain.unrun_headers.pack(origin.offset, origin.timestamp_ms))
+            return Move(item, number, None, 0, chain.unrun_headers.pack(offset, message.timestamp()[1]))
         header = self._header(item, left, trouble)
         return Move(item, number, left, header.attempts, header.pack())
 
