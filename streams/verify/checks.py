@@ -157,7 +157,7 @@ def risen(history: History) -> Iterator[str]:
 
 def impossible_commits(history: History) -> Iterator[str]:
     """Commits never move back, and never pass the end of the log."""
-    for one, next_one in pairwise(history.readings):
+    for one, next_one in pairwise(history.commits):
         yield from _moved_back("partition", one.committed, next_one.committed)
         for topic, ledgers in one.chain.items():
             yield from _moved_back(topic, ledgers, next_one.chain.get(topic, {}))

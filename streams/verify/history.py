@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from operator import attrgetter
@@ -150,6 +150,14 @@ class Reading:
         """The assignments that committed the source's partitions last."""
         return {number: committed.owner for number, committed in self.committed.items()}
 
+    def but(self, before: Reading, numbers: Collection[int]) -> Reading:
+        """Give this reading with partitions *numbers* as they were *before*."""
+        topics = {*self.chain, *before.chain}
+        chain = {topic: _mixed(self.chain.get(topic, {}), before.chain.get(topic, {}), numbers) for topic in topics}
+        waiting = {place: kind for place, kind in self.waiting.items() if place.partition not in numbers}
+        waiting |= {place: kind for place, kind in before.waiting.items() if place.partition in numbers}
+        return replace(self, committed=_mixed(self.committed, before.committed, numbers), chain=chain, waiting=waiting)
+
     def has_finished(self, place: Place) -> bool:
         """Say whether the record at *place* needs no more work: a record that was moved on does."""
         committed = self.committed.get(place.partition)
@@ -251,11 +259,41 @@ class History:
         return list(found.values())
 
     @cached_property
+    def commits(self) -> tuple[Reading, ...]:
+        """The readings, each with what its partitions' owners had committed.
+
+        A request that the client kept while it could not reach the broker may be
+        stored after a successor's first: the broker looks whether its sender is a
+        member, not what that owns.  The successor's next commit mends it; until
+        then the reading before tells.
+        """
+        found: list[Reading] = []
+        for reading in self.readings:
+            late = [number for number in reading.committed if self._is_followed(reading, number)]
+            found.append(reading.but(found[-1], late) if found and late else reading)
+        return tuple(found)
+
+    def _is_followed(self, reading: Reading, number: int) -> bool:
+        """Say whether *reading* shows a commit by an owner of partition *number* after whom another process ran."""
+        owner = reading.owners[number]
+        before = (one.time_ns for one in self.readings if one.owners.get(number) == owner)
+        first_ns = next(before) if owner else reading.time_ns
+        return len({pid for start_ns, pid in self._starts[number] if first_ns < start_ns <= reading.time_ns}) > 1
+
+    @cached_property
+    def _starts(self) -> Mapping[int, list[tuple[int, int]]]:
+        """When runs of each partition started, and in which process."""
+        found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for run in self.runs:
+            found[run.place.partition].append((run.start_ns, run.pid))
+        return found
+
+    @cached_property
     def finished_at(self) -> Mapping[Place, Reading]:
         """The first reading that calls each record finished; each later one was to find it so, too."""
         found: dict[Place, Reading] = {}
         open_places = sorted(self.sent, key=lambda place: place.offset)
-        for reading in self.readings:
+        for reading in self.commits:
             beyond = max((committed.end for committed in reading.committed.values()), default=0)
             first = bisect_right(open_places, beyond, key=lambda place: place.offset)
             done = {place for place in open_places[:first] if reading.has_finished(place)}
@@ -281,6 +319,14 @@ class History:
     def is_done(self, place: Place) -> bool:
         """Say whether a run of the record at *place* ended well."""
         return any(run.ended == "done" for run in self.runs_of.get(place, ()))
+
+
+def _mixed(
+    now: Mapping[int, Committed], before: Mapping[int, Committed], numbers: Collection[int]
+) -> dict[int, Committed]:
+    """Give what is committed *now*, of partitions *numbers* what was *before*."""
+    kept = {number: committed for number, committed in now.items() if number not in numbers}
+    return kept | {number: committed for number, committed in before.items() if number in numbers}
 
 
 def print_of(key: str, value: bytes | None, headers: Headers) -> bytes:

@@ -260,6 +260,22 @@ def test_record_that_rises_is_found() -> None:
     assert found(replace(again, readings=(finished, ALL_SETTLED))) == {"risen"}
 
 
+def test_a_commit_that_arrives_after_its_owners_successor_has_begun_is_not_the_successors() -> None:
+    """A client may keep a request while no broker answers; what it says is not what the owner says."""
+    first, late = (
+        Reading(time_ns, time_ns, {0: Committed(offset, owner=b"first")}) for time_ns, offset in ((90, 0), (590, 1))
+    )
+    again = replace(
+        with_runs(ran(A, 100), ran(B, 500, pid=2), ran(A, 600, pid=2)), faults=(Fault("cut", frozenset({A, B})),)
+    )
+    overtaken = replace(again, readings=(first, late, ALL_SETTLED))
+    alone = replace(overtaken, readings=(replace(late, time_ns=490), ALL_SETTLED))
+
+    assert "risen" not in found(overtaken)
+    assert "risen" in found(alone)
+    assert "risen" in found(replace(overtaken, readings=(first, replace(late, time_ns=490), ALL_SETTLED)))
+
+
 def test_commit_of_the_chain_that_moves_back_is_found() -> None:
     """The ledgers of retry and parked topics go forward too."""
     one, next_one = (replace(ALL_SETTLED, chain={"orders.parked": {0: Committed(offset)}}) for offset in (5, 3))
