@@ -34,6 +34,7 @@ START_WITHIN_S: Final = 30.0
 _STEP_S: Final = 0.02
 _AGAIN_S: Final = 0.1
 _REFUSED_S: Final = 2.0
+_LOOK_S: Final = 5.0
 
 _PASSING: Final = frozenset(
     {
@@ -85,6 +86,11 @@ class Admin:
             self._client = self._open()
         return self._client
 
+    @property
+    def look_s(self) -> float:
+        """How long one try of a question may take that can be asked again: a coordinator may die with it."""
+        return max(self.timeout_s / 3, min(self.timeout_s, _LOOK_S))
+
     def close(self) -> None:
         """Let go of the connection; a later call opens it anew."""
         self._client = None
@@ -118,7 +124,8 @@ class Admin:
             try:
                 answer = self._wait(question(), doing, end)
             except KafkaException as error:
-                if not _is_passing(error) or monotonic() > end:
+                is_early = monotonic() < end - _AGAIN_S and not self._is_down
+                if monotonic() > end or not (_is_passing(error) or (is_early and _is_timeout(error))):
                     raise
                 self.client.poll(_AGAIN_S)
             else:
@@ -201,6 +208,11 @@ class Admin:
 def _is_passing(answer: object) -> bool:
     inner = faults.client_error(answer) if isinstance(answer, KafkaException) else None
     return inner is not None and inner.code() in _PASSING
+
+
+def _is_timeout(error: KafkaException) -> bool:
+    inner = faults.client_error(error)
+    return inner is not None and inner.code() == KafkaError._TIMED_OUT  # noqa: SLF001  # the client's own codes begin with an underscore
 
 
 def wrong_setting(error: KafkaException) -> BrokerError:

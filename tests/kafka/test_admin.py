@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import Future
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from streams.config import Settings
 from streams.errors import BrokerError
@@ -87,3 +89,20 @@ def test_a_closed_connection_opens_anew(admin: Admin) -> None:
     admin.close()
 
     assert isinstance(list_topics(admin), list)
+
+
+def test_a_question_that_ran_into_its_own_time_is_asked_again(admin: Admin) -> None:
+    """The broker that was asked may have died: another one may know by now, and there is time."""
+    tries: list[Future[str]] = []
+
+    def question() -> Future[str]:
+        tries.append(Future())
+        if len(tries) == 1:
+            tries[0].set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))  # noqa: SLF001  # the client's own codes begin with an underscore
+        else:
+            tries[-1].set_result("known")
+        return tries[-1]
+
+    assert admin.answer(question, "asking") == "known"
+    assert len(tries) == 2
+    assert admin.look_s < admin.timeout_s
