@@ -12,6 +12,7 @@ import asyncio
 import functools
 import inspect
 import json
+import logging
 import os
 import sys
 import time
@@ -178,6 +179,8 @@ def main(path: str) -> int:
     app = load(path)
     watch(app, MemberPlan(**json.loads(os.environ[VARIABLE])))
     settings = app.settings.from_environment()
+    if "debug" in settings.kafka:  # STREAMS_KAFKA_DEBUG=cgrp: what the client does goes into the member's log
+        logging.getLogger("streams.kafka.client").setLevel(logging.DEBUG)
     kafka = {**settings.kafka, "client.id": client_id(os.getpid())}
     name = os.environ.get(NAME_VARIABLE) or None
     settings = replace(settings, metrics_port=None, instance_id=name, kafka=kafka)  # members are many

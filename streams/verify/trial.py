@@ -11,7 +11,9 @@ from typing import Final
 
 from streams.config import Settings
 from streams.dev import Broker, DevCluster
-from streams.errors import UsageError
+from streams.errors import BrokerError, UsageError
+from streams.kafka.admin import Admin
+from streams.kafka.groups import describe_group
 from streams.kafka.witness import ends_of, leader_of
 from streams.verify.crew import Crew, VerifyError, Worker
 from streams.verify.history import Reading
@@ -99,10 +101,21 @@ class Trial:
         """
         self._await_work(self.crew.start())
 
+    def _group(self) -> str:
+        """Say who is in the group, and with what."""
+        try:
+            with Admin(self.settings) as admin:
+                group = describe_group(admin, self.settings.group)
+        except BrokerError as error:
+            return f"Who is in its group can't be read: {error}"
+        members = [f"{one.client_id} with {' '.join(map(str, one.partitions)) or 'nothing'}" for one in group.members]
+        return f"The group is {group.state}: {'; '.join(members) or 'nobody is in it'}."
+
     def _await_work(self, worker: Worker) -> None:
         if not self.under_load(lambda: worker.ended > 0, within_s=_WORKS_WITHIN_S):
             raise VerifyError(
-                f"member {worker.number} got no work within {_WORKS_WITHIN_S:g} s. Its last words:\n{worker.last_words}"
+                f"member {worker.number} got no work within {_WORKS_WITHIN_S:g} s. {self._group()}"
+                f" Its last words:\n{worker.last_words}"
             )
 
     def advance(self, sent: int) -> None:

@@ -112,7 +112,7 @@ def test_the_promise_holds_while_brokers_are_out_of_reach(faults: str, streams_a
     """For all members or one, with retries under way."""
     options = f"--records 6000 --times 2 --seed {seeded(22)} --faults {faults}"
 
-    assert told(streams_alone(f"{APP} {options}").json)["kept"]
+    assert told(streams_alone(f"{APP} {options}", STREAMS_KAFKA_DEBUG="cgrp").json)["kept"]
 
 
 @pytest.mark.chaos
