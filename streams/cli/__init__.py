@@ -6,6 +6,8 @@ Every command takes ``--json`` for machines, ends with 0 (done), 1 (failed) or
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
@@ -51,6 +53,11 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Begin: as click does, with somewhere to write to."""
+        _open_standard_streams()
+        return super().main(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what it raises on purpose becomes a message and an exit code."""
         try:
@@ -59,6 +66,20 @@ class Commands(click.Group):
             raise Misuse(str(error)) from error
         except StreamsError as error:
             raise Failure(str(error)) from error
+
+
+def _open_standard_streams() -> None:
+    """Open those standard streams to nowhere that the caller has closed.
+
+    Else the next connection would get the number of one, and the words that are meant for it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

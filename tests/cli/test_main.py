@@ -34,6 +34,19 @@ def test_help_loads_no_command() -> None:
     assert "Commands:" in done.stdout
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "0<&- 2>&-"])
+def test_standard_streams_that_are_closed_are_nobody_elses(closed: str) -> None:
+    """What is opened next gets another number, and words for a stream that is not there go nowhere."""
+    program = (
+        "import os, sys; from streams.cli import main; main(['--version'], standalone_mode=False);"
+        "print('words', file=sys.stderr, flush=True); print(os.open(os.devnull, os.O_RDONLY))"
+    )
+    line = f'exec "{sys.executable}" -c "{program}" {closed}'
+    done = subprocess.run(["/bin/sh", "-c", line], stdout=subprocess.PIPE, text=True, check=True)
+
+    assert int(done.stdout.splitlines()[-1]) > 2
+
+
 def test_every_command_of_the_overview_is_there() -> None:
     """Each command of the overview can be loaded and has a help of its own."""
     for name in COMMANDS:
