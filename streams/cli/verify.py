@@ -181,7 +181,8 @@ def _print(report: Report) -> None:
         )
     click.echo(
         f"{figures['sent']:,} records sent, {figures['runs']:,} runs, {figures['dead_letters']:,} dead letters;"
-        f" {figures['ran_again']:,} ran again, of at most {figures['may_run_again']:,}; {report.seconds:.0f} s"
+        f" {figures['ran_again']:,} ran again, of at most {figures['may_run_again']:,};"
+        f" {figures['longest_stall_ms'] / 1000:.1f} s the longest stall; {report.seconds:.0f} s"
     )
     if report.usage.count:
         click.echo(str(report.usage))
