@@ -6,7 +6,7 @@ and the client does not know.  The lease rests on this number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from confluent_kafka import KafkaException
@@ -23,6 +23,9 @@ from streams.kafka.settings import heartbeat_s
 
 _MARGIN: Final = 0.1
 """Share of the session that is left for clocks that do not run alike and for a thread that wakes late."""
+_SILENCE: Final = 1 / 3
+"""The same where a commit proves that the member is in the group, but does not begin its session anew: so long may
+heartbeats be missing while commits pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,13 @@ class Session:
 
     timeout_s: float
     heartbeat_s: float
+    begins_with_commits: bool = True
+    """A commit counts like a heartbeat: under the classic protocol, not under KIP-848."""
 
     @property
     def lease_s(self) -> float:
         """How long after sending a commit that was acknowledged records may still start."""
-        return self.timeout_s * (1 - _MARGIN) - self.heartbeat_s
+        return self.timeout_s * (1 - (_MARGIN if self.begins_with_commits else _SILENCE)) - self.heartbeat_s
 
 
 def session_of(settings: Settings, protocol: MemberProtocol) -> Session:
@@ -50,7 +55,7 @@ def session_of(settings: Settings, protocol: MemberProtocol) -> Session:
     """
     session = Session(settings.session_timeout_s, heartbeat_s(settings))
     if protocol == "consumer":
-        session = _broker_session(settings) or session
+        session = replace(_broker_session(settings) or session, begins_with_commits=False)
     if session.lease_s <= 0:
         raise BrokerError(
             f"the session of group {settings.group!r} is {session.timeout_s:g} s with a heartbeat each"
