@@ -13,10 +13,10 @@ CODE      := $(wildcard streams tests examples benchmarks)
 PYTEST    := $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint types floors test check bench chaos soak fuzz model format lock upgrade clean
+.PHONY: help install demo lint types floors test check bench bench-gate chaos soak fuzz model format lock upgrade clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## Make .venv from the hashed requirements (PY=python3.12 picks the interpreter)
 
@@ -52,6 +52,9 @@ check: lint types floors test ## What CI runs: lint, types, floors, tests (make 
 
 bench: install ## Throughput beside a bare client loop, on a real Kafka
 	$(BIN)/streams bench $(ARGS)
+
+bench-gate: install ## Is the engine as cheap as it was?  CPU ratios beside those that are kept (ARGS=--keep: keep today's)
+	$(BIN)/python -m benchmarks.gate $(ARGS)
 
 # Where all chance comes from: a number of this run, or of an earlier one.
 chaos: SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
