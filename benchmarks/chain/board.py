@@ -63,11 +63,18 @@ class Board:
         """Where the cluster is."""
         return self._place.settings
 
-    def job(self, records: int, *, keys: int = 0) -> Job:
+    def job(self, records: int, *, keys: int = 0, errors: int = 1) -> Job:
         """Give a job on a topic and a group of its own; with no *keys* each record has its own."""
         records = max(1_000, int(records * self._scale))
         name = f"{self._place.name}-{next(self._numbers)}"
-        return Job(part="fail", records=records, keys=min(keys or records, records), topic=name, group=f"{name}-group")
+        return Job(
+            part="fail",
+            records=records,
+            keys=min(keys or records, records),
+            errors=errors,
+            topic=name,
+            group=f"{name}-group",
+        )
 
     def run(self, job: Job, part: Part) -> Measured:
         """Have one part of *job* measured, in a process of its own.

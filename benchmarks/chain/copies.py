@@ -20,6 +20,7 @@ ASSIGNMENT: Final = b"assignme"
 VALUE: Final = b"v" * 300
 _FLUSH_WITHIN_S: Final = 120
 _FAILED_MS: Final = 1_700_000_000_000
+_ERRORS: Final = ("DownError", "LostError")
 _AT_ONCE: Final = 500
 """Records of a poll."""
 
@@ -28,18 +29,22 @@ def headers_of(job: Job, numbers: range, topic_id: str) -> Iterator[Headers]:
     """Give the headers of the copies of *numbers*: as many as come in one poll fail in one turn, at one time."""
     for start in range(numbers.start, numbers.stop, _AT_ONCE):
         failed_ms = _FAILED_MS + start
-        example = new_header(
-            Origin(job.topic, 0, 0, 0),
-            topic_id=topic_id,
-            group=job.group,
-            assignment_id=ASSIGNMENT,
-            attempts=1,
-            history=(Attempt(failed_ms, "DownError"),),
-            first_failed_ms=failed_ms,
-        )
-        packer = FirstHeaders(example)
+        packers = [_packer(job, topic_id, failed_ms, error) for error in _ERRORS[: job.errors]]
         for number in range(start, min(start + _AT_ONCE, numbers.stop)):
-            yield [(HEADER, packer.pack(number, _FAILED_MS))]
+            yield [(HEADER, packers[number % job.errors].pack(number, _FAILED_MS))]
+
+
+def _packer(job: Job, topic_id: str, failed_ms: int, error: str) -> FirstHeaders:
+    example = new_header(
+        Origin(job.topic, 0, 0, 0),
+        topic_id=topic_id,
+        group=job.group,
+        assignment_id=ASSIGNMENT,
+        attempts=1,
+        history=(Attempt(failed_ms, error),),
+        first_failed_ms=failed_ms,
+    )
+    return FirstHeaders(example)
 
 
 def key_of(job: Job, number: int) -> bytes:

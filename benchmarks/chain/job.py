@@ -21,6 +21,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     part: Part
     records: int
     keys: int = 0
+    errors: int = 1
+    """Kinds of failures that take turns."""
     topic: str = ""
     group: str = ""
 

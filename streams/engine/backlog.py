@@ -52,6 +52,11 @@ def pack(number: int, hop: int, offset: int) -> int:
     return (number << _HOP_BITS | hop) << _OFFSET_BITS | offset
 
 
+def first_places(number: int, last: int) -> int:
+    """Give what becomes the packed place of a first copy in a topic by ``| offset``, for offsets up to *last*."""
+    return pack(number, 1, last) - last
+
+
 def number_of(packed: int) -> int:
     """Give the number of the topic that is in a packed place."""
     return packed >> _NUMBER_AT

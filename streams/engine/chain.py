@@ -12,7 +12,6 @@ import struct
 import traceback
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import islice
 from typing import Annotated, Any, Final, cast
 
 import msgspec
@@ -141,10 +140,14 @@ class FirstHeaders:
     __slots__ = ("_layout", "_parts")
 
     def __init__(self, example: CopyHeader) -> None:
-        """Pack headers like *example*, the header of any of them."""
+        """Pack headers like *example*, the header of any of them.
+
+        Raises:
+            ValueError: Another of its fields holds the very bytes that keep the places: no program of ours wrote it.
+        """
         packed = _encode(msgspec.structs.replace(example, offset=_MOST, timestamp_ms=_MOST, from_offset=_MOST))
-        *parts, last = (part + _SIGNED for part in packed.split(_MOST_PACKED))
-        self._begin((*parts, last[:-1]))
+        first, second, third, last = packed.split(_MOST_PACKED)
+        self._begin((first + _SIGNED, second + _SIGNED, third + _SIGNED, last))
 
     def _begin(self, parts: tuple[bytes, ...]) -> None:
         self._parts, self._layout = parts, _layout(*map(len, parts))
@@ -160,7 +163,10 @@ class FirstHeaders:
         """Give what reads headers like *header*, which *packed* holds; None where that is not packed here."""
         if header.hop != 1 or header.is_suspect:
             return None
-        form = cls(header)
+        try:
+            form = cls(header)
+        except ValueError:
+            return None
         return form if form.pack(header.offset, header.timestamp_ms) == packed else None
 
     def pack(self, offset: int, timestamp_ms: int) -> bytes:
@@ -171,7 +177,8 @@ class FirstHeaders:
     def origins(self, headers: Sequence[bytes], start: int) -> list[int]:
         """Give the offsets of the records whose copies have *headers*, from *start* up to one that differs in more."""
         unpack, size, parts, found = self._layout.unpack, self._layout.size, self._parts, list[int]()
-        for packed in islice(headers, start, None):
+        for at in range(start, len(headers)):
+            packed = headers[at]
             if len(packed) != size:
                 break
             first, offset, second, timestamp_ms, third, left, last = unpack(packed)
@@ -184,22 +191,25 @@ class FirstHeaders:
 class Alike:
     """Finds out, one header after the other, whether further ones like the last can be expected."""
 
-    __slots__ = ("_last", "_tries", "_twins", "form")
+    __slots__ = ("_last", "_tries", "_twins", "form", "has_read")
 
     def __init__(self) -> None:
         """Expect nothing."""
         self.form: FirstHeaders | None = None
         """What reads headers like the last ones; None where none are expected."""
-        self._last, self._twins, self._tries = b"", 0, _TRIES
+        self.has_read = False
+        """It has read any."""
+        self._last, self._twins, self._tries = (0, b""), 0, _TRIES
 
     def see(self, header: CopyHeader, packed: bytes) -> None:
-        """Note that a copy had *header*, which was *packed*."""
+        """Note that a copy had *header*, which was *packed* and is not like those before."""
+        self._tries -= self.form is not None and not self.has_read
         self.form = None
-        if header.hop == 1 and self._tries:
-            tail = packed[-_TAIL:]
-            self._twins, self._last = self._twins + 1 if tail == self._last else 0, tail
+        if header.hop == 1 and self._tries > 0:
+            shape = len(packed), packed[-_TAIL:]
+            self._twins, self._last = self._twins + 1 if shape == self._last else 0, shape
             if self._twins >= _TWINS:
-                self.form = FirstHeaders.like(header, packed)
+                self.form, self.has_read = FirstHeaders.like(header, packed), False
                 self._tries -= self.form is None
 
 
@@ -231,7 +241,7 @@ _TAIL: Final = 6
 _TWINS: Final = 3
 """How many headers in a row have to end like the one before for further ones to be expected."""
 _TRIES: Final = 4
-"""How often that is tried in vain: an earlier version packed headers in another way."""
+"""How often that is tried in vain: records that failed in two ways take turns, or an earlier version wrote them."""
 
 
 @lru_cache(maxsize=256)
@@ -292,7 +302,7 @@ def packed_in(headers: Any) -> bytes:
     data = headers[-1][1] if headers and headers[-1][0] == HEADER else _find(headers, HEADER)
     if data is None:
         raise LedgerError(f"the record has no {HEADER!r} header: no copy that streams wrote")
-    return data
+    return cast("bytes", data)
 
 
 def read(data: bytes) -> CopyHeader:

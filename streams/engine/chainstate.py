@@ -2,7 +2,8 @@
 
 Sans I/O, a part of `PartitionState`.  What earlier owners left comes in
 through `restore` and `scan`; what this owner moves through `depart` and
-`arrive`.  Nothing here runs a record; it says where the next one of a key is,
+`arrive`, or, of many first copies at once, through `fail_all` and `moved` of
+the partition.  Nothing here runs a record; it says where the next one of a key is,
 and which stretch of which topic is worth reading.
 """
 
@@ -12,8 +13,19 @@ import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar, cast
 
-from streams.engine.backlog import MOVING, Backlog, LaneKey, Place, hop_of, number_of, offset_of, pack, unpack
-from streams.engine.chain import HEADER, Alike, Attempt, CopyHeader, ErrorHeader, FirstHeaders, new_header, packed_in
+from streams.engine.backlog import (
+    MOVING,
+    Backlog,
+    LaneKey,
+    Place,
+    first_places,
+    hop_of,
+    number_of,
+    offset_of,
+    pack,
+    unpack,
+)
+from streams.engine.chain import Alike, Attempt, CopyHeader, ErrorHeader, FirstHeaders, new_header, packed_in
 from streams.engine.chain import read as read_header
 from streams.engine.copies import Copies, Stage
 from streams.engine.policy import DeadLetterPolicy
@@ -141,6 +153,7 @@ class ChainState(Generic[T]):
             if alike.form is not None and _offset(messages[-1]) < until:
                 origins = alike.form.origins(headers, at)
                 if origins:
+                    alike.has_read = True
                     self._find_row(number, messages[at : at + len(origins)], origins)
                     at += len(origins)
                     continue
@@ -227,7 +240,7 @@ class ChainState(Generic[T]):
         lanes: Sequence[LaneKey] = origins
         if self.is_ordered:
             lanes = [origin if key is None else key for key, origin in zip(map(KEY, row), origins, strict=True)]
-        first_place = pack(number, 1, offsets[-1]) - offsets[-1]
+        first_place = first_places(number, offsets[-1])
         for lane, origin, offset in zip(lanes, origins, offsets, strict=True):
             if lane in index:
                 self._put(lane, origin, first_place | offset)
@@ -449,8 +462,7 @@ _offset = cast("Callable[[Message], int]", OFFSET)  # a delivered record has one
 def _packed(message: Message, lacking: dict[int, str]) -> bytes:
     """Give the bytes of a copy's header; where none can be found none, and why goes into *lacking*."""
     try:
-        headers = headers_of(message)
-        return headers[-1][1] or b"" if headers and headers[-1][0] == HEADER else packed_in(headers)
+        return packed_in(headers_of(message))
     except (LedgerError, DecodeError) as error:
         lacking[_offset(message)] = str(error)
         return b""

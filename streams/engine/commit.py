@@ -21,11 +21,11 @@ from typing import Final
 from streams.clock import Clock
 from streams.config import Settings
 from streams.engine.partition import NEVER, PartitionState
-from streams.engine.snapshot import METADATA_LIMIT
+from streams.engine.snapshot import METADATA_LIMIT, decode
 from streams.engine.watchdog import within
-from streams.errors import BrokerError
+from streams.errors import BrokerError, LedgerError
 from streams.kafka.commits import NOT_OURS, NOT_STORED, CommitAnswer, Request
-from streams.kafka.consumer import GroupConsumer
+from streams.kafka.consumer import GroupConsumer, Stored
 from streams.kafka.session import Session
 from streams.observer import Observer
 from streams.record import Partition
@@ -39,7 +39,7 @@ _AGAIN: Final = 30
 """How long, how far apart and how often a synchronous commit is sent again that the broker did not store."""
 _SYNC_BUDGET_S: Final = 45.0
 """A synchronous commit that takes longer ends the process."""
-_SLOW_S: Final = 0.1
+_SLOW_S: Final = 0.3
 _OVERTAKEN_S: Final = 0.5
 """From when on a commit without an answer counts as stuck, and when the client has sent it again if it ever does."""
 _READ_BACK_S: Final = 5.0
@@ -66,6 +66,8 @@ class _Book:
     used: float = 0.0
     is_complete: bool = True
     fits: bool = True
+    is_certain: bool = True
+    """Nothing speaks for an older commit having been stored after the last acknowledged one."""
 
 
 class Committer:
@@ -127,11 +129,11 @@ class Committer:
                 continue
             request = self._snapshot(book)
             is_late = now - book.stored_at >= self._refresh_s or now > book.state.granted_until
-            if is_late or request != book.stored:
+            if is_late or request != book.stored or not book.is_certain:
                 self._send(consumer, book, request)
 
     def commit_now(self, consumer: GroupConsumer, states: Iterable[PartitionState]) -> None:
-        """Commit *states* and wait: on revoke and at the end. Failures are told; their records run again."""
+        """Commit *states* and wait, as on revoke and at the end. Failures are told; their records run again."""
         give_up = self._clock.monotonic() + _REFUSED_FOR_S
         overtaken: list[_Book] = []
         for state in states:
@@ -139,7 +141,8 @@ class Committer:
             if book is None or book.state is not state:
                 continue
             request = self._snapshot(book)
-            if (request == book.stored and book.sent is None) or not self._fits(book, request):
+            is_stored = request == book.stored and book.sent is None and book.is_certain
+            if is_stored or not self._fits(book, request):
                 continue
             since = None if book.sent is None else book.sent_at
             with within(_SYNC_BUDGET_S, f"the commit of {state.partition}"):
@@ -147,25 +150,27 @@ class Committer:
             if since is not None and self._clock.monotonic() - since > _SLOW_S and book.stored == request:
                 overtaken.append(book)
         if overtaken:
-            with within(_SYNC_BUDGET_S, "reading commits back"):
-                self._confirm(consumer, overtaken)
+            self._confirm(give_up + _OVERTAKEN_S, consumer, overtaken)
 
-    def _confirm(self, consumer: GroupConsumer, books: Sequence[_Book]) -> None:
+    def _confirm(self, give_up: float, consumer: GroupConsumer, books: Sequence[_Book]) -> None:
         """Look whether an older commit was stored after the last one, and if so store that again.
 
         The client sends a request again whose connection broke, after a pause
-        in which the next one may pass it.
+        in which the next one may pass it.  What is another owner's stays.
         """
         time.sleep(_OVERTAKEN_S)
-        places = [entry.partition for book in books for entry in book.stored or ()]
-        try:
-            found = consumer.committed(places, _READ_BACK_S)
-        except BrokerError:  # the older one, if it is there, costs repeated runs and no more
-            return
         for book in books:
+            book.is_certain = False
             request = book.stored or ()
-            if any(found[entry.partition][:2] != (entry.offset, entry.metadata) for entry in request):
-                self._commit_until(self._clock.monotonic() + _REFUSED_FOR_S, consumer, book, request)
+            try:
+                found = consumer.committed([entry.partition for entry in request], _READ_BACK_S)
+            except BrokerError:
+                continue
+            if all(found[entry.partition][:2] == (entry.offset, entry.metadata) for entry in request):
+                book.is_certain = True
+            elif _owner_of(found[request[0].partition]) == book.state.assignment_id:
+                with within(_SYNC_BUDGET_S, f"the commit of {book.state.partition}"):
+                    self._commit_until(give_up, consumer, book, request)
 
     def _commit_until(self, give_up: float, consumer: GroupConsumer, book: _Book, request: Request) -> None:
         """Commit, again and again while the coordinator moves or the group is in the middle of a rebalance."""
@@ -185,7 +190,7 @@ class Committer:
             return
         book.sent = None
         if answer.code is None:
-            book.stored, book.stored_at = answer.entries, book.sent_at
+            book.stored, book.stored_at, book.is_certain = answer.entries, book.sent_at, True
             self._observer.committed(partition, offset, self._clock.monotonic() - book.sent_at)
             if self.may_start(book.state):
                 book.state.renew(book.sent_at + self._lease_s)
@@ -204,7 +209,7 @@ class Committer:
         book = self._books.get(state.partition)
         if state.lacks:  # nothing of it was begun
             return True
-        if book is None or book.state is not state or book.stored is None:
+        if book is None or book.state is not state or book.stored is None or not book.is_certain:
             return False
         now, _ = state.snapshots()  # says no epoch: reading alone leaves nothing to commit
         return now == (book.stored[0]._replace(epoch=now[0].epoch), *book.stored[1:])
@@ -260,6 +265,15 @@ class Committer:
             request = (source._replace(metadata=source.metadata.ljust(METADATA_LIMIT, _PADDING)), *request[1:])
         book.sent, book.sent_at = request, self._clock.monotonic()
         consumer.commit(request)
+
+
+def _owner_of(stored: Stored) -> bytes:
+    """Give the assignment that committed *stored*; none where it does not say."""
+    try:
+        snapshot = decode(stored.metadata)
+    except LedgerError:
+        return b""
+    return b"" if snapshot is None else snapshot.assignment_id
 
 
 def _request(state: PartitionState) -> tuple[Request, bool]:

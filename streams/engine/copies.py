@@ -116,7 +116,7 @@ class Copies:
     def found_all(self, offsets: Sequence[int], appended_ms: Sequence[int]) -> None:
         """Note outstanding copies that the scan found at *offsets*, ascending, there since *appended_ms*."""
         first, stop = offsets[0] - self._base, offsets[-1] + 1 - self._base
-        if stop - first > len(offsets):
+        if stop - first != len(offsets):
             for offset, stamp in zip(offsets, appended_ms, strict=True):
                 self.found(offset, stamp)
             return

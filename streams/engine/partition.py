@@ -27,7 +27,7 @@ from typing import Final, TypeAlias, cast
 
 import msgspec
 
-from streams.engine.backlog import Backlog, LaneKey, pack
+from streams.engine.backlog import Backlog, LaneKey, first_places
 from streams.engine.chain import Attempt, CopyHeader, read
 from streams.engine.chainstate import ChainState
 from streams.engine.ledger import Chunk, Ledger
@@ -292,15 +292,14 @@ class PartitionState:
             self.lanes,
             list[Decision](),
         )
-        firsts: dict[type[BaseException], tuple[int | None, Callable[[int, int], bytes]]] = {}
+        firsts: dict[type[BaseException], tuple[int | None, Callable[[int, int], bytes] | None]] = {}
         for item, outcome in failures:
             message, settled, _, key, _ = item
             cls = type(outcome.cause)
             if cls not in firsts:
-                headers = chain.first_headers((Attempt(wall_ms, cls.__name__),), wall_ms)
-                firsts[cls] = self.retries.first_tier(outcome.cause, chain), headers.pack
+                firsts[cls] = self._first(outcome.cause, wall_ms)
             tier, header = firsts[cls]
-            if tier is None or settled is LOADED or outcome.after is not None or key in trouble:
+            if tier is None or header is None or settled is LOADED or outcome.after is not None or key in trouble:
                 decisions.append(self._decide(item, outcome, now_s, wall_ms, refuses))
                 continue
             # The first failure of a record, and it leaves: what most outages are made of.  Nothing of it stays here.
@@ -314,6 +313,13 @@ class PartitionState:
                 self._give_way(key, offset)
             decisions.append(Move(item, tier, None, 1, header(offset, message.timestamp()[1])))
         return decisions
+
+    def _first(self, error: Exception, wall_ms: int) -> tuple[int | None, Callable[[int, int], bytes] | None]:
+        """Say to which topic a first failure with *error* moves a record, and what packs its header there."""
+        tier = self.retries.first_tier(error, self.chain)
+        if tier is None:
+            return None, None
+        return tier, self.chain.first_headers((Attempt(wall_ms, type(error).__name__),), wall_ms).pack
 
     def _decide(
         self, item: Item, outcome: Retry, now_s: float, wall_ms: int, refuses: Callable[[str], bool]
@@ -424,7 +430,7 @@ class PartitionState:
         keys = chain.index
         for number, part in _by_number(moves):
             offsets = [move.offset for move in part]
-            is_tier, first_place = chain.parts[number].is_tier, pack(number, 1, offsets[-1]) - offsets[-1]
+            is_tier, first_place = chain.parts[number].is_tier, first_places(number, offsets[-1])
             chain.parts[number].sent(offsets, [move.appended_ms for move in part])
             for move in part:
                 message, settled, index, key, _ = item = move.item

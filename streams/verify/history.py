@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 Headers: TypeAlias = list[tuple[str, bytes | None]]
@@ -24,6 +24,7 @@ _MIDWAY: Final = 5
 _HEARD_NS: Final = 6_000_000_000
 """Within a session members hear that the group has given up on them."""
 _START: Final = attrgetter("start")
+_TIME: Final = itemgetter(0)
 
 
 class Place(NamedTuple):
@@ -274,19 +275,31 @@ class History:
         return tuple(found)
 
     def _is_followed(self, reading: Reading, number: int) -> bool:
-        """Say whether *reading* shows a commit by an owner of partition *number* after whom another process ran."""
-        owner = reading.owners[number]
-        before = (one.time_ns for one in self.readings if one.owners.get(number) == owner)
-        first_ns = next(before) if owner else reading.time_ns
-        return len({pid for start_ns, pid in self._starts[number] if first_ns < start_ns <= reading.time_ns}) > 1
+        """Say whether *reading* shows a commit by an owner of partition *number* after whom another process ran.
+
+        The owner's process is the first that ran after its first commit was seen.
+        """
+        owner, starts = reading.owners[number], self._starts[number]
+        first = bisect_right(starts, self._first_seen_ns[number, owner], key=_TIME)
+        stop = bisect_right(starts, reading.time_ns, key=_TIME)
+        return bool(owner) and first < stop and starts[first][1] != starts[stop - 1][1]
+
+    @cached_property
+    def _first_seen_ns(self) -> Mapping[tuple[int, bytes], int]:
+        """When a reading first showed a commit by each owner of a partition."""
+        found: dict[tuple[int, bytes], int] = {}
+        for reading in self.readings:
+            for place in reading.owners.items():
+                found.setdefault(place, reading.time_ns)
+        return found
 
     @cached_property
     def _starts(self) -> Mapping[int, list[tuple[int, int]]]:
-        """When runs of each partition started, and in which process."""
+        """When runs of each partition started, in their order, and in which process."""
         found: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for run in self.runs:
             found[run.place.partition].append((run.start_ns, run.pid))
-        return found
+        return defaultdict(list, {number: sorted(starts) for number, starts in found.items()})
 
     @cached_property
     def finished_at(self) -> Mapping[Place, Reading]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from streams.engine.chain import CopyHeader, copy_headers, new_header, unpack
+from streams.engine.chain import Attempt, CopyHeader, copy_headers, new_header, unpack
 from streams.engine.chainstate import ChainState
 from streams.engine.copies import Stage
 from streams.engine.parking import load, relieve
@@ -149,10 +149,12 @@ def header(
     by: bytes = b"first",
     topic_id: str = TOPIC_ID,
     group: str = "billing",
+    error: str = "",
 ) -> CopyHeader:
     """The header of a copy of the record at *origin*, sent *by* an assignment, from the place that it *left*."""
+    history = (Attempt(5, error),) if error else ()
     made = new_header(
-        Origin("orders", 0, origin, 5), topic_id=topic_id, group=group, assignment_id=by, attempts=1, history=()
+        Origin("orders", 0, origin, 5), topic_id=topic_id, group=group, assignment_id=by, attempts=1, history=history
     )
     topic, offset = left or ("orders", origin)
     return made.after(hop - 1, topic, offset, None)

@@ -78,6 +78,15 @@ FIRSTS = st.builds(
 )
 
 
+def test_a_header_that_holds_what_keeps_the_places_is_read_in_full() -> None:
+    """Nobody writes such numbers, and anybody may put what he likes among dead letters."""
+    header = msgspec.structs.replace(first_copy(), hop=1, attempts=2**63 - 1)
+
+    assert FirstHeaders.like(header, header.pack()) is None
+    with pytest.raises(ValueError, match="unpack"):
+        FirstHeaders(header)
+
+
 @given(example=FIRSTS, offset=NUMBERS, timestamp_ms=st.integers(-1, 2**62))
 def test_headers_that_are_packed_by_example_say_the_same(example: CopyHeader, offset: int, timestamp_ms: int) -> None:
     """They are the example with another offset and time, for whoever reads them, and they are read back."""

@@ -157,6 +157,28 @@ def test_copies_in_a_row_are_read_by_what_they_have_in_common(shelf: Shelf, monk
     assert len(read_in_full) < 100
 
 
+def test_two_kinds_of_failures_that_take_turns_are_not_expected_for_long(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What never comes to anything is tried a few times in a batch."""
+    kinds = [FirstHeaders(header(0, error=error)) for error in ("TimeoutError", "ConnectError")]
+    for origin in range(1_000):
+        packed = kinds[origin % 2].pack(origin, 0)
+        shelf.log.append(shelf.place(AT_MINUTE), b"%d" % origin, b"", [(HEADER, packed)])
+    tries: list[bytes] = []
+    like = FirstHeaders.like
+
+    def counted(header: CopyHeader, packed: bytes) -> FirstHeaders | None:
+        tries.append(packed)
+        return like(header, packed)
+
+    monkeypatch.setattr(FirstHeaders, "like", counted)
+    state = shelf.own(b"second")
+
+    assert len(state.chain.index) == 1_000
+    assert len(tries) < 10
+
+
 # -- rule 4: one live copy -------------------------------------------------------------------------------
 
 

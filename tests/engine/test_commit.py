@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from streams.engine.commit import Committer
 from streams.engine.partition import NEVER, PartitionState, finish
 from streams.engine.snapshot import METADATA_LIMIT, decode
 from streams.errors import BrokerError
-from streams.kafka.commits import NOT_STORED, CommitAnswer
+from streams.kafka.commits import NOT_STORED, CommitAnswer, Entry
 from streams.kafka.consumer import Stored
 from streams.kafka.session import Session
 from streams.record import Partition
@@ -353,7 +354,7 @@ def test_an_older_commit_that_arrives_after_the_last_one_is_overwritten(arrives:
     work(partition, 0, 1, done=1)
     (older,) = ledgers.pass_time(1)
     work(partition, 2, done=1)
-    ledgers.clock.advance(0.2)
+    ledgers.clock.advance(0.5)
     read = ledgers.consumer.committed
 
     def read_back(places: list[Partition], timeout_s: float) -> dict[Partition, Stored]:
@@ -371,18 +372,47 @@ def test_an_older_commit_that_arrives_after_the_last_one_is_overwritten(arrives:
     assert ledgers.committer.is_current(partition)
 
 
-def test_a_last_commit_that_can_not_be_read_back_is_taken_as_stored(ledgers: Ledgers) -> None:
-    """A broker that does not say what it has does not hold a partition back: at worst records run again."""
+def test_a_last_commit_that_can_not_be_read_back_is_sent_again(ledgers: Ledgers) -> None:
+    """Until the broker says what it has, or takes it once more, nothing is built upon it."""
     partition = ledgers.begun()
     work(partition, 0)
     ledgers.pass_time(1)
     work(partition, 1)
-    ledgers.clock.advance(0.2)
+    ledgers.clock.advance(0.5)
     ledgers.consumer.failures = [BrokerError("no answer")]
     ledgers.committer.commit_now(ledgers.consumer, [partition])
+    before = ledgers.committer.is_current(partition)
+    ledgers.committer.commit_now(ledgers.consumer, [partition])
 
+    assert not before
     assert ledgers.consumer.failures == []
+    assert len(ledgers.consumer.commits_now) == 2
     assert ledgers.committer.is_current(partition)
+
+
+def test_what_another_owner_has_committed_meanwhile_stays(ledgers: Ledgers) -> None:
+    """The broker would take a former owner's word over its successor's: it is not given a second time."""
+    partition = ledgers.begun()
+    work(partition, 0)
+    ledgers.pass_time(1)
+    work(partition, 1)
+    ledgers.clock.advance(0.5)
+    successor = state(lease_until=NEVER)
+    successor.assignment_id = b"successr"
+    theirs = successor.snapshot()[1]
+    store = ledgers.consumer.commit_now
+
+    def overtaken(entries: Sequence[Entry]) -> CommitAnswer:
+        answer = store(entries)
+        ledgers.consumer.stored[ORDERS] = Stored(7, theirs)
+        return answer
+
+    ledgers.consumer.commit_now = overtaken  # type: ignore[method-assign]
+    ledgers.committer.commit_now(ledgers.consumer, [partition])
+
+    assert ledgers.consumer.stored[ORDERS] == Stored(7, theirs)
+    assert len(ledgers.consumer.commits_now) == 1
+    assert not ledgers.committer.is_current(partition)
 
 
 def test_what_is_stored_already_is_not_sent_again(ledgers: Ledgers) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from streams.engine.backlog import LaneKey, offset_of
-from streams.engine.chain import HEADER, Attempt, CopyHeader
+from streams.engine.chain import HEADER, Attempt, CopyHeader, FirstHeaders
 from streams.engine.chainstate import ChainState
 from streams.engine.snapshot import Snapshot, runs_of
 from streams.errors import ChainError
@@ -28,6 +28,9 @@ _FIELDS: Final = (int, str, str, int, int, int, str, bytes, int, str, int, int, 
 _REQUIRED: Final = 12
 _MOST_HOPS: Final = 65_535
 _OURS: Final = b"assigned"
+_DAMAGED: Final = 0.7
+_ROWS: Final = 0.3
+"""Share of the cases that begin with a row of copies that are alike."""
 
 _Name: TypeAlias = tuple[LaneKey, int]
 """Key and origin."""
@@ -53,12 +56,14 @@ class HeaderTarget:
         self._chain_class = chain_class
 
     def case(self, rng: random.Random) -> Scan:
-        """Make a topic with up to four copies."""
-        count = rng.randint(1, 4)
+        """Make a topic with up to four copies, of any kind; before them may stand some that are alike."""
+        copies = [(rng.choice((b"a", b"b")), _headers(rng)) for _ in range(rng.randint(1, 4))]
+        if rng.random() < _ROWS:
+            copies = [*_row(rng), *copies]
+        count = len(copies)
         settled = [range(at, at + 1) for at in range(1, count) if rng.random() < 0.2]
         fence = rng.randint(0, count)
         snapshot = Snapshot(_OURS, runs=runs_of(settled, 0), scan_end=fence) if rng.random() < 0.7 else None
-        copies = [(rng.choice((b"a", b"b")), _headers(rng)) for _ in range(count)]
         return Scan(rng.choice((0, AT_PARKED, AT_DLQ)), copies, snapshot)
 
     def check(self, case: Scan) -> None:
@@ -140,8 +145,29 @@ def _headers(rng: random.Random) -> Headers:
     return rng.choice([[*rng.choice(others), *header], [*header, *rng.choice(others)], rng.choice(others)])
 
 
+def _row(rng: random.Random) -> list[tuple[bytes, Headers]]:
+    """Give copies that are alike, as a scan expects them after some; of most rows one is damaged."""
+    example = msgspec.structs.replace(_header(rng), hop=1, from_topic=ORDERS.topic)
+    headers = [FirstHeaders(example).pack(rng.randint(0, 9), rng.randint(-1, 2**41)) for _ in range(rng.randint(4, 9))]
+    if rng.random() < _DAMAGED:
+        at = rng.randrange(len(headers))
+        headers[at] = damaged(rng, headers[at])
+    return [(rng.choice((b"a", b"b")), [(HEADER, one)]) for one in headers]
+
+
 def _packed(rng: random.Random) -> bytes:
-    header = CopyHeader(
+    header = _header(rng)
+    kind = rng.random()
+    if kind < 0.5:
+        return header.pack()
+    if kind < 0.75:
+        return damaged(rng, header.pack())
+    fields = list(msgspec.structs.astuple(header))
+    return packed(_misshapen(rng, fields))
+
+
+def _header(rng: random.Random) -> CopyHeader:
+    return CopyHeader(
         version=1,
         topic_id=TOPIC_ID,
         topic=ORDERS.topic,
@@ -156,13 +182,6 @@ def _packed(rng: random.Random) -> bytes:
         attempts=1,
         history=tuple(Attempt(one, "E") for one in range(rng.randint(0, 2))),
     )
-    kind = rng.random()
-    if kind < 0.5:
-        return header.pack()
-    if kind < 0.75:
-        return damaged(rng, header.pack())
-    fields = list(msgspec.structs.astuple(header))
-    return packed(_misshapen(rng, fields))
 
 
 def _misshapen(rng: random.Random, fields: list[Any]) -> list[Any]:
