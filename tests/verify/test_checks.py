@@ -276,6 +276,17 @@ def test_a_commit_that_arrives_after_its_owners_successor_has_begun_is_not_the_s
     assert "risen" in found(replace(overtaken, readings=(first, replace(late, time_ns=490), ALL_SETTLED)))
 
 
+def test_a_zombies_run_makes_its_successors_commits_no_strangers() -> None:
+    """The owner that goes on is the owner: what it commits as finished stays finished, whoever ran in between."""
+    first, later = (
+        Reading(time_ns, time_ns, {0: Committed(offset, owner=b"owner")}) for time_ns, offset in ((90, 0), (550, 1))
+    )
+    between = with_runs(ran(A, 100), ran(B, 300, pid=2), ran(B, 500), ran(A, 600, pid=2))
+    explained = replace(between, faults=(Fault("cut", frozenset({A, B})),))
+
+    assert "risen" in found(replace(explained, readings=(first, later, ALL_SETTLED)))
+
+
 def test_commit_of_the_chain_that_moves_back_is_found() -> None:
     """The ledgers of retry and parked topics go forward too."""
     one, next_one = (replace(ALL_SETTLED, chain={"orders.parked": {0: Committed(offset)}}) for offset in (5, 3))
