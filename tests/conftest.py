@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from streams.dev import DevCluster, this_process
 from tests.brokers import Kafka, TestRun, Topics, require_native, unique
+from tests.faults.figures import Injected, Note, noting
 from tests.waiting import eventually as wait_for
 
 settings.register_profile("streams", deadline=None)  # how long an example takes says how busy the machine is
@@ -46,6 +47,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("kafka")
         if "three_brokers" in wanted and config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group("three_brokers"))
+
+
+@pytest.fixture
+def injected(record_property: Note) -> Injected:
+    """Note that fault *number* struck so often, whom, and what was in flight; one that hit nothing fails the test."""
+    return noting(record_property)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from tests.brokers import Kafka, Topics
 from tests.chaos.crew import Crew
 from tests.chaos.scene import Load, Scene
 from tests.chaos.seeds import BASE, seeded
-from tests.faults.figures import RUN, Injected, Note, noting, run_of
+from tests.faults.figures import RUN, Note, run_of
 
 Scenes = Callable[..., Scene]
 
@@ -74,12 +74,6 @@ def _stage(kafka: Kafka, topic: Topics, group: Callable[..., str], folder: Path,
     for scene in made:
         if scene.judged is not None and _BROKEN not in scene.crew.environment:
             note(RUN, run_of(scene.judged))
-
-
-@pytest.fixture
-def injected(record_property: Note) -> Injected:
-    """Note that fault *number* struck so often, whom, and what was in flight; one that hit nothing fails the test."""
-    return noting(record_property)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 
 from streams.dev import DevCluster, this_process
 from tests.brokers import require_native
-from tests.faults.figures import Injected, Note, noting
 from tests.path.conftest import app, bench
 
 __all__ = ["app", "bench"]
@@ -24,12 +23,6 @@ def cluster1(tmp_path: Path) -> Iterator[DevCluster]:
     cluster = DevCluster.start(tmp_path / "kafka", brokers=1, lives_with=this_process())
     yield cluster
     cluster.down()
-
-
-@pytest.fixture
-def injected(record_property: Note) -> Injected:
-    """Note that fault *number* struck so often, whom, and what was in flight; one that hit nothing fails the test."""
-    return noting(record_property)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

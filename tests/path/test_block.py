@@ -16,6 +16,7 @@ from streams.kafka.admin import Admin
 from streams.kafka.offsets import committed
 from streams.record import Partition
 from tests.brokers import Topics
+from tests.faults.figures import Injected
 from tests.path.members import Bench, Written
 
 OTHERS = 1_000
@@ -48,7 +49,9 @@ def stored(bench: Bench, group: str, topic: str) -> tuple[int | None, list[int]]
 
 
 @pytest.mark.parametrize("run", ["threads", "inline", "async"])
-def test_one_key_stuck_for_ten_minutes_holds_up_nothing_else(run: str, bench: Bench, topic: Topics, app: App) -> None:
+def test_one_key_stuck_for_ten_minutes_holds_up_nothing_else(
+    run: str, bench: Bench, topic: Topics, app: App, injected: Injected
+) -> None:
     """1,000 other keys of its partition finish, the ledger holds them, and a restart does not run them again."""
     orders, runs, lock = topic(), Counter[int](), threading.Lock()
 
@@ -68,6 +71,7 @@ def test_one_key_stuck_for_ten_minutes_holds_up_nothing_else(run: str, bench: Be
     member.until(lambda: len(runs) == OTHERS + 1)
     member.until(lambda: member.ear.views and member.ear.views[-1].outstanding == BEHIND)
     report = member.stop()
+    injected(29, times=runs[0], members=1, in_flight=report.left)
 
     assert (report.left, report.retrying, report.drained, report.committed) == (BEHIND, 1, True, True)
     assert stored(bench, app.group, orders) == (0, others)
@@ -80,7 +84,7 @@ def test_one_key_stuck_for_ten_minutes_holds_up_nothing_else(run: str, bench: Be
 
 
 @pytest.mark.chaos
-def test_key_that_is_stuck_for_ten_real_minutes(bench: Bench, topic: Topics, app: App) -> None:
+def test_key_that_is_stuck_for_ten_real_minutes(bench: Bench, topic: Topics, app: App, injected: Injected) -> None:
     """Others come and end all the while, commits hold them while it is stuck, and a restart runs none of them again."""
     orders, mended, runs, ended = topic(), threading.Event(), Counter[int](), list[int]()
 
@@ -102,7 +106,7 @@ def test_key_that_is_stuck_for_ten_real_minutes(bench: Bench, topic: Topics, app
     member.until(lambda: len(ended) == OTHERS)
     member.until(lambda: stored(bench, app.group, orders) == (0, others))
     tried = runs[0]
-    member.stop()
+    injected(29, times=tried, members=1, in_flight=member.stop().left)
     again = bench.run(app)
     again.until(lambda: runs[0] > tried)
     mended.set()
@@ -157,7 +161,7 @@ def test_records_that_wait_behind_a_key_are_bounded(bench: Bench, topic: Topics,
     assert len(ended) == 800
 
 
-def test_ledger_that_fills_up_stops_its_partition(bench: Bench, topic: Topics, app: App) -> None:
+def test_ledger_that_fills_up_stops_its_partition(bench: Bench, topic: Topics, app: App, injected: Injected) -> None:
     """Records that settled far apart fill the commit's metadata; before it overflows the partition stands still."""
     orders, mended, runs = topic(), threading.Event(), Counter[int]()
     failing = set(random.Random(1).sample(range(3_000), 1_000))
@@ -174,6 +178,8 @@ def test_ledger_that_fills_up_stops_its_partition(bench: Bench, topic: Topics, a
     used = max(one.ledger_used for view in member.ear.views for one in view.partitions)
     mended.set()
     member.settled(within_s=60)
+    stops = member.ear.heard("paused").count((Partition(orders, 0), "ledger"))
+    injected(31, times=stops, members=1, in_flight=max(view.outstanding for view in member.ear.views))
 
     assert used < 1
     assert member.ear.heard("ledger_cut") == []

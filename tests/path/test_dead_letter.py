@@ -13,6 +13,7 @@ from streams import App, Context, DeadLetter, Record, RetryPolicy, Skip, Stop
 from streams.engine.chain import ErrorHeader, unpack, unpack_error
 from streams.record import Headers, Origin
 from tests.brokers import Topics
+from tests.faults.figures import Injected
 from tests.path.members import Bench, headers_of
 
 AT_ONCE = RetryPolicy(delays=(), max_attempts=1)
@@ -114,7 +115,9 @@ def test_last_word_of_the_handler_counts_as_an_attempt(bench: Bench, topic: Topi
 
 
 @pytest.mark.parametrize("run", ["threads", "inline", "async"])
-def test_bytes_that_cannot_be_read_are_a_dead_letter(run: str, bench: Bench, topic: Topics, app: App) -> None:
+def test_bytes_that_cannot_be_read_are_a_dead_letter(
+    run: str, bench: Bench, topic: Topics, app: App, injected: Injected
+) -> None:
     """At once, with the reason; records before and behind them are handled."""
     orders, seen = topic(), []
 
@@ -128,6 +131,7 @@ def test_bytes_that_cannot_be_read_are_a_dead_letter(run: str, bench: Bench, top
     bench.write(orders, [(b"a", b'{"id": 1}'), (b"a", VALUE), (b"b", b"{"), (b"a", b'{"id": 2}')])
     bench.run(app).settled()
     letters = bench.dead(orders, app.group)
+    injected(25, times=2, members=1, in_flight=len(letters))
 
     assert seen == [1, 2]
     assert sorted(letter.value() or b"" for letter in letters) == [VALUE, b"{"]

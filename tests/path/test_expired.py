@@ -11,6 +11,7 @@ from confluent_kafka.cimpl import TopicPartition
 from streams import App, Record
 from streams.errors import BrokerError
 from tests.brokers import Topics
+from tests.faults.figures import Injected
 from tests.path.members import Bench, numbered
 
 
@@ -39,7 +40,9 @@ def commit_ten(bench: Bench, app: App) -> None:
 
 
 @pytest.mark.parametrize(("policy", "next_offset", "expired"), [("earliest", 60, 50), ("latest", 100, 90)])
-def test_group_goes_on_where_it_declared(policy: str, next_offset: int, expired: int, bench: Bench, app: App) -> None:
+def test_group_goes_on_where_it_declared(  # noqa: PLR0917  # what is declared, and what follows
+    policy: str, next_offset: int, expired: int, bench: Bench, app: App, injected: Injected
+) -> None:
     """At the oldest record that is left or at the newest; either way the number of those never read is told."""
     orders = bench.topics()
     seen = declare(app, orders)
@@ -54,8 +57,11 @@ def test_group_goes_on_where_it_declared(policy: str, next_offset: int, expired:
     member.until(lambda: 100 in seen)
     member.settled()
 
+    told = sum(count for _, count in member.ear.heard("expired"))
+    injected(16, times=1, members=1, in_flight=told)
+
     assert seen == [*range(10), *range(next_offset, 101)]
-    assert sum(count for _, count in member.ear.heard("expired")) == expired
+    assert told == expired
 
 
 def test_group_stops_where_it_declared(bench: Bench, topic: Topics, app: App) -> None:
@@ -75,7 +81,7 @@ def test_group_stops_where_it_declared(bench: Bench, topic: Topics, app: App) ->
     assert "on_expired=earliest" in str(member.error)
 
 
-def test_records_in_memory_outlive_their_log(bench: Bench, topic: Topics, app: App) -> None:
+def test_records_in_memory_outlive_their_log(bench: Bench, topic: Topics, app: App, injected: Injected) -> None:
     """What was read before retention took it still runs, and is committed; only what was not read is expired."""
     orders, release, seen = topic(), threading.Event(), list[Any]()
 
@@ -90,6 +96,7 @@ def test_records_in_memory_outlive_their_log(bench: Bench, topic: Topics, app: A
     bench.write(orders, numbered(480, [None]))
     member.until(lambda: member.ear.heard("paused"))
     delete_below(bench, orders, 400)
+    injected(16, times=1, members=1, in_flight=member.ear.views[-1].outstanding)
     release.set()
     member.until(lambda: len(seen) == 120)
     member.settled()

@@ -14,6 +14,7 @@ from streams.kafka.topics import add_partitions, delete_topics, find_topics
 from streams.record import Partition
 from streams.service import prepare_topics
 from tests.brokers import Topics
+from tests.faults.figures import Injected
 from tests.path.members import Bench, numbered
 from tests.waiting import eventually
 
@@ -42,7 +43,9 @@ def widen(bench: Bench, topic: str, total: int) -> None:
 
 
 @pytest.mark.parametrize("start_at", ["earliest", "latest"])
-def test_records_of_new_partitions_are_all_done(start_at: str, bench: Bench, topic: Topics, app: App) -> None:
+def test_records_of_new_partitions_are_all_done(
+    start_at: str, bench: Bench, topic: Topics, app: App, injected: Injected
+) -> None:
     """A record there waits in the tier, its follower in parked, though the clients knew narrower topics."""
     orders = topic()
     seen = declare(app, orders)
@@ -52,6 +55,7 @@ def test_records_of_new_partitions_are_all_done(start_at: str, bench: Bench, top
     member.until(lambda: len(seen) == 2)
     widen(bench, orders, 3)
     bench.write(orders, [(b"a", b"bad"), (b"a", b"after"), *numbered(20, [b"b", b"c"])], partition=2)
+    injected(14, times=2, members=1, in_flight=24 - len(seen))
     member.until(lambda: len(seen) == 24)
     member.settled()
     report = member.stop()

@@ -13,6 +13,7 @@ from streams.kafka.admin import Admin
 from streams.kafka.shape import NewTopic
 from streams.kafka.topics import create_topics, delete_topics, find_topics
 from tests.brokers import Topics
+from tests.faults.figures import Injected
 from tests.path.members import Bench, Running, numbered
 from tests.waiting import eventually
 
@@ -50,15 +51,18 @@ def make_anew(bench: Bench, topic: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
-def test_a_running_member_ends_before_it_mixes_the_two(protocol: str, bench: Bench, topic: Topics, app: App) -> None:
+def test_a_running_member_ends_before_it_mixes_the_two(
+    protocol: str, bench: Bench, topic: Topics, app: App, injected: Injected
+) -> None:
     """Records of the new topic would be taken for those that wait: not one runs; the error says what to do."""
     orders = topic()
     seen = declare(app, orders)
     member = wait_in_the_chain(bench, app, orders, protocol=protocol)
     member.passed()
-    before = list(seen)
+    before, waiting = list(seen), sum(state.chain.outstanding for state in member.member.assignment.all())
     make_anew(bench, orders)
     member.await_end(within_s=90)
+    injected(15, times=1, members=1, in_flight=waiting)
 
     assert isinstance(member.error, ChainError)
     assert str(member.error).startswith(f"topic {orders} was deleted and made anew while this member ran")
@@ -66,15 +70,16 @@ def test_a_running_member_ends_before_it_mixes_the_two(protocol: str, bench: Ben
     assert seen == before
 
 
-def test_a_stopped_group_is_told_what_still_waits(bench: Bench, topic: Topics, app: App) -> None:
+def test_a_stopped_group_is_told_what_still_waits(bench: Bench, topic: Topics, app: App, injected: Injected) -> None:
     """At its next start it names the copy, says whose it is, and what is to be done; nothing is started."""
     orders = topic()
     seen = declare(app, orders)
-    wait_in_the_chain(bench, app, orders).stop()
+    waiting = wait_in_the_chain(bench, app, orders).stop().parked
     before = list(seen)
     make_anew(bench, orders)
     member = bench.run(app)
     member.await_end(within_s=30)
+    injected(15, times=1, members=1, in_flight=waiting)
     told = str(member.error)
 
     assert isinstance(member.error, ChainError)

@@ -11,6 +11,7 @@ import pytest
 from streams import NO_RETRY, App, Guard, Record, RetryPolicy
 from streams.engine.ending import Until
 from tests.brokers import Topics
+from tests.faults.figures import Injected
 from tests.path.members import Bench, numbered
 
 KEYS = [b"a", b"b", b"c", b"d", b"e"]
@@ -76,8 +77,8 @@ def serve(app: App, topic: str, service: Service, mode: str, **options: object) 
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("mode", [*MODES, "batch"])
-def test_a_dependency_that_is_down_costs_no_record_an_attempt(
-    bench: Bench, topic: Topics, app: App, service: Service, mode: str
+def test_a_dependency_that_is_down_costs_no_record_an_attempt(  # noqa: PLR0917  # what it is about
+    bench: Bench, topic: Topics, app: App, service: Service, mode: str, injected: Injected
 ) -> None:
     """With two runs a record and a long outage: nothing is dead, all is done once, in order, and others go on."""
     orders, audit = topic(partitions=2), topic()
@@ -97,9 +98,10 @@ def test_a_dependency_that_is_down_costs_no_record_an_attempt(
     running.until(lambda: done["audit"] == 500)
     still = running.ear.views[-1].partitions
     bench.write(orders, numbered(500, KEYS))
-    while_down = service.refused
+    while_down, left = service.refused, 1_000 - len(service.served)
     service.is_down = False
     running.settled()
+    injected(28, times=1, members=1, in_flight=left)
     turns = [state for _, state, why in running.ear.heard("breaker_turned") if why]
 
     assert bench.dead(orders, app.group) == []
@@ -112,7 +114,9 @@ def test_a_dependency_that_is_down_costs_no_record_an_attempt(
 
 
 @pytest.mark.kafka
-def test_an_outage_moves_nothing_into_the_chain(bench: Bench, topic: Topics, app: App, service: Service) -> None:
+def test_an_outage_moves_nothing_into_the_chain(
+    bench: Bench, topic: Topics, app: App, service: Service, injected: Injected
+) -> None:
     """But for the failures that told of it, records wait where they are, though a retry topic is declared."""
     orders = topic(partitions=2)
     payments = app.dependency("payments", errors=(DownError,), failures=3, probe_after="300ms")
@@ -123,6 +127,7 @@ def test_an_outage_moves_nothing_into_the_chain(bench: Bench, topic: Topics, app
     running = bench.run(app)
     running.until(lambda: len(running.ear.heard("breaker_turned")) > 8)
     moved = sum(records for _, kind, records in running.ear.heard("relocated") if kind == "tier")
+    injected(28, times=1, members=1, in_flight=500 - len(service.served))
     service.is_down = False
     running.until(lambda: len(service.served) == 500)
     running.settled()

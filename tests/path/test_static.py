@@ -10,6 +10,7 @@ from streams import App, Record
 from streams.errors import BrokerError
 from streams.record import Partition
 from tests.brokers import Topics
+from tests.faults.figures import Injected
 from tests.path.members import Bench, Running, numbered
 
 
@@ -35,7 +36,9 @@ def orders(topic: Topics, app: App) -> str:
     return orders
 
 
-def test_restart_moves_nothing(settings: dict[str, Any], orders: str, bench: Bench, app: App) -> None:
+def test_restart_moves_nothing(
+    settings: dict[str, Any], orders: str, bench: Bench, app: App, injected: Injected
+) -> None:
     """The other member loses and gains nothing; the one that restarts goes on with what it had."""
     one = bench.run(app, instance_id="one", **settings)
     one.until(lambda: owned(one))
@@ -44,23 +47,28 @@ def test_restart_moves_nothing(settings: dict[str, Any], orders: str, bench: Ben
     kept = owned(one) - owned(other)
     before = len(other.ear.heard("assigned")), len(other.ear.heard("revoked"))
     one.stop()
+    bench.write(orders, numbered(100, [b"%d" % number for number in range(20)]))
+    left = 100 - _handled(other)
     again = bench.run(app, instance_id="one", **settings)
     again.until(lambda: owned(again))
-    bench.write(orders, numbered(100, [b"%d" % number for number in range(20)]))
+    injected(32, times=1, members=1, in_flight=left)
     again.until(lambda: _handled(again) + _handled(other) == 100)
 
     assert owned(again) == kept
     assert (len(other.ear.heard("assigned")), len(other.ear.heard("revoked"))) == before
 
 
-def test_second_member_of_one_name_is_told(settings: dict[str, Any], orders: str, bench: Bench, app: App) -> None:
+def test_second_member_of_one_name_is_told(
+    settings: dict[str, Any], orders: str, bench: Bench, app: App, injected: Injected
+) -> None:
     """One of the two ends with words; the other one works."""
     one = bench.run(app, instance_id="one", **settings)
     one.until(lambda: owned(one))
     twin = bench.run(app, instance_id="one", **settings)
     twin.until(lambda: not (one.is_running and twin.is_running))
     fallen, left = (one, twin) if twin.is_running else (twin, one)
-    bench.write(orders, numbered(20))
+    written = bench.write(orders, numbered(20))
+    injected(32, times=1, members=2, in_flight=len(written))
     left.until(lambda: _handled(left) == 20)
 
     assert isinstance(fallen.error, BrokerError)

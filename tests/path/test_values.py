@@ -10,6 +10,7 @@ import pytest
 
 from streams import App, DeadLetter, Record
 from tests.brokers import Topics
+from tests.faults.figures import Injected
 from tests.path.members import Bench, headers_of
 
 Declare = Callable[[App, str, list[Any]], None]
@@ -40,12 +41,15 @@ def as_record(app: App, topic: str, seen: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("declare", [as_bytes, as_dict, as_record])
-def test_null_values_are_skipped(declare: Declare, bench: Bench, topic: Topics, app: App) -> None:
+def test_null_values_are_skipped(declare: Declare, bench: Bench, topic: Topics, app: App, injected: Injected) -> None:
     """A handler that did not ask for tombstones never sees one, and none becomes a dead letter."""
     orders, seen = topic(), list[Any]()
     declare(app, orders, seen)
     bench.write(orders, [(b"a", None), (b"b", b'{"id":1}'), (None, None)])
-    bench.run(app).settled()
+    member = bench.run(app)
+    member.settled()
+    skipped = sum(count for _, outcome, count in member.ear.heard("finished") if outcome == "skipped")
+    injected(25, times=2, members=1, in_flight=skipped)
 
     assert seen in ([b'{"id":1}'], [{"id": 1}])
     assert bench.dead(orders, app.group) == []
@@ -80,7 +84,7 @@ def test_failure_on_a_tombstone_is_a_failure(bench: Bench, topic: Topics, app: A
     assert (letter.key(), letter.value()) == (b"a", None)
 
 
-def test_null_and_empty_keys_are_told_apart(bench: Bench, topic: Topics, app: App) -> None:
+def test_null_and_empty_keys_are_told_apart(bench: Bench, topic: Topics, app: App, injected: Injected) -> None:
     """An empty key is a key; a null one is none."""
     orders, seen = topic(), []
 
@@ -90,11 +94,14 @@ def test_null_and_empty_keys_are_told_apart(bench: Bench, topic: Topics, app: Ap
 
     bench.write(orders, [(None, b"0"), (b"", b"1"), (b"", b"2"), (None, b"3")], partition=0)
     bench.run(app).settled()
+    injected(25, times=4, members=1, in_flight=len(seen))
 
     assert sorted(seen, key=lambda one: one[1] or b"") == [(None, b"0"), (b"", b"1"), (b"", b"2"), (None, b"3")]
 
 
-def test_ten_megabytes_and_a_thousand_headers_go_through(bench: Bench, topic: Topics, app: App) -> None:
+def test_ten_megabytes_and_a_thousand_headers_go_through(
+    bench: Bench, topic: Topics, app: App, injected: Injected
+) -> None:
     """To the handler, and whole into the dead-letter topic."""
     orders, seen = topic(config={"max.message.bytes": "20000000"}), []
     large, headers = os.urandom(10_000_000), [(f"name-{number}", b"%d" % number) for number in range(1_000)]
@@ -107,6 +114,7 @@ def test_ten_megabytes_and_a_thousand_headers_go_through(bench: Bench, topic: To
     bench.write(orders, [(b"a", large, headers)])
     bench.run(app).settled(within_s=60)
     (letter,) = bench.dead(orders, app.group)
+    injected(25, times=1, members=1, in_flight=len(seen))
 
     assert seen == [(True, True)]
     assert letter.value() == large
