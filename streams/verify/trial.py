@@ -85,6 +85,10 @@ class Trial:
         """Records under way in all members."""
         return sum(worker.in_flight for worker in self.crew.present)
 
+    def awake_s(self) -> float:
+        """Give the time by which things are waited for: while the whole machine stands still it does too."""
+        return self.crew.watch.awake_s()
+
     def _under_way(self, but: Worker | None) -> int:
         return self.in_flight - (but.in_flight if but else 0)
 
@@ -124,7 +128,7 @@ class Trial:
         Raises:
             VerifyError: They stand still.
         """
-        quiet_since, ended = time.monotonic(), -1
+        quiet_since, ended = self.awake_s(), -1
         while self.sent < sent:
             self.crew.refresh()
             if self.sent - self.ended < _BULK_BELOW:
@@ -133,8 +137,8 @@ class Trial:
             else:
                 time.sleep(_LOOK_EVERY_S)
             if self.ended != ended:
-                quiet_since, ended = time.monotonic(), self.ended
-            if time.monotonic() - quiet_since > _STILL_S:
+                quiet_since, ended = self.awake_s(), self.ended
+            if self.awake_s() - quiet_since > _STILL_S:
                 raise VerifyError(
                     f"no run ended for {_STILL_S:g} s, with {self.sent - self.ended:,} records to do. The last words of"
                     f" a member:\n{self.crew.workers[-1].last_words}"
@@ -142,12 +146,12 @@ class Trial:
 
     def under_load(self, condition: Callable[[], bool], *, within_s: float) -> bool:
         """Wait for *condition* while there is always some work; say whether it came true."""
-        give_up = time.monotonic() + within_s
+        give_up = self.awake_s() + within_s
         while True:
             self.crew.refresh()
             if condition():
                 return True
-            if time.monotonic() > give_up:
+            if self.awake_s() > give_up:
                 return False
             self._trickle()
             time.sleep(_LOOK_EVERY_S)
@@ -241,14 +245,14 @@ class Trial:
 
         What runs in the member *but* does not count.
         """
-        changed_at, seen = time.monotonic(), (-1, -1)
-        while time.monotonic() - changed_at < _STILL_S:
+        changed_at, seen = self.awake_s(), (-1, -1)
+        while self.awake_s() - changed_at < _STILL_S:
             self.crew.refresh()
             if not self._under_way(but) and all(track.is_settled() for track in self.tracks.values()):
                 return True
             now = self.ended, self._under_way(but)
             if now != seen:
-                changed_at, seen = time.monotonic(), now
+                changed_at, seen = self.awake_s(), now
             time.sleep(_LOOK_EVERY_S * 5)
         return False
 

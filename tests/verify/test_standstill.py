@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from streams.verify.history import Committed, History, Pause, Place, Reading, Run, Sent
 from streams.verify.standstill import Watch
 from streams.verify.verdict import judge
@@ -41,6 +43,18 @@ def test_a_clock_that_leaps_is_a_standstill() -> None:
 def test_a_busy_machine_does_not_stand_still() -> None:
     """A thread that wakes a second late is none of that."""
     assert watched(1, 2.5, 4) == []
+
+
+def test_what_waits_for_something_waits_as_long_as_the_machine_goes_on() -> None:
+    """A deadline does not come nearer while nobody can work."""
+    clock = Clock()
+    watch = Watch(clock)
+    watch.end()
+    for at_s in (0.1, 0.2, 9.2, 9.3):
+        clock.now_ns = int(at_s * _S)
+        watch.look()
+
+    assert watch.awake_s() == pytest.approx(0.3)
 
 
 def history(*, committed: int, again_s: float) -> History:
