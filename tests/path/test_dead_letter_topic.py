@@ -121,6 +121,7 @@ def test_letter_that_fits_does_not_open_a_partition_whose_other_one_does_not(
     assert len(seen) == 100
 
 
+@pytest.mark.chaos
 def test_many_small_letters_fit_a_small_topic(bench: Bench, topic: Topics, app: App) -> None:
     """The broker measures batches; what fits alone is written though it came with many."""
     orders = topic(config={"max.message.bytes": "10000"})

@@ -10,6 +10,7 @@ import struct
 from collections import defaultdict
 from contextlib import closing
 
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from streams import App, Record, RetryPolicy
@@ -69,6 +70,7 @@ def await_commits(member: Running, seen: Committed, chain: set[str], times: int)
     member.until(committed)
 
 
+@pytest.mark.chaos
 def test_offsets_of_an_idle_chain_are_written_again(bench: Bench, topic: Topics, app: App, kafka: Kafka) -> None:
     """Those of the source too, with what they say, within a quarter of the session each time."""
     orders = topic()
