@@ -20,6 +20,10 @@ OF_MEMBERS = "sigkill,sigterm,sigterm2,sigstop,rebalance,storm,foreign"
 _MINUTES = 600
 
 
+HERE = pytest.mark.xdist_group("verify_here")
+"""On the broker that all tests share: one after the other, as one of them looks whether anything was left behind."""
+
+
 @pytest.fixture
 def streams(kafka: Kafka) -> Shell:
     """The `streams` command."""
@@ -39,6 +43,7 @@ def here(kafka: Kafka) -> str:
     return f"--bootstrap {kafka.bootstrap} --yes"
 
 
+@HERE
 def test_the_promise_holds(streams: Shell, here: str, kafka: Kafka, told: Told) -> None:
     """A kill and a rebalance with records in flight: every invariant holds, and nothing is left behind."""
     options = f"--records 3000 --members 2 --seed {seeded(11)} --faults sigkill,rebalance"
@@ -63,6 +68,7 @@ BROKEN = {
 """What is broken on purpose: a short run that shows it, and the invariant that turns red."""
 
 
+@HERE
 def test_each_broken_engine_is_found(here: str) -> None:
     """Each turns its own invariant red and keeps its history; they run side by side, as most of the time they wait."""
     small = f"{here} --records 100 --members 2 --seed 5"
