@@ -37,6 +37,8 @@ _PARTITIONS: Final = 12
 def main() -> None:
     """Measure; compare, or keep."""
     options = _options()
+    if not (options.keep or KEPT.exists()):
+        sys.exit(f"nothing is kept yet to compare with: make bench-gate ARGS=--keep writes {KEPT.name}")
     settings = Settings(group="streams-bench").from_environment()
     with ground(settings, print) as place:
         now = {**_race(place, options.repeat), **_chain(place, options.repeat)}
