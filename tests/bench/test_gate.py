@@ -13,7 +13,7 @@ KEPT = {"inline": 0.8}
 
 @pytest.mark.parametrize("ratios", [(0.8, 0.81, 0.79), (0.75, 0.74, 0.73), (0.6, 0.61, 0.81), (0.9, 0.95, 1.0)])
 def test_what_noise_explains_passes(ratios: Sequence[float]) -> None:
-    """A tenth less is noise, and so is one good run among bad ones: it shows what the code can do."""
+    """A fifth less is noise, and so is one good run among bad ones: it shows what the code can do."""
     assert dearer(KEPT, {"inline": ratios}) == []
 
 
