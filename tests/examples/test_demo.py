@@ -15,8 +15,8 @@ from tests.brokers import require_native
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
 ROOT = Path(__file__).parents[2]
-ROWS = 8_000
-EVENTS = 23_956
+ROWS = 12_000
+EVENTS = 35_920
 
 
 def demo(*arguments: str) -> tuple[int, dict[str, Any], str]:
