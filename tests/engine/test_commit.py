@@ -49,6 +49,15 @@ class Ledgers:
         self.consumer.answer()
         return partition
 
+    def with_an_older_commit_under_way(self) -> PartitionState:
+        """The same, with work committed of which the broker has said nothing, and further work after that."""
+        partition = self.begun()
+        work(partition, 0)
+        self.pass_time(1)
+        work(partition, 1)
+        self.clock.advance(0.5)
+        return partition
+
     def pass_time(self, seconds: float) -> list[Commit]:
         """Time passes; give the commits that it brings."""
         before = len(self.consumer.commits)
@@ -374,11 +383,7 @@ def test_an_older_commit_that_arrives_after_the_last_one_is_overwritten(arrives:
 
 def test_a_last_commit_that_can_not_be_read_back_is_sent_again(ledgers: Ledgers) -> None:
     """Until the broker says what it has, or takes it once more, nothing is built upon it."""
-    partition = ledgers.begun()
-    work(partition, 0)
-    ledgers.pass_time(1)
-    work(partition, 1)
-    ledgers.clock.advance(0.5)
+    partition = ledgers.with_an_older_commit_under_way()
     ledgers.consumer.failures = [BrokerError("no answer")]
     ledgers.committer.commit_now(ledgers.consumer, [partition])
     before = ledgers.committer.is_current(partition)
@@ -392,11 +397,7 @@ def test_a_last_commit_that_can_not_be_read_back_is_sent_again(ledgers: Ledgers)
 
 def test_what_another_owner_has_committed_meanwhile_stays(ledgers: Ledgers) -> None:
     """The broker would take a former owner's word over its successor's: it is not given a second time."""
-    partition = ledgers.begun()
-    work(partition, 0)
-    ledgers.pass_time(1)
-    work(partition, 1)
-    ledgers.clock.advance(0.5)
+    partition = ledgers.with_an_older_commit_under_way()
     successor = state(lease_until=NEVER)
     successor.assignment_id = b"successr"
     theirs = successor.snapshot()[1]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from tests.brokers import Kafka
+from tests.waiting import eventually
 
 
 def write(kafka: Kafka, topic: str, values: Iterable[bytes | None], *, partition: int = 0, **record: object) -> None:
@@ -25,8 +26,9 @@ def write_at(kafka: Kafka, topic: str, times_ms: Iterable[int], *, partition: in
     assert producer.flush(30) == 0
 
 
-def write_in_transaction(kafka: Kafka, topic: str, values: Iterable[bytes], *, commits: bool) -> None:
+def write_in_transaction(kafka: Kafka, topic: str, values: Sequence[bytes], *, commits: bool) -> None:
     """Append *values* to partition 0 in a transaction that is committed or aborted; either leaves a marker."""
+    before = _end(kafka, topic)
     producer = Producer(kafka.client(transactional_id=f"test-{topic}-{commits}"))
     producer.init_transactions(30)
     producer.begin_transaction()
@@ -37,3 +39,12 @@ def write_in_transaction(kafka: Kafka, topic: str, values: Iterable[bytes], *, c
         producer.commit_transaction(30)
     else:
         producer.abort_transaction(30)
+    eventually(lambda: _end(kafka, topic) == before + len(values) + 1)  # the marker comes after the answer
+
+
+def _end(kafka: Kafka, topic: str) -> int:
+    consumer = Consumer(kafka.client(group_id="test-ends"))
+    try:
+        return consumer.get_watermark_offsets(TopicPartition(topic, 0), 30)[1]
+    finally:
+        consumer.close()

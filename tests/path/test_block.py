@@ -175,6 +175,7 @@ def test_ledger_that_fills_up_stops_its_partition(bench: Bench, topic: Topics, a
     bench.write(orders, [(b"%d" % number, b"") for number in range(3_000)])
     member = bench.run(app, ledger_limit=200, batch_records=10, waiting_records=2_000)
     member.until(lambda: (Partition(orders, 0), "ledger") in member.ear.heard("paused"))
+    member.until(lambda: any(view.outstanding for view in member.ear.views))
     used = max(one.ledger_used for view in member.ear.views for one in view.partitions)
     mended.set()
     member.settled(within_s=60)
