@@ -7,7 +7,6 @@ within a time, and every error is one that a person can act on.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from time import monotonic
@@ -20,13 +19,10 @@ from confluent_kafka.admin import AdminClient
 from streams.config import Settings
 from streams.errors import BrokerError
 from streams.kafka import faults
+from streams.kafka.clientlog import client_log
 from streams.kafka.settings import connection
 
 Key = TypeVar("Key")
-
-_LOG: Final = logging.getLogger("streams.kafka.client")
-_LOG.addHandler(logging.NullHandler())
-_LOG.propagate = False  # what the client logs about a connection reaches the user as one error, once
 
 START_WITHIN_S: Final = 30.0
 """To ask at a start: after a broker's death the others may be asked in vain for 10 to 20 s."""
@@ -191,7 +187,7 @@ class Admin:
     def _open(self) -> AdminClient:
         try:
             chosen: dict[str, Any] = {**connection(self.settings), "error_cb": self._hear}
-            return AdminClient(chosen, logger=_LOG)
+            return AdminClient(chosen, logger=client_log)
         except KafkaException as error:
             raise wrong_setting(error) from error
 

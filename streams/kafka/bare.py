@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 
 from streams.config import Settings
 from streams.errors import BrokerError
-from streams.kafka.consumer import client_log
+from streams.kafka.clientlog import client_log
 from streams.kafka.settings import consumer as consumer_settings
 from streams.record import Partition
 

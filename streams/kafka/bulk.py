@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from functools import partial
 from time import monotonic
@@ -14,11 +13,11 @@ from streams.config import Settings
 from streams.errors import BrokerError
 from streams.kafka import faults
 from streams.kafka.admin import wrong_setting
+from streams.kafka.clientlog import client_log
 from streams.kafka.settings import producer
 from streams.kafka.shape import Topic
 from streams.record import Headers
 
-_LOG: Final = logging.getLogger("streams.kafka.client")
 _CLIENT_MIN_BYTES: Final = 1_000
 _SERVE_EVERY: Final = 512
 
@@ -103,7 +102,7 @@ class BulkSender:
             "error_cb": self._hear,
         }
         try:
-            return Producer(chosen, logger=_LOG)
+            return Producer(chosen, logger=client_log)
         except KafkaException as error:
             raise wrong_setting(error) from error
 

@@ -6,7 +6,6 @@ starve while a consumer polls.
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
@@ -14,12 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
+from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.config import Settings
 from streams.errors import BrokerError
+from streams.kafka.clientlog import client_log
 from streams.kafka.commits import CommitAnswer, Entry, Flight, answer_to, epoch_of, places_of
 from streams.kafka.message import ERROR
 from streams.kafka.reading import Cooperative, Eager, Reading
@@ -308,16 +308,6 @@ class GroupConsumer:
             else:
                 self._events.append(_event(message, error))
         return records
-
-
-class _ClientLog:
-    """Takes the client's log lines; what matters of them arrives as errors and events too."""
-
-    def log(self, level: int, text: str, *arguments: Any) -> None:
-        logging.getLogger("streams.kafka.client").log(min(level, logging.DEBUG), text, *arguments)
-
-
-client_log: Any = _ClientLog()
 
 
 def _event(message: Message, error: KafkaError) -> Event:

@@ -17,7 +17,7 @@ from streams.config import Settings
 from streams.errors import BrokerError
 from streams.kafka import faults
 from streams.kafka.admin import wrong_setting
-from streams.kafka.consumer import client_log
+from streams.kafka.clientlog import client_log
 from streams.kafka.message import ERROR, Message, by_partition, place_of
 from streams.kafka.settings import reader
 from streams.record import Partition

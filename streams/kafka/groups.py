@@ -64,7 +64,7 @@ def list_groups(admin: Admin) -> list[str]:
         BrokerError: A broker did not answer: its groups would be missing from the list.
     """
     doing = "listing the consumer groups"
-    listing = admin.ask(lambda: admin.client.list_consumer_groups(request_timeout=admin.look_s), doing)
+    listing = admin.ask(lambda: admin.client.list_consumer_groups(request_timeout=admin.timeout_s), doing)
     for error in listing.errors or ():
         raise admin.fault(error, doing)
     return sorted(group.group_id for group in listing.valid or ())

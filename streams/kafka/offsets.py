@@ -22,7 +22,7 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # it
 from streams.errors import BrokerError, CommitError
 from streams.kafka import faults
 from streams.kafka.admin import Admin
-from streams.kafka.consumer import client_log
+from streams.kafka.clientlog import client_log
 from streams.kafka.groups import describe_group, require_stopped
 from streams.kafka.settings import reader
 from streams.record import Partition

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.config import Settings
 from streams.errors import BrokerError
-from streams.kafka.consumer import client_log
+from streams.kafka.clientlog import client_log
 from streams.kafka.faults import REFUSED
 from streams.kafka.settings import producer as producer_settings
 from streams.record import Headers

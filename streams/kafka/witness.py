@@ -7,7 +7,6 @@ Settings are those of a bare client.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic, sleep
 from typing import Any, Final, NamedTuple, cast
@@ -15,9 +14,9 @@ from typing import Any, Final, NamedTuple, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.errors import BrokerError
+from streams.kafka.clientlog import client_log
 from streams.record import Partition
 
-_LOG: Final = logging.getLogger("streams.kafka.client")
 _WITHIN_S: Final = 30.0
 _ANSWER_S: Final = 5.0
 _ENDS_WITHIN_S: Final = 60.0
@@ -143,4 +142,4 @@ def _ends_of(client: Mapping[str, Any], topics: Iterable[str]) -> dict[Partition
 
 
 def _consumer(settings: Mapping[str, Any]) -> Consumer:
-    return Consumer(dict(settings), logger=_LOG)
+    return Consumer(dict(settings), logger=client_log)

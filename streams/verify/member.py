@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple
 
 from streams.app import App, load
 from streams.errors import StreamsError
+from streams.kafka.clientlog import CLIENT_LOGGER
 from streams.monitor.logs import configure_logs
 from streams.outcome import DeadLetter, Retry, Stop
 from streams.record import Message, Record
@@ -180,7 +181,7 @@ def main(path: str) -> int:
     watch(app, MemberPlan(**json.loads(os.environ[VARIABLE])))
     settings = app.settings.from_environment()
     if "debug" in settings.kafka:  # STREAMS_KAFKA_DEBUG=cgrp: what the client does goes into the member's log
-        logging.getLogger("streams.kafka.client").setLevel(logging.DEBUG)
+        logging.getLogger(CLIENT_LOGGER).setLevel(logging.DEBUG)
     kafka = {**settings.kafka, "client.id": client_id(os.getpid())}
     name = os.environ.get(NAME_VARIABLE) or None
     settings = replace(settings, metrics_port=None, instance_id=name, kafka=kafka)  # members are many
