@@ -134,7 +134,7 @@ class FirstHeaders:
     """Packs and reads the headers of the first copies of one partition's records that failed alike.
 
     They differ in offset and time, which stand eight bytes wide at the same
-    places in bytes that are made once: a fifth of what a `CopyHeader` costs.
+    places in bytes that are made once.
     """
 
     __slots__ = ("_layout", "_parts")
@@ -233,13 +233,13 @@ class ErrorHeader(msgspec.Struct, frozen=True):
 _MOST: Final = (1 << 63) - 1
 _MOST_PACKED: Final = b"\xcf" + _MOST.to_bytes(8, "big")
 _SIGNED: Final = b"\xd3"
-"""What stands before eight bytes of a number in MessagePack, with its sign or, as a large one has it, without."""
+"""MessagePack's mark of a signed number of eight bytes."""
 
 
 _TAIL: Final = 6
-"""Bytes at the end of a header that tell most failures apart, by the time of the first one; they hold no offset."""
+"""Bytes at the end of a header that hold the time of the first failure: those of one failure have them in common."""
 _TWINS: Final = 3
-"""How many headers in a row have to end like the one before for further ones to be expected."""
+"""How many headers in a row have to be as long as the one before, and end like it, for further ones to be expected."""
 _TRIES: Final = 4
 """How often that is tried in vain: records that failed in two ways take turns, or an earlier version wrote them."""
 

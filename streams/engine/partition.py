@@ -292,14 +292,14 @@ class PartitionState:
             self.lanes,
             list[Decision](),
         )
-        firsts: dict[type[BaseException], tuple[int | None, Callable[[int, int], bytes] | None]] = {}
+        firsts: dict[type[BaseException], tuple[int, Callable[[int, int], bytes]] | None] = {}
         for item, outcome in failures:
             message, settled, _, key, _ = item
             cls = type(outcome.cause)
             if cls not in firsts:
                 firsts[cls] = self._first(outcome.cause, wall_ms)
-            tier, header = firsts[cls]
-            if tier is None or header is None or settled is LOADED or outcome.after is not None or key in trouble:
+            first = firsts[cls]
+            if first is None or settled is LOADED or outcome.after is not None or key in trouble:
                 decisions.append(self._decide(item, outcome, now_s, wall_ms, refuses))
                 continue
             # The first failure of a record, and it leaves: what most outages are made of.  Nothing of it stays here.
@@ -311,14 +311,15 @@ class PartitionState:
                 left = chain.depart(key, offset)
                 assert left is None, f"{self.partition}/{offset} stands in the chain, and ran from the source"  # noqa: S101  # rule 5
                 self._give_way(key, offset)
-            decisions.append(Move(item, tier, None, 1, header(offset, message.timestamp()[1])))
+            tier, pack = first
+            decisions.append(Move(item, tier, None, 1, pack(offset, message.timestamp()[1])))
         return decisions
 
-    def _first(self, error: Exception, wall_ms: int) -> tuple[int | None, Callable[[int, int], bytes] | None]:
-        """Say to which topic a first failure with *error* moves a record, and what packs its header there."""
+    def _first(self, error: Exception, wall_ms: int) -> tuple[int, Callable[[int, int], bytes]] | None:
+        """Say to which topic a first failure with *error* moves a record, and what packs its header; None: to none."""
         tier = self.retries.first_tier(error, self.chain)
         if tier is None:
-            return None, None
+            return None
         return tier, self.chain.first_headers((Attempt(wall_ms, type(error).__name__),), wall_ms).pack
 
     def _decide(
