@@ -62,7 +62,7 @@ def test_the_five_minutes_of_the_readme_work(kafka: Kafka, tmp_path: Path) -> No
             env=environment,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=270,
             check=False,
         )
         ran.append(words[1])

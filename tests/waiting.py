@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], *, within_s: float = 30.0, every_s: float = 0.02) -> T:
+def eventually(condition: Callable[[], T], *, within_s: float = 60.0, every_s: float = 0.02) -> T:
     """Give back the first true answer of *condition*.
 
     What *condition* raises ends the wait.

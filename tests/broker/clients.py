@@ -39,7 +39,7 @@ class Member:
         self.consumer.subscribe(list(topics), on_assign=given)
         return self.until(lambda: self.assigned)
 
-    def until(self, condition: Callable[[], object], *, within_s: float = 30) -> list[Message]:
+    def until(self, condition: Callable[[], object], *, within_s: float = 60) -> list[Message]:
         """Poll until *condition* holds, and give what was delivered, errors included."""
         messages: list[Message] = []
 

@@ -23,7 +23,7 @@ def demo(*arguments: str) -> tuple[int, dict[str, Any], str]:
     """Run the demo; give its exit status, its result, and what a person sees."""
     require_native()
     command = [sys.executable, "-m", "examples.demo", "--json", "--rows", str(ROWS), *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=270)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout), done.stderr
 

@@ -32,7 +32,7 @@ def streams(kafka: Kafka, *arguments: str) -> Any:
     """Run a command against *kafka*, and give what it prints as JSON."""
     command = [str(Path(sys.executable).with_name("streams")), *arguments, "--json"]
     environment = {**os.environ, "STREAMS_BOOTSTRAP": kafka.bootstrap}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=270)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

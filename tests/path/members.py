@@ -114,7 +114,7 @@ class Running:
         """Whether it has not ended."""
         return self._thread.is_alive()
 
-    def until(self, condition: Callable[[], _T], *, within_s: float = 30) -> _T:
+    def until(self, condition: Callable[[], _T], *, within_s: float = 60) -> _T:
         """Wait for *condition* while the member runs."""
 
         def met() -> _T:
@@ -124,12 +124,12 @@ class Running:
 
         return eventually(met, within_s=within_s)
 
-    def passed(self, *, within_s: float = 30) -> None:
+    def passed(self, *, within_s: float = 60) -> None:
         """Wait until all that stands in the topics now is committed as settled; in the chain it may wait on."""
         ends = self._ends()
         self.until(lambda: self._has_committed(ends), within_s=within_s)
 
-    def settled(self, *, within_s: float = 30) -> None:
+    def settled(self, *, within_s: float = 60) -> None:
         """Wait until it is, and nothing of it waits in the chain but what stands behind a held dead letter."""
         ends = self._ends()
         self.until(lambda: self._has_committed(ends) and not self._is_waiting(), within_s=within_s)
@@ -149,14 +149,14 @@ class Running:
         chains = [state.chain for state in self.member.assignment.all()]
         return any(len(chain.index) > chain.blocked for chain in chains)
 
-    def stop(self, *, within_s: float = 40) -> RunReport:
+    def stop(self, *, within_s: float = 60) -> RunReport:
         """Stop it in order, and give its report."""
         self.member.stop()
         self.await_end(within_s=within_s)
         assert self.report is not None, f"the member ended with {self.error!r}"
         return self.report
 
-    def await_end(self, *, within_s: float = 40) -> None:
+    def await_end(self, *, within_s: float = 60) -> None:
         """Wait until it has ended."""
         self._thread.join(within_s)
         assert not self.is_running, f"the member had not ended after {within_s:g} s"
