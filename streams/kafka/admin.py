@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -128,20 +129,30 @@ class Admin:
                 self._reached = True
                 return answer
 
-    def ask_each(self, question: Callable[[], Mapping[Key, Future[Any]]], doing: str) -> dict[Key, Any]:
+    def ask_each(
+        self, question: Callable[[], Mapping[Key, Future[Any]]], doing: str, *, is_try: bool = False
+    ) -> dict[Key, Any]:
         """Ask one question about several things; an answer may be the client's exception.
 
-        Asked anew as a whole while one of them is only not ready yet.
+        Asked anew as a whole while one of them is only not ready yet; where *question* takes `look_s` only, and
+        *is_try*, also while the one that was asked does not answer: another broker may.
 
         Raises:
             BrokerError: The broker could not be reached or did not answer in time.
         """
         end = monotonic() + self.timeout_s
         while True:
-            answers = {key: self._settle(future, doing, end) for key, future in question().items()}
-            if monotonic() > end or not any(_is_passing(answer) for answer in answers.values()):
+            answers = {key: self._settle(future, doing, end, is_try=is_try) for key, future in question().items()}
+            if any(map(_is_timeout, answers.values())):
+                self._look_around(end)
+            elif monotonic() > end or not any(map(_is_passing, answers.values())):
                 return answers
             self.client.poll(_AGAIN_S)
+
+    def _look_around(self, end: float) -> None:
+        """Have the client learn which brokers there are: it asks one that has died for as long as it knows no other."""
+        with suppress(KafkaException):
+            self.client.list_topics(timeout=max(_AGAIN_S, min(self.look_s, end - monotonic())))
 
     def fault(self, error: KafkaException, doing: str, *, topic: str = "") -> BrokerError:
         """Put the client's *error* into words."""
@@ -152,12 +163,13 @@ class Admin:
             return self._silence(doing)
         return faults.fault(inner, doing=doing, settings=self.settings, topic=topic)
 
-    def _settle(self, future: Future[Any], doing: str, end: float) -> Any:
+    def _settle(self, future: Future[Any], doing: str, end: float, *, is_try: bool) -> Any:
         try:
             answer = self._wait(future, doing, end)
         except KafkaException as error:
             inner = faults.client_error(error)
-            if inner is not None and inner.code() in faults.UNREACHABLE:
+            is_early = is_try and monotonic() < end - _AGAIN_S and not self._is_down
+            if inner is not None and inner.code() in faults.UNREACHABLE and not (is_early and _is_timeout(error)):
                 raise self._silence(doing) from error
             return error
         self._reached = True
@@ -206,8 +218,8 @@ def _is_passing(answer: object) -> bool:
     return inner is not None and inner.code() in _PASSING
 
 
-def _is_timeout(error: KafkaException) -> bool:
-    inner = faults.client_error(error)
+def _is_timeout(answer: object) -> bool:
+    inner = faults.client_error(answer) if isinstance(answer, KafkaException) else None
     return inner is not None and inner.code() == KafkaError._TIMED_OUT  # noqa: SLF001  # the client's own codes begin with an underscore
 
 

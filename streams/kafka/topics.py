@@ -8,7 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, Node, TopicCollection, TopicPartitionInfo
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types do not mark them as public
     AlterConfigOpType,
     ConfigEntry,
@@ -50,7 +50,10 @@ def find_topics(admin: Admin, names: Iterable[str], *, with_config: bool = False
     asked = sorted(set(names))
     if not asked:
         return {}
-    answers = admin.ask_each(lambda: admin.client.describe_topics(TopicCollection(asked)), _LOOKING)
+    wanted = TopicCollection(asked)
+    answers = admin.ask_each(
+        lambda: admin.client.describe_topics(wanted, request_timeout=admin.look_s), _LOOKING, is_try=True
+    )
     found = {name: answer for name, answer in answers.items() if not _is_absent(answer)}
     for name, answer in found.items():
         if isinstance(answer, KafkaException):
@@ -233,6 +236,11 @@ def _is_absent(answer: object) -> bool:
     return error is not None and faults.is_unknown_topic(error)
 
 
+def _has_leader(part: TopicPartitionInfo) -> bool:
+    leader: Node | None = part.leader  # None where nobody leads, whatever the client's types say
+    return leader is not None and leader.id >= 0
+
+
 def _topic(described: TopicDescription, config: Mapping[str, str]) -> Topic:
     parts = described.partitions
     return Topic(
@@ -242,7 +250,7 @@ def _topic(described: TopicDescription, config: Mapping[str, str]) -> Topic:
         replication=min((len(part.replicas) for part in parts), default=0),
         config=config,
         is_internal=described.is_internal,
-        offline=tuple(part.id for part in parts if part.leader.id < 0),
+        offline=tuple(part.id for part in parts if not _has_leader(part)),
     )
 
 

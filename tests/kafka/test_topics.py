@@ -14,7 +14,7 @@ from confluent_kafka.cimpl import NewTopic as ClientTopic
 from streams.config import Settings
 from streams.dev import DevCluster
 from streams.errors import TopicError
-from streams.kafka.admin import Admin
+from streams.kafka.admin import START_WITHIN_S, Admin
 from streams.kafka.shape import NewTopic, Topic
 from streams.kafka.topics import (
     add_partitions,
@@ -28,6 +28,7 @@ from streams.kafka.topics import (
     topic_configs,
 )
 from tests.brokers import Topics, unique
+from tests.waiting import eventually
 
 
 def test_what_is_made_is_found(admin: Admin) -> None:
@@ -93,6 +94,20 @@ def test_what_is_made_at_one_broker_is_required_of_another(cluster3: DevCluster)
             assert set(require_topics(other, [wanted.topic], with_config=True)) == {wanted.topic}, f"turn {turn}"
         with pytest.raises(TopicError, match="does not exist"):
             require_topics(other, [unique("absent")])
+
+
+@pytest.mark.chaos
+def test_a_partition_whose_only_broker_is_dead_is_offline(cluster3: DevCluster) -> None:
+    """The others of its topic are not; once the broker is back none is."""
+    name = unique("orders")
+    with Admin(Settings(bootstrap=cluster3.bootstrap), timeout_s=START_WITHIN_S) as admin:
+        create_topics(admin, [NewTopic(name, 6, 1)])
+        cluster3.brokers[0].kill()
+        offline = eventually(lambda: find_topics(admin, [name])[name].offline)
+        cluster3.heal()
+        eventually(lambda: not find_topics(admin, [name])[name].offline)
+
+    assert 0 < len(offline) < 6
 
 
 def test_a_single_broker_has_heard_of_all_there_is(admin: Admin) -> None:
