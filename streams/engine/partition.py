@@ -260,12 +260,16 @@ class PartitionState:
         That one holds the lane; what the run did not reach waits behind it again.
         """
         self._mark(run[:done])
-        item, rest = run[done], list(run[done + 1 :])
-        if rest and item[1] is LOADED:
-            self.loaded(self.chain.index[item[3]]).extendleft(reversed(rest))
+        self.hold_back(run, done + 1)
+        return run[done]
+
+    def hold_back(self, run: Run, count: int) -> None:
+        """Let all but the first *count* records of *run* wait in its lane again, behind those."""
+        rest, (_, settled, _, key, _) = list(run[count:]), run[0]
+        if rest and settled is LOADED:
+            self.loaded(self.chain.index[key]).extendleft(reversed(rest))
         elif rest:
-            self.lanes[item[3]] = rest + (self.lanes[item[3]] or [])
-        return item
+            self.lanes[key] = rest + (self.lanes[key] or [])
 
     def postpone(self, item: Item) -> None:
         """Put back *item*, which was not started: the lease had ended, or its run had taken long enough."""

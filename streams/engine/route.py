@@ -7,7 +7,7 @@ exception or a strange return value stands for.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -147,11 +147,19 @@ class Route:
 
     def invoke_batch(self, run: Run) -> list[Outcome | None]:
         """Run a plain batch handler on *run*; one outcome a record."""
-        return self.batch_outcomes(self.handler([self.decode(item[0]) for item in run]), len(run))
+        return self.call_batch([item[0] for item in run])
+
+    def call_batch(self, messages: Sequence[Message]) -> list[Outcome | None]:
+        """Run a plain batch handler on *messages*; one outcome a record."""
+        return self.batch_outcomes(self.handler(list(map(self.decode, messages))), len(messages))
 
     async def invoke_batch_async(self, run: Run) -> list[Outcome | None]:
         """Run an async batch handler on *run*; one outcome a record."""
-        return self.batch_outcomes(await self.handler([self.decode(item[0]) for item in run]), len(run))
+        return await self.call_batch_async([item[0] for item in run])
+
+    async def call_batch_async(self, messages: Sequence[Message]) -> list[Outcome | None]:
+        """Run an async batch handler on *messages*; one outcome a record."""
+        return self.batch_outcomes(await self.handler(list(map(self.decode, messages))), len(messages))
 
     def batch_outcomes(self, result: object, count: int) -> list[Outcome | None]:
         """Read what a batch handler gave back: None, or one outcome a record."""

@@ -13,6 +13,7 @@ from operator import length_hint
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from streams.engine.executors.whole import Whole
     from streams.engine.partition import Item
     from streams.record import Message
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Slot:
     """One place in which runs follow each other."""
 
-    __slots__ = ("batch", "item", "runs", "since", "source", "spent_s")
+    __slots__ = ("batch", "item", "runs", "since", "source", "spent_s", "whole")
 
     def __init__(self) -> None:
         """Begin idle."""
@@ -30,6 +31,8 @@ class Slot:
         """All records of the batch; set before `item`, for good in slots of batch handlers."""
         self.source: tuple[Sequence[Message], Iterator[Message]] | None = None
         """A whole chunk under way, and how far it is read: an inline executor's, instead of `item`."""
+        self.whole: Whole | None = None
+        """A whole chunk under way in another thread, instead of `item`."""
         self.since = 0.0
         """Monotonic time at which it started; set before `item`, so that nobody takes a new run for an old one."""
         self.runs = 0
@@ -39,7 +42,9 @@ class Slot:
 
     def running(self) -> Sequence[Item]:
         """Give the records of the call that is under way; none between runs."""
-        item = self.item
+        item, whole = self.item, self.whole
+        if whole is not None:
+            return whole.in_hand()
         return () if item is None else self.batch or (item,)
 
 
@@ -55,4 +60,6 @@ def current_message() -> Message | None:
     if slot.source is not None:
         messages, source = slot.source
         return messages[len(messages) - length_hint(source) - 1]
+    if slot.whole is not None:
+        return slot.whole.messages[slot.whole.at]
     return None if slot.item is None else slot.item[0]

@@ -68,12 +68,9 @@ class Watch:
     def view(self, states: Sequence[PartitionState], now: float) -> MemberView:
         """Give the state of this member."""
         running = [
-            (executor, slot)
-            for executor in self._executors.values()
-            for slot in executor.slots()
-            if slot.item is not None
+            (executor, slot) for executor in self._executors.values() for slot in executor.slots() if slot.running()
         ]
-        self._told = {slot: since for slot, since in self._told.items() if slot.item is not None}
+        self._told = {slot: since for slot, since in self._told.items() if slot.running()}
         return MemberView(
             partitions=[self._partition_view(state, now) for state in states],
             running=len(running),
@@ -108,11 +105,11 @@ class Watch:
         )
 
     def _tell_stuck(self, executor: Executor, slot: Slot, now: float) -> bool:
-        item, since = slot.item, slot.since
-        if item is None or now - since <= executor.route.timeout_s:
+        since = slot.since
+        if now - since <= executor.route.timeout_s or not (running := slot.running()):
             return False
         if self._told.get(slot) != since:
-            self._told[slot] = since
+            self._told[slot], item = since, running[0]
             self._observer.stuck(item[4].partition, item[0].offset() or 0, now - since)
         return True
 

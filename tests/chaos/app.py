@@ -10,6 +10,7 @@ SIGKILL cuts off, no line that was written is lost or torn.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from streams import App, Context, DeadLetter, Record, Retry, RetryPolicy
+from streams.engine.executors import whole
 from streams.outcome import Outcome
 from tests.chaos.failpoints import VARIABLE, Failpoints
 
@@ -127,15 +129,28 @@ async def on_the_loop(record: Record, ctx: Context) -> Outcome | None:
     return end(task)
 
 
-def inline(record: Record) -> Outcome | None:
-    """Work while the poll thread waits."""
+def quickly(record: Record) -> Outcome | None:
+    """Work for a moment, without a context: on the poll thread, or on a whole chunk in another."""
     task = task_of(record, attempts.of(record))
     journal.note("START", task)
     time.sleep(task.work_s / 50)
     return attempts.note(task, end(task))
 
 
-def in_batches(records: list[Record]) -> list[Outcome | None]:
+async def quickly_on_the_loop(record: Record) -> Outcome | None:
+    """The same on the event loop."""
+    task = task_of(record, attempts.of(record))
+    journal.note("START", task)
+    await asyncio.sleep(task.work_s / 50)
+    return attempts.note(task, end(task))
+
+
+def quickly_in_batches(records: list[Record]) -> list[Outcome | None]:
+    """The same on many."""
+    return in_batches(records, haste=50)
+
+
+def in_batches(records: list[Record], *, haste: float = 1) -> list[Outcome | None]:
     """Work on many records at once, of each key on one at a time."""
     outcomes: dict[tuple[int, int], Outcome | None] = {}
     troubled: set[str] = set()
@@ -145,7 +160,7 @@ def in_batches(records: list[Record]) -> list[Outcome | None]:
         outcomes |= {(task.record.partition, task.record.offset): _BEHIND for task in tasks}
         for task in going:
             journal.note("START", task)
-        time.sleep(max((task.work_s for task in going), default=0))
+        time.sleep(max((task.work_s / haste for task in going), default=0))
         for task in going:
             outcome = attempts.note(task, end(task))
             outcomes[task.record.partition, task.record.offset] = outcome
@@ -176,15 +191,21 @@ HANDLERS: Final[dict[str, tuple[Any, dict[str, Any]]]] = {
     "threads": (in_threads, {"concurrency": 100}),
     "sends": (with_sends, {"concurrency": 100}),
     "async": (on_the_loop, {"concurrency": 150}),
-    "inline": (inline, {"run": "inline"}),
+    "inline": (quickly, {"run": "inline"}),
     "batch": (in_batches, {"batch": 200, "concurrency": 3}),
+    "whole": (quickly, {"concurrency": 100}),
+    "whole async": (quickly_on_the_loop, {"concurrency": 150}),
+    "whole batch": (quickly_in_batches, {"batch": 20, "concurrency": 3}),
 }
 
 _folder = Path(os.environ["CHAOS_JOURNAL"])
 journal = Journal(_folder)
 attempts = Attempts(_folder)
 app = App(os.environ["CHAOS_GROUP"])
-_handler, _options = HANDLERS[os.environ["CHAOS_RUN"]]
+_run = os.environ["CHAOS_RUN"]
+if _run.startswith("whole"):  # chunks run whole although runs take milliseconds
+    whole._QUICK_S = whole._QUICK_BATCH_S = math.inf  # type: ignore[misc]  # noqa: SLF001  # nobody else may want that
+_handler, _options = HANDLERS[_run]
 _policy: Any = os.environ["CHAOS_POLICY"]
 _retry = RetryPolicy(delays=DELAYS, memory_up_to=os.environ["CHAOS_MEMORY"])
 app.on(os.environ["CHAOS_TOPIC"], policy=_policy, retry=_retry, **_options)(_handler)

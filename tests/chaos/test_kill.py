@@ -97,16 +97,19 @@ def test_kills_at_random(scenes: Scenes, tell: Callable[[str], None]) -> None:
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("protocol", ["consumer", "classic"])
-def test_a_killed_worker_with_inline_handlers_loses_nothing(
-    protocol: str, scenes: Scenes, tell: Callable[[str], None]
+@pytest.mark.parametrize(
+    ("run", "protocol"),
+    [("inline", "consumer"), ("inline", "classic"), *((f"whole{way}", "consumer") for way in ("", " async", " batch"))],
+)
+def test_a_killed_worker_with_quick_handlers_loses_nothing(
+    run: str, protocol: str, scenes: Scenes, tell: Callable[[str], None]
 ) -> None:
-    """On the poll thread one record runs at a time; what was read and not committed runs again, and nothing else."""
-    scene = scenes(seed=31, run="inline", protocol=protocol)
+    """One record of a chunk runs at a time; what was read and not committed runs again, and nothing else."""
+    scene = scenes(seed=31, run=run, protocol=protocol)
     scene.start()
     scene.start()
     kill_one(scene, 31, in_flight=1)
     verdict = scene.verdict()
-    tell(f"seed 31, inline, {protocol}: {verdict.line}")
+    tell(f"seed 31, {run}, {protocol}: {verdict.line}")
 
     assert verdict.is_clean, str(verdict)

@@ -14,7 +14,7 @@ from streams.engine.executors.threads import ThreadExecutor
 from streams.outcome import Skip
 from streams.record import Record
 from tests.engine.stage import OTHER, messages, route, state
-from tests.engine.workshop import Workshop, route_for
+from tests.engine.workshop import Workshop, go_whole, route_for
 from tests.waiting import eventually
 
 FAR = 1_000_000
@@ -27,6 +27,13 @@ def gate() -> Iterator[threading.Event]:
     gate = threading.Event()
     yield gate
     gate.set()
+
+
+@pytest.fixture(params=["lanes", "whole"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records go lane by lane, or chunk by chunk as long as nothing holds them up."""
+    if request.param == "whole":
+        go_whole(monkeypatch)
 
 
 @pytest.fixture
@@ -128,7 +135,7 @@ def test_closing_ends_the_threads(gate: threading.Event) -> None:
     eventually(lambda: len(threads_of("charge")) == 1)
     gate.set()
     eventually(lambda: not threads_of("charge"))
-    assert [len(run) for run in executor.finished()] == [1]
+    assert sum(map(len, executor.finished())) + executor.take_settled() == 1
 
 
 def threads_of(name: str) -> list[threading.Thread]:

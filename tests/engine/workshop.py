@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
+import pytest
+
 from streams.engine.executors.eventloop import EventLoop
 from streams.engine.executors.executor import NOT_STARTED, Executor, Interruption
+from streams.engine.ledger import Chunk
 from streams.engine.member import executor_for
 from streams.engine.partition import PartitionState, finish
 from streams.engine.route import Route
@@ -54,6 +58,13 @@ def batch_route_for(mode: Mode, work: Callable[[list[Record]], Any], size: int, 
     return route(handle_async if mode == "async" else handle, batch=size, **options)
 
 
+def go_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have chunks run whole from the first one on, whatever they cost, and split at once."""
+    monkeypatch.setattr("streams.engine.executors.whole._QUICK_S", math.inf)
+    monkeypatch.setattr("streams.engine.executors.whole._QUICK_BATCH_S", math.inf)
+    monkeypatch.setattr("streams.engine.executors.whole._PATIENCE_S", 0.0)
+
+
 class Workshop:
     """One executor, and everything that came out of it.
 
@@ -65,6 +76,7 @@ class Workshop:
         self.executor: Executor = executor_for(chosen, event_loop)
         self.settled: list[int | None] = []
         """Offsets, in the order in which they were reported."""
+        self._chunks: list[Chunk] = []
         self.stopped: list[Interruption] = []
         self.handed_back = 0
         """Runs that took so long that the rest was handed back."""
@@ -73,15 +85,14 @@ class Workshop:
         """Hand over what was read together."""
         chunk = state.admit(list(read))
         assert chunk is not None
-        before = self.executor.take_settled()
+        self._chunks.append(chunk)
         self.executor.take(state, chunk)
-        done = self.executor.take_settled()
-        self.settled += [one.offset() for one in read[:done]]
-        assert before == 0
+        self._note_settled()
 
     def turn(self) -> None:
         """Take what has ended since the last turn, and let the lanes go on."""
         runs = self.executor.finished()
+        self._note_settled()
         self.settled += [item[0].offset() for run in runs for item in run]
         self.executor.submit(list(finish(runs)))
         for one in self.executor.interrupted():
@@ -98,6 +109,21 @@ class Workshop:
                 self.executor.submit(state.due(0.0), ahead=True)
             else:
                 self.stopped.append(one)
+
+    def _note_settled(self) -> None:
+        """Take in what the executor settled itself, in the order of the log."""
+        count = self.executor.take_settled()
+        if count:
+            known = set(self.settled)
+            ended = [
+                chunk.offset_at(index)
+                for chunk in self._chunks
+                for index, is_settled in enumerate(chunk.settled)
+                if is_settled and chunk.offset_at(index) not in known
+            ]
+            assert len(ended) == count
+            self.settled += ended
+            self._chunks = [chunk for chunk in self._chunks if not chunk.is_settled]
 
     @property
     def started(self) -> int:

@@ -13,10 +13,11 @@ import time
 from collections import deque
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 from streams.engine.executors.executor import LONG_RUN_S, NOT_STARTED, Interruption, NotStarted, lease_of, sort_out
+from streams.engine.executors.whole import RAISED, Alone, Cost, Verdict, Whole, Wholes, begin, item_of, runs_in
 from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState, Run
 from streams.engine.route import Ended, Route
@@ -28,6 +29,10 @@ _WATCH_S: Final = 0.05
 """How often runs are compared with their timeout, at the most."""
 _HOG_S: Final = 0.005
 """How long handlers that never wait may have the loop to themselves."""
+
+
+_REPORT_EVERY: Final = 64
+"""Records after which a runner tells what they cost."""
 
 
 class EventLoop:
@@ -93,6 +98,9 @@ class AsyncExecutor:
         self._ready: deque[Run] = deque()
         self._finished: deque[Run] = deque()
         self._interrupted: deque[Interruption] = deque()
+        self._cost = Cost()
+        self._wholes = Wholes(route, self._cost, self._submit_whole)
+        self._chunks: deque[Whole | Alone] = deque()
         self._runners: dict[_Runner, None] = {}
         self._burst = 1
         self._is_armed = False
@@ -101,28 +109,37 @@ class AsyncExecutor:
         self._loop.call_soon_threadsafe(self._watch)
 
     def take(self, state: PartitionState, chunk: Chunk) -> None:
-        """Hand the lanes of *chunk* to the loop."""
-        self.submit(state.enlane(chunk))
+        """Hand *chunk* to the loop: as a whole where runs are quick, else its lanes."""
+        self.submit(self._wholes.take(state, chunk))
 
     def submit(self, runs: Sequence[Run], *, ahead: bool = False) -> None:
         """Hand *runs* to the loop: one wake-up for all of them."""
         if runs:
             self._ready.extendleft(reversed(runs)) if ahead else self._ready.extend(runs)
-            if not self._is_armed:
-                self._is_armed = True
-                self._loop.call_soon_threadsafe(self._start_runners)
+            self._arm()
+
+    def _submit_whole(self, one: Whole | Alone) -> None:
+        self._chunks.append(one)
+        self._arm()
+
+    def _arm(self) -> None:
+        if not self._is_armed:
+            self._is_armed = True
+            self._loop.call_soon_threadsafe(self._start_runners)
 
     def finished(self) -> list[Run]:
         """Give the runs that ended well since the last call."""
-        return [self._finished.popleft() for _ in range(len(self._finished))]
+        wholes = self._wholes
+        self.submit(wholes.collect())
+        return wholes.take_finished() + [self._finished.popleft() for _ in range(len(self._finished))]
 
     def take_settled(self) -> int:
-        """Give 0: every run is reported."""
-        return 0
+        """Count what was settled since the last call as part of whole chunks."""
+        return self._wholes.take_settled()
 
     def interrupted(self) -> list[Interruption]:
         """Give the runs that did not, since the last call."""
-        return [self._interrupted.popleft() for _ in range(len(self._interrupted))]
+        return self._wholes.take_interrupted() + [self._interrupted.popleft() for _ in range(len(self._interrupted))]
 
     def slots(self) -> Sequence[Slot]:
         """Give the slots of all runners, and one that holds their counts."""
@@ -137,7 +154,7 @@ class AsyncExecutor:
     def _start_runners(self) -> None:
         """Start a few runners, then look again once they have suspended or ended."""
         self._is_armed = False
-        count = min(len(self._ready), self.capacity - len(self._runners), self._burst)
+        count = min(len(self._ready) + len(self._chunks), self.capacity - len(self._runners), self._burst)
         if count <= 0 or self._closed:
             self._burst = 1
             return
@@ -152,13 +169,17 @@ class AsyncExecutor:
     async def _work(self, runner: _Runner) -> None:
         CURRENT.set(runner)
         resumed = time.monotonic()
+        latest_s, latest = 0.0, 0
         try:
-            while self._ready and not self._closed:
+            while (self._ready or self._chunks) and not self._closed:
                 started = time.monotonic()
                 if started - resumed > _HOG_S:
                     await asyncio.sleep(0)
                     resumed = time.monotonic()
                     continue  # what was ready may be another runner's now
+                if self._chunks:
+                    await self._whole(self._chunks.popleft(), runner)
+                    continue
                 run = self._ready.popleft()
                 if self.route.batch:
                     self._sort(await self._batch(self._fill(run), runner))
@@ -169,10 +190,82 @@ class AsyncExecutor:
                         self._runs.runs += done
                     else:
                         self._sort([Interruption(run, done, ended)])
-                self._runs.spent_s += time.monotonic() - started
+                spent_s = time.monotonic() - started
+                self._runs.spent_s += spent_s
+                latest_s += spent_s
+                latest += len(runner.batch) or len(run)
+                if latest >= _REPORT_EVERY:
+                    self._cost.learn(latest_s / latest)
+                    latest_s, latest = 0.0, 0
                 runner.item = None
         finally:
+            if latest:
+                self._cost.learn(latest_s / latest)
             del self._runners[runner]
+
+    async def _whole(self, one: Whole | Alone, runner: _Runner) -> None:
+        """Run a whole chunk, or what was left alone."""
+        started = time.monotonic()
+        if isinstance(one, Alone):
+            done, ended = await self._records(one.run[one.done :], runner)
+            self._sort([Interruption(one.run, one.done + done, ended)])
+            self._runs.runs -= one.done
+            runner.item = None
+        else:
+            done, verdict = await (self._whole_batch if self.route.batch else self._whole_records)(one, runner)
+            self._wholes.ended.append((one, done, verdict))
+            runner.whole = None
+            runs = runs_in(done, verdict)
+            self._runs.runs += runs
+            self._cost.learn((time.monotonic() - started) / (runs or 1))
+        self._runs.spent_s += time.monotonic() - started
+
+    async def _whole_records(self, whole: Whole, runner: _Runner) -> tuple[int, Verdict]:
+        """As `perform_whole`."""
+        route, clock, state, chunk = self.route, time.monotonic, whole.state, whole.chunk
+        is_bare, decode, handler = route.is_bare, route.decode, route.handler
+        too_long, at = begin(whole, runner), -1
+        ended: Ended
+        for at, message in enumerate(whole.source):
+            runner.since = now = clock()
+            whole.at = at
+            if now > too_long or now > state.lease_until:
+                return at, NOT_STARTED
+            try:
+                if is_bare:
+                    result = await handler(decode(message))
+                    ended = None if result is None else route.outcome(result)
+                else:
+                    ended = await route.invoke_async(item_of(message, chunk, chunk.indexes[at], state))
+                if runner.is_late:  # it ended its work all the same
+                    runner.forget_cancellation()
+            except Stop as stop:
+                ended = route.outcome(stop.outcome)
+            except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
+                return at, route.failure(self._reason(error, runner), message)
+            if ended is not None:
+                return at, ended
+        return at + 1, None
+
+    async def _whole_batch(self, whole: Whole, runner: _Runner) -> tuple[int, Verdict]:
+        """As `perform_whole_batch`."""
+        too_long, done = begin(whole, runner), 0
+        while part := list(islice(whole.source, whole.width)):
+            runner.since = now = time.monotonic()
+            whole.at = done
+            if now > too_long or now > whole.state.lease_until:
+                return done, NOT_STARTED
+            try:
+                outcomes = await self.route.call_batch_async(part)
+                if runner.is_late:
+                    runner.forget_cancellation()
+            except BaseException as error:  # noqa: BLE001  # each record's own outcome is found out by itself
+                self._reason(error, runner)
+                return done, RAISED
+            if outcomes.count(None) < len(outcomes):
+                return done, outcomes
+            done += len(part)
+        return done, None
 
     def _sort(self, performed: list[Interruption]) -> None:
         for one in performed:
@@ -260,7 +353,5 @@ class AsyncExecutor:
 
     def _overdue(self, now: float) -> Iterator[_Runner]:
         return (
-            runner
-            for runner in list(self._runners)
-            if runner.item is not None and now - runner.since > self.route.timeout_s
+            runner for runner in list(self._runners) if now - runner.since > self.route.timeout_s and runner.running()
         )

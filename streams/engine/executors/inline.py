@@ -13,6 +13,7 @@ from operator import length_hint
 from typing import Final
 
 from streams.engine.executors.executor import NOT_STARTED, Interruption, NotStarted, next_batch, perform, perform_batch
+from streams.engine.executors.whole import Alone, Cost, Whole, Wholes, perform_chunk
 from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState, Run
 from streams.engine.route import Ended, Route
@@ -38,13 +39,17 @@ class InlineExecutor:
         self.route = route
         self._slot = Slot()
         self._settled = 0
+        self._wholes = Wholes(route, Cost(0.0), self._perform)
         self._ready: deque[Run] = deque()
         self._finished: list[Run] = []
         self._interrupted: list[Interruption] = []
 
     def take(self, state: PartitionState, chunk: Chunk) -> None:
         """Run *chunk*; settle it as a whole where every run ends well, else go by lanes from there on."""
-        if state.lanes or not self.route.is_bare or time.monotonic() > state.lease_until:
+        if not self.route.is_bare:
+            self.submit(self._wholes.take(state, chunk))
+            return
+        if state.lanes or time.monotonic() > state.lease_until:
             self.submit(state.enlane(chunk))
             return
         CURRENT.set(self._slot)
@@ -88,6 +93,19 @@ class InlineExecutor:
             self._slot.source = None
         return count - length_hint(source) - 1, ended
 
+    def _perform(self, one: Whole | Alone) -> None:
+        """Run a whole chunk, or what was left alone."""
+        slot, started = self._slot, time.monotonic()
+        CURRENT.set(slot)
+        if isinstance(one, Alone):
+            done, ended = perform(self.route, one.run[one.done :], slot)
+            self._sort((Interruption(one.run, one.done + done, ended),))
+            slot.runs -= one.done
+            slot.item = None
+        else:
+            slot.runs += perform_chunk(self._wholes, one, slot)
+        slot.spent_s += time.monotonic() - started
+
     def submit(self, runs: Sequence[Run], *, ahead: bool = False) -> None:
         """Have *runs* run one after the other, from the next look at what has finished."""
         self._ready.extendleft(reversed(runs)) if ahead else self._ready.extend(runs)
@@ -128,19 +146,20 @@ class InlineExecutor:
 
     def finished(self) -> list[Run]:
         """Run what is ready; give the runs that ended well since the last call."""
+        self.submit(self._wholes.collect())
         if self._ready:
             self._work()
-        finished, self._finished = self._finished, []
+        finished, self._finished = self._wholes.take_finished() + self._finished, []
         return finished
 
     def take_settled(self) -> int:
-        """Count what was settled inside `take` since the last call."""
-        settled, self._settled = self._settled, 0
+        """Count what was settled as part of whole chunks since the last call."""
+        settled, self._settled = self._settled + self._wholes.take_settled(), 0
         return settled
 
     def interrupted(self) -> list[Interruption]:
         """Give the runs that did not, since the last call."""
-        interrupted, self._interrupted = self._interrupted, []
+        interrupted, self._interrupted = self._wholes.take_interrupted() + self._interrupted, []
         return interrupted
 
     def slots(self) -> Sequence[Slot]:

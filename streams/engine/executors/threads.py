@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import Final, TypeVar
 
 from streams.engine.executors.executor import NOT_STARTED, Interruption, perform, perform_batch
+from streams.engine.executors.whole import Alone, Cost, Whole, Wholes, perform_chunk
 from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState, Run
 from streams.engine.route import Route
@@ -73,6 +74,9 @@ class ThreadExecutor:
         self._interrupted: deque[Interruption] = deque()
         self._asleep: deque[_Worker] = deque()
         self._cost_s = _UNKNOWN_COST_S
+        self._cost = Cost()
+        self._wholes = Wholes(route, self._cost, self._submit_whole)
+        self._chunks: deque[Whole | Alone] = deque()
         self._submitted = 0
         self._taken = 0
         self._closed = False
@@ -82,8 +86,8 @@ class ThreadExecutor:
             threading.Thread(target=self._work, args=(worker,), name=name, daemon=True).start()
 
     def take(self, state: PartitionState, chunk: Chunk) -> None:
-        """Hand the lanes of *chunk* to the workers."""
-        self.submit(state.enlane(chunk))
+        """Hand *chunk* to a worker as a whole where runs are quick, else its lanes to the workers."""
+        self.submit(self._wholes.take(state, chunk))
 
     def submit(self, runs: Sequence[Run], *, ahead: bool = False) -> None:
         """Hand *runs* to the workers."""
@@ -92,19 +96,26 @@ class ThreadExecutor:
             self._submitted += len(runs)
             self._wake(self._useful() - (self.capacity - len(self._asleep)))
 
+    def _submit_whole(self, one: Whole | Alone) -> None:
+        self._chunks.append(one)
+        if len(self._asleep) == self.capacity:
+            self._wake(1)
+
     def finished(self) -> list[Run]:
         """Give the runs that ended well since the last call; wake one more thread where work is left lying."""
-        if self._ready and self._asleep and not self._has_moved():
+        wholes = self._wholes
+        self.submit(wholes.collect())
+        if (self._ready or self._chunks) and self._asleep and not self._has_moved():
             self._wake(1)
-        return _drain(self._finished)
+        return wholes.take_finished() + _drain(self._finished)
 
     def take_settled(self) -> int:
-        """Give 0: every run is reported."""
-        return 0
+        """Count what was settled since the last call as part of whole chunks."""
+        return self._wholes.take_settled()
 
     def interrupted(self) -> list[Interruption]:
         """Give the runs that did not, since the last call."""
-        return _drain(self._interrupted)
+        return self._wholes.take_interrupted() + _drain(self._interrupted)
 
     def slots(self) -> Sequence[Slot]:
         """Give each thread's slot."""
@@ -123,7 +134,7 @@ class ThreadExecutor:
     def _has_moved(self) -> bool:
         """Say whether any run was taken since this was last asked; if none was, all who are awake are held up."""
         before, self._taken = self._taken, self._submitted - len(self._ready)
-        return self._taken != before
+        return self._wholes.has_moved() | (self._taken != before)
 
     def _wake(self, count: int) -> None:
         while count > 0 and self._asleep:
@@ -141,7 +152,7 @@ class ThreadExecutor:
 
     def _sleep(self, worker: _Worker) -> None:
         self._asleep.append(worker)
-        if not self._ready:
+        if not self._ready and not self._chunks:
             worker.bell.get()
             return
         try:
@@ -150,13 +161,18 @@ class ThreadExecutor:
             worker.bell.get()
 
     def _drain_ready(self, worker: _Worker) -> None:
-        route, ready, finish = self.route, self._ready, self._finished.append
+        route, ready, chunks, finish = self.route, self._ready, self._chunks, self._finished.append
         started, runs = time.monotonic(), 0
-        while ready:
+        while ready or chunks:
+            if chunks:
+                self._count(worker, started, runs)
+                self._whole(worker)
+                started, runs = time.monotonic(), 0
+                continue
             try:
                 run = ready.popleft()
             except IndexError:  # another worker was faster
-                break
+                continue
             if route.batch:
                 runs += self._batch(run, worker)
             else:
@@ -171,6 +187,29 @@ class ThreadExecutor:
             if runs >= _REPORT_EVERY or worker.since - started > _REPORT_AFTER_S:
                 started, runs = self._count(worker, started, runs), 0
         self._count(worker, started, runs)
+
+    def _whole(self, worker: _Worker) -> None:
+        """Run the next whole chunk, or what was left alone."""
+        started = time.monotonic()
+        try:
+            one = self._chunks.popleft()
+        except IndexError:  # another worker was faster
+            return
+        if isinstance(one, Alone):
+            done, ended = perform(self.route, one.run[one.done :], worker)
+            if ended is None:
+                self._finished.append(one.run)
+            else:
+                self._interrupted.append(Interruption(one.run, one.done + done, ended))
+            worker.item = None
+            worker.runs += done + (ended is not None and ended is not NOT_STARTED)
+            worker.spent_s += time.monotonic() - started
+            return
+        runs = perform_chunk(self._wholes, one, worker)
+        spent_s = time.monotonic() - started
+        worker.runs += runs
+        worker.spent_s += spent_s
+        self._cost.learn(spent_s / (runs or 1))
 
     def _batch(self, run: Run, worker: _Worker) -> int:
         """Run *run* and what else is ready, up to a batch, in one call."""
@@ -193,6 +232,7 @@ class ThreadExecutor:
         if runs:
             worker.runs += runs
             worker.spent_s += now - started
+            self._cost.learn((now - started) / runs)
             self._learn((now - worker.since) / (len(worker.batch) or 1))
         return now
 

@@ -1,0 +1,336 @@
+"""Chunks that run whole: one slot takes a chunk's records from the first to the last, and no lanes are made of them.
+
+Lanes are what slow handlers need: each key goes on while another one waits.
+They cost more than a quick handler does, and where handlers are quick nothing
+waits.  So chunks run whole while a run costs next to nothing, one at a time of
+a partition, and a chunk is *split* as soon as one of its records takes long,
+or ends in anything but success: what the slot has not begun goes into lanes.
+
+The slot takes records from an iterator, and whoever splits the chunk takes
+all that are left from the same one: each is a single step of the interpreter,
+so no record is had by both.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Final, NamedTuple, TypeAlias
+
+from streams.engine.executors.executor import LONG_RUN_S, NOT_STARTED, Interruption, NotStarted, first_trouble
+from streams.engine.ledger import Chunk
+from streams.engine.partition import Item, PartitionState, Run
+from streams.engine.route import Ended, Route
+from streams.engine.slot import Slot
+from streams.kafka.message import KEY, Message
+from streams.outcome import Outcome, Stop
+
+_QUICK_S: Final = 0.00002
+"""A run that costs less is cheaper than the lane that it would run in."""
+_QUICK_BATCH_S: Final = 0.000005
+"""The same for one record of a batch."""
+_UNKNOWN_COST_S: Final = 0.001
+"""What a run is taken to cost before the first has been measured."""
+_LATEST: Final = 8
+"""Averages that are kept."""
+_PATIENCE_S: Final = 0.01
+"""How long a run may hold up the later ones of its partition; to wait for the interpreter takes 5 ms already."""
+
+
+class Raised:
+    """A call with a batch raised: its records are to run one by one."""
+
+
+RAISED: Final = Raised()
+
+Verdict: TypeAlias = "Ended | NotStarted | Raised | list[Outcome | None]"
+"""What a whole chunk stopped at; None: nothing, all of it ended well.  A list has one outcome for each of a call."""
+
+
+class Cost:
+    """What a run of a route costs, in seconds: the lowest of the latest averages.
+
+    Runs that stood still while other threads had the interpreter, or the
+    machine, seem to cost more than they do, never less.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        """Begin with *seconds*; None: nothing is known."""
+        self._latest = [_UNKNOWN_COST_S if seconds is None else seconds] * _LATEST
+        self._at = 0
+
+    def learn(self, seconds: float) -> None:
+        """Note what a run cost on average, of some that followed each other in one slot."""
+        self._at = at = (self._at + 1) % _LATEST
+        self._latest[at] = seconds
+
+    @property
+    def seconds(self) -> float:
+        """What a run costs."""
+        return min(self._latest)
+
+
+class Whole:
+    """A chunk on its way through one slot.
+
+    The slot writes `at` and takes from `source`; all else is the poll thread's.
+    """
+
+    __slots__ = ("at", "behind", "chunk", "count", "heads", "messages", "slot", "source", "state", "stop", "width")
+
+    def __init__(self, state: PartitionState, chunk: Chunk, behind: deque[Chunk], width: int) -> None:
+        """Have *chunk*, *width* records a call, and what has come *behind* it wait."""
+        self.state = state
+        self.chunk = chunk
+        self.behind = behind
+        self.width = width
+        self.messages = chunk.messages
+        self.count = self.stop = len(chunk.messages)
+        """How many records it had, and how many of them the slot has got, or will get."""
+        self.source: Iterator[Message] = iter(chunk.messages)
+        self.at = 0
+        """Where the call that is under way begins; of the latest one between two of them."""
+        self.slot: Slot | None = None
+        """Where it runs, once it does."""
+        self.heads: list[Run] | None = None
+        """The lanes of what the slot had in hand, once it is split."""
+
+    def take_back(self) -> int:
+        """Take what the slot has not got yet, so that it gets no more; give how many it has got."""
+        self.stop = self.count - len(list(self.source))
+        return self.stop
+
+    def in_hand(self) -> list[Item]:
+        """Give the records of the call that is under way, for people and watchers."""
+        chunk, at = self.chunk, self.at
+        here = zip(self.messages[at : at + self.width], chunk.indexes[at : at + self.width], strict=True)
+        return [item_of(one, chunk, index, self.state) for one, index in here]
+
+
+class Alone(NamedTuple):
+    """The rest of a lane that was in a call that raised: it runs record by record."""
+
+    run: Run
+    done: int
+    """Records at its beginning that have ended well."""
+
+
+class Wholes:
+    """Which chunks of a route run whole; owned by the poll thread, but for `ended`.
+
+    Always true: while a chunk of a partition runs whole nothing else of that
+    partition does; what is read meanwhile waits behind it.
+    """
+
+    def __init__(self, route: Route, cost: Cost, start: Callable[[Whole | Alone], None]) -> None:
+        """Have chunks of *route* run whole while its *cost* is small; *start* gives one to a slot."""
+        self.route = route
+        self._cost = cost
+        self._quick_s = _QUICK_BATCH_S if route.batch else _QUICK_S
+        self._start = start
+        self._under_way: dict[PartitionState, Whole] = {}
+        self._progress = (0, 0)
+        self._ended = 0
+        self.ended: deque[tuple[Whole, int, Verdict]] = deque()
+        """What slots report: a chunk, how many of its records ended well before the call it stopped at, and why."""
+        self._settled = 0
+        self._finished: list[Run] = []
+        self._interrupted: list[Interruption] = []
+
+    def take(self, state: PartitionState, chunk: Chunk) -> Sequence[Run]:
+        """Have *chunk* run whole, now or after the one before it; or give its lanes' runs."""
+        before = self._under_way.get(state)
+        if before is not None:
+            before.behind.append(chunk)
+            return ()
+        return self._begin(state, deque([chunk]))
+
+    def _begin(self, state: PartitionState, chunks: deque[Chunk]) -> list[Run]:
+        """Start the first of *chunks*; where it does not go whole give the runs of all of them."""
+        runs = list[Run]()
+        while chunks:
+            chunk = chunks.popleft()
+            if not runs and self._goes_whole(state, chunk):
+                whole = Whole(state, chunk, chunks, self.route.batch or 1)
+                self._under_way[state] = whole
+                self._start(whole)
+                break
+            runs += state.enlane(chunk)
+        return runs
+
+    def _goes_whole(self, state: PartitionState, chunk: Chunk) -> bool:
+        return (
+            self._cost.seconds < self._quick_s
+            and not state.lanes
+            and len(chunk.messages) >= (self.route.batch or 1)
+            and time.monotonic() <= state.lease_until
+        )
+
+    def collect(self) -> list[Run]:
+        """Take what slots have reported, and split what takes long; give the runs that may start."""
+        runs = list[Run]()
+        while self.ended:
+            whole, done, verdict = self.ended.popleft()
+            self._ended += 1
+            if whole.heads is None and verdict is None:
+                self._settled += whole.count
+                whole.state.settle_chunk(whole.chunk)
+                runs += self._go_on(whole)
+            else:
+                if whole.heads is None:
+                    runs += self._split(whole)
+                self._tell(whole, done, verdict)
+            del verdict  # an error in it holds frames
+        if self._under_way:
+            late = time.monotonic() - _PATIENCE_S
+            for whole in [one for one in self._under_way.values() if one.slot is not None and one.slot.since < late]:
+                runs += self._split(whole)
+        return runs
+
+    def take_settled(self) -> int:
+        """Count what was settled since the last call."""
+        settled, self._settled = self._settled, 0
+        return settled
+
+    def take_finished(self) -> list[Run]:
+        """Give, since the last call, what was in hand at a split and ended well."""
+        finished, self._finished = self._finished, []
+        return finished
+
+    def take_interrupted(self) -> list[Interruption]:
+        """Give what did not."""
+        interrupted, self._interrupted = self._interrupted, []
+        return interrupted
+
+    def has_moved(self) -> bool:
+        """Say whether any record has begun since this was last asked."""
+        before = self._progress
+        self._progress = self._ended, sum(whole.at for whole in self._under_way.values())
+        return self._progress != before
+
+    def _go_on(self, whole: Whole) -> list[Run]:
+        """Give way to what has come behind *whole*."""
+        del self._under_way[whole.state]
+        return [] if whole.state.is_dropped else self._begin(whole.state, whole.behind)
+
+    def _split(self, whole: Whole) -> list[Run]:
+        """Put into lanes what the slot has not begun, and what it has in hand as lanes that are running."""
+        state, chunk = whole.state, whole.chunk
+        stop = whole.take_back()
+        begun = whole.at if self.route.batch else max(0, stop - 1)
+        whole.heads = heads = list[Run]()
+        last = chunk.indexes[stop - 1] if stop else -1
+        state.settle_first(chunk, begun)
+        runs = list[Run]()
+        for run in state.enlane(chunk, begun):
+            count = sum(item[2] <= last for item in run)
+            if not count:
+                runs.append(run)
+                continue
+            heads.append(run[:count])
+            state.hold_back(run, count)
+        del self._under_way[state]
+        for late in whole.behind:
+            runs += state.enlane(late)
+        self._settled += begun
+        return runs
+
+    def _tell(self, whole: Whole, done: int, verdict: Verdict) -> None:
+        """Say what became of what the slot had in hand."""
+        for head in whole.heads or ():
+            if verdict is None:
+                self._finished.append(head)
+                continue
+            first = whole.chunk.indexes[done]
+            ended = sum(item[2] < first for item in head)
+            if isinstance(verdict, Raised):
+                self._start(Alone(head, ended))
+            elif isinstance(verdict, list):
+                outcomes = dict(zip(whole.chunk.indexes[done : done + len(verdict)], verdict, strict=True))
+                one = first_trouble(head, [outcomes.get(item[2]) for item in head])
+                if one.outcome is None:
+                    self._finished.append(one.run)
+                else:
+                    self._interrupted.append(one)
+            elif ended == len(head):
+                self._finished.append(head)
+            else:
+                self._interrupted.append(Interruption(head, ended, verdict))
+
+
+def perform_chunk(wholes: Wholes, whole: Whole, slot: Slot) -> int:
+    """Run *whole* in *slot*, and report it before the slot is let go; give how many handler runs ended."""
+    done, verdict = (perform_whole_batch if wholes.route.batch else perform_whole)(wholes.route, whole, slot)
+    wholes.ended.append((whole, done, verdict))
+    slot.whole = None
+    return runs_in(done, verdict)
+
+
+def perform_whole(route: Route, whole: Whole, slot: Slot) -> tuple[int, Verdict]:
+    """Run the records of *whole* in order; give how many ended well, and what stopped the next one."""
+    is_bare, decode, handler, clock = route.is_bare, route.decode, route.handler, time.monotonic
+    state, chunk = whole.state, whole.chunk
+    too_long, at = begin(whole, slot), -1
+    ended: Ended
+    for at, message in enumerate(whole.source):
+        slot.since = now = clock()
+        whole.at = at
+        if now > too_long or now > state.lease_until:
+            return at, NOT_STARTED
+        is_read = False
+        try:
+            if is_bare:
+                value = decode(message)
+                is_read = True
+                result = handler(value)
+                ended = None if result is None else route.outcome(result)
+            else:
+                ended = route.invoke(item_of(message, chunk, chunk.indexes[at], state))
+        except Stop as stop:
+            ended = route.outcome(stop.outcome)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
+            return at, route.failure(error, message, is_read=is_read)
+        if ended is not None:
+            return at, ended
+    return at + 1, None
+
+
+def perform_whole_batch(route: Route, whole: Whole, slot: Slot) -> tuple[int, Verdict]:
+    """Run *whole* in calls of a batch handler; give how many records ended well, and what stopped the next call."""
+    too_long, done = begin(whole, slot), 0
+    while part := list(islice(whole.source, whole.width)):
+        slot.since = now = time.monotonic()
+        whole.at = done
+        if now > too_long or now > whole.state.lease_until:
+            return done, NOT_STARTED
+        try:
+            outcomes = route.call_batch(part)
+        except BaseException:  # noqa: BLE001  # each record's own outcome is found out by itself
+            return done, RAISED
+        if outcomes.count(None) < len(outcomes):
+            return done, outcomes
+        done += len(part)
+    return done, None
+
+
+def runs_in(done: int, verdict: Verdict) -> int:
+    """Count the handler runs of a whole chunk that ended, *done* of them well."""
+    if isinstance(verdict, list):
+        return done + len(verdict)
+    return done + (verdict is not None and verdict is not NOT_STARTED and verdict is not RAISED)
+
+
+def item_of(message: Message, chunk: Chunk, index: int, state: PartitionState) -> Item:
+    """Give the record at *index* of *chunk* as a handler's context wants it: it stands in no lane."""
+    key = KEY(message)
+    return message, chunk.settled, index, chunk.offset_at(index) if key is None else key, state
+
+
+def begin(whole: Whole, slot: Slot) -> float:
+    """Show *whole* in *slot*; give the time after which it hands back the rest."""
+    slot.since = now = time.monotonic()
+    whole.slot = slot
+    slot.whole = whole
+    return now + LONG_RUN_S
