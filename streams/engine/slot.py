@@ -10,12 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from operator import length_hint
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from streams.engine.executors.whole import Whole
     from streams.engine.partition import Item
     from streams.record import Message
+
+
+class ManyInHand(Protocol):
+    """A whole chunk under way."""
+
+    messages: Sequence[Message]
+    at: int
+    """Where in `messages` the call that is under way begins."""
+
+    def in_hand(self) -> Sequence[Item]:
+        """Give the records of that call."""
 
 
 class Slot:
@@ -31,7 +41,7 @@ class Slot:
         """All records of the batch; set before `item`, for good in slots of batch handlers."""
         self.source: tuple[Sequence[Message], Iterator[Message]] | None = None
         """A whole chunk under way, and how far it is read: an inline executor's, instead of `item`."""
-        self.whole: Whole | None = None
+        self.whole: ManyInHand | None = None
         """A whole chunk under way in another thread, instead of `item`."""
         self.since = 0.0
         """Monotonic time at which it started; set before `item`, so that nobody takes a new run for an old one."""

@@ -86,7 +86,7 @@ class Whole:
         self.chunk = chunk
         self.behind = behind
         self.width = width
-        self.messages = chunk.messages
+        self.messages: Sequence[Message] = chunk.messages
         self.count = self.stop = len(chunk.messages)
         """How many records it had, and how many of them the slot has got, or will get."""
         self.source: Iterator[Message] = iter(chunk.messages)
