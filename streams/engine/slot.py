@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 class ManyInHand(Protocol):
     """A whole chunk under way."""
 
-    messages: Sequence[Message]
     at: int
     """Where in `messages` the call that is under way begins."""
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """All of it."""
 
     def in_hand(self) -> Sequence[Item]:
         """Give the records of that call."""
