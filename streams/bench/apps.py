@@ -9,7 +9,8 @@ from typing import Any, Final, cast
 
 from streams.app import App
 from streams.bench.order import OrderCheck
-from streams.bench.task import Mode, Task
+from streams.bench.task import WAIT_S, Mode, Task, modes_of
+from streams.bench.work import Handlers, computing, failing, serving, waiting
 from streams.engine.context import Context
 from streams.errors import UsageError
 from streams.retry import RetryPolicy
@@ -25,30 +26,58 @@ _OPTIONS: Final[dict[Mode, dict[str, Any]]] = {
 _LETS_GO_EVERY: Final = 61
 """Of the records of a key every so many-th lets others run in the middle of its handler."""
 
+_WAIT: Final = RetryPolicy(delays=("50ms",))
+_MOVE: Final = RetryPolicy(delays=("100ms",), memory_up_to=0)
+"""What fails waits in a retry topic: that is the path whose cost failures are here to show."""
+
 Function = Callable[..., Any]
 
 
 def app_for(task: Task, check: OrderCheck, ages_ms: list[float]) -> App:
-    """Give the app of *task*; *check* and *ages_ms* take what its handler sees."""
+    """Give the app of *task*; *check* and *ages_ms* take what its handler sees.
+
+    Raises:
+        UsageError: No such handler runs in this mode, or fails.
+    """
     app = App(task.group)
     mode = cast("Mode", task.mode)
-    app.on(task.topic, retry=RetryPolicy(delays=("50ms",)), **_OPTIONS[mode])(_handler(task, mode, check, ages_ms))
+    app.on(
+        task.topic,
+        policy=task.order,
+        retry=_MOVE if task.failures else _WAIT,
+        concurrency=None if mode == "inline" else task.concurrency,
+        **_OPTIONS[mode],
+    )(_handler(task, mode, check, ages_ms))
     return app
 
 
+def concurrency_of(task: Task) -> int:
+    """Give how many handlers of *task* are under way at most."""
+    return app_for(task, OrderCheck(), []).routes[task.topic].concurrency
+
+
 def _handler(task: Task, mode: Mode, check: OrderCheck, ages_ms: list[float]) -> Function:
-    match task.handler:
-        case "noop":
-            return _NOOP[mode]
-        case "json":
-            return _JSON[mode]
-        case "checked":
-            return _checked(check)[mode]
-        case "stamped" if mode != "batch":
-            return _stamped(ages_ms)[mode]
-        case "flaky" if mode == "threads":
-            return flaky
-    raise UsageError(f"no {task.handler} handler runs in mode {mode}")
+    if mode not in modes_of(task.handler):
+        raise UsageError(f"no {task.handler} handler runs in mode {mode}")
+    handlers = _handlers(task, check, ages_ms)
+    if task.failures and task.handler not in ("json", "checked"):
+        raise UsageError(f"a share of failures needs a handler that has its values decoded, not {task.handler}")
+    return (failing(handlers, task.failures) if task.failures else handlers)[mode]
+
+
+def _handlers(task: Task, check: OrderCheck, ages_ms: list[float]) -> Handlers:
+    makers: dict[str, Callable[[], Handlers]] = {
+        "noop": lambda: _NOOP,
+        "json": lambda: _JSON,
+        "wait1": lambda: waiting(WAIT_S["wait1"]),
+        "wait5": lambda: waiting(WAIT_S["wait5"]),
+        "cpu50": lambda: computing(task.turns),
+        "real": lambda: serving(task.events),
+        "checked": lambda: _checked(check),
+        "stamped": lambda: _stamped(ages_ms),
+        "flaky": lambda: {"threads": flaky},
+    }
+    return makers[task.handler]()
 
 
 def noop(value: bytes) -> None:
@@ -75,13 +104,13 @@ def decoded_batch(values: list[dict[str, Any]]) -> None:
     """Have many decoded."""
 
 
-_NOOP: Final[dict[Mode, Function]] = {
+_NOOP: Final[Handlers] = {
     "inline": noop,
     "threads": noop,
     "asyncio": noop_async,
     "batch": noop_batch,
 }
-_JSON: Final[dict[Mode, Function]] = {
+_JSON: Final[Handlers] = {
     "inline": decoded,
     "threads": decoded,
     "asyncio": decoded_async,
@@ -96,7 +125,7 @@ def flaky(value: dict[str, Any], context: Context) -> None:
         raise ConnectionError("the service that this handler calls is not there")
 
 
-def _checked(check: OrderCheck) -> dict[Mode, Function]:
+def _checked(check: OrderCheck) -> Handlers:
     def checked(value: dict[str, Any]) -> None:
         check.begin(value)
         if value["number"] % _LETS_GO_EVERY == 0:
@@ -122,7 +151,7 @@ def note_age(value: dict[str, Any], ages_ms: list[float]) -> None:
         ages_ms.append((time.time_ns() - value["at_ns"]) / 1e6)
 
 
-def _stamped(ages_ms: list[float]) -> dict[Mode, Function]:
+def _stamped(ages_ms: list[float]) -> Handlers:
     def stamped(value: dict[str, Any]) -> None:
         note_age(value, ages_ms)
 

@@ -26,6 +26,8 @@ class Figures(NamedTuple):
     """The control's CPU time a record as a share of it, median of the pairs: 1 is as cheap as the control."""
     resident_bytes: int
     """The most memory of any run."""
+    cores: float = 0.0
+    """CPU seconds a second, median."""
 
 
 class Pair(NamedTuple):
@@ -33,9 +35,11 @@ class Pair(NamedTuple):
 
     rate: float
     control_rate: float
+    """What the rate is divided by; of a handler that waits it is the arithmetic bound."""
     cpu_us: float
     control_cpu_us: float
     resident_bytes: int
+    cores: float = 0.0
 
     @property
     def ratio(self) -> float:
@@ -59,6 +63,7 @@ def figures_of(pairs: Sequence[Pair]) -> Figures:
         cpu_us=median(pair.cpu_us for pair in pairs),
         cpu_ratio=median(pair.cpu_ratio for pair in pairs),
         resident_bytes=max(pair.resident_bytes for pair in pairs),
+        cores=median(pair.cores for pair in pairs),
     )
 
 

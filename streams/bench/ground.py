@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from streams.bench.task import Outcome, Task, read_outcome, to_json
+from streams.bench.task import Outcome, Task, read_outcome, read_outcomes, to_json
 from streams.config import Settings
 from streams.dev import DevCluster, this_process
 from streams.errors import StreamsError
@@ -54,6 +54,16 @@ class Ground:
         with self.started(task, environment, source=source) as process:
             return self.finished(process)
 
+    def run_crew(self, task: Task, members: int) -> list[Outcome]:
+        """Have *task* done by so many *members*, each a process, from the beginning of its topic.
+
+        Raises:
+            BenchError: They did not end, or ended with an error.
+        """
+        self.rewind(task)
+        with self._started("crew", str(members), to_json(task).decode()) as process:
+            return read_outcomes(self._answer(process))
+
     def rewind(self, task: Task) -> None:
         """Have the group of *task* begin again: forget what it has done."""
         places = [Partition(task.topic, number) for number in range(task.partitions)]
@@ -65,7 +75,14 @@ class Ground:
         self, task: Task, environment: Mapping[str, str] | None = None, *, source: Path | None = None
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Start the process that does *task*; it does not outlive the block."""
-        command = [sys.executable, "-m", "streams.bench.worker", to_json(task).decode()]
+        with self._started("worker", to_json(task).decode(), environment=environment, source=source) as process:
+            yield process
+
+    @contextmanager
+    def _started(
+        self, module: str, *arguments: str, environment: Mapping[str, str] | None = None, source: Path | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", f"streams.bench.{module}", *arguments]
         surroundings = {**os.environ, "STREAMS_BOOTSTRAP": self.settings.bootstrap, **(environment or {})}
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=surroundings, cwd=source
@@ -82,6 +99,9 @@ class Ground:
         Raises:
             BenchError: It did not end, or ended with an error.
         """
+        return read_outcome(self._answer(process))
+
+    def _answer(self, process: subprocess.Popen[bytes]) -> bytes:
         try:
             out, err = process.communicate(timeout=_RUN_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -91,7 +111,7 @@ class Ground:
         if process.returncode:
             words = err.decode(errors="replace")[-_LAST_WORDS:]
             raise BenchError(f"a run ended with {process.returncode}; nothing is quoted. Its last words:\n{words}")
-        return read_outcome(out)
+        return out
 
 
 @contextmanager

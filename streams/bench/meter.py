@@ -6,11 +6,13 @@ import resource
 import signal
 import time
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from streams.bench.task import Outcome
 from streams.observer import Observer, OutcomeName
 from streams.record import Partition
+
+_MARK_EVERY_S: Final = 0.02
 
 
 class Reading(NamedTuple):
@@ -62,6 +64,34 @@ class Meter(Observer):
             if self.end is None and self._records is not None and self.done >= self._records:
                 self.end = Reading.now()
                 signal.raise_signal(signal.SIGTERM)
+
+
+class MarkingMeter(Meter):
+    """Of a member of several: notes when how many records had settled, so that a common stretch can be found.
+
+    It ends nobody: members end together, when all of the group is done.
+    """
+
+    def __init__(self) -> None:
+        """Begin before the first record."""
+        super().__init__(None)
+        self.marks: list[tuple[float, int]] = []
+
+    def consumed(self, partition: Partition, records: int, size_bytes: int) -> None:
+        """Mark the first batch."""
+        super().consumed(partition, records, size_bytes)
+        if not self.marks:
+            self.marks.append((time.monotonic(), 0))
+
+    def finished(self, topic: str, outcome: OutcomeName, records: int) -> None:
+        """Count what settled, and mark it; marks that are closer than `_MARK_EVERY_S` become one."""
+        super().finished(topic, outcome, records)
+        mark = (time.monotonic(), self.done)
+        if len(self.marks) > 1 and mark[0] - self.marks[-2][0] < _MARK_EVERY_S:
+            self.marks[-1] = mark
+        else:
+            self.marks.append(mark)
+        self.end = Reading.now()
 
 
 def resident_bytes() -> int:

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from streams.bench.ground import Ground
-from streams.bench.race import Race, complete
-from streams.bench.task import Mode, Outcome, Task
+from streams.bench.race import Race, complete, group_of
+from streams.bench.task import Mode, Outcome
 from streams.engine.broken import VARIABLE
 
 _BROKEN: Final = {VARIABLE: "reverse-order"}
@@ -43,14 +43,7 @@ def check_order(ground: Ground, race: Race, say: Callable[[str], None]) -> list[
     verdicts = []
     for mode in race.modes:
         say(f"checking the order, {mode}")
-        task = Task(
-            topic=race.topic,
-            partitions=race.partitions,
-            records=race.records,
-            handler="checked",
-            mode=mode,
-            group=f"{ground.name}-{mode}-checked",
-        )
+        task = race.task("checked", mode, f"{group_of(ground, race, mode)}-checked{race.failures:g}")
         sound = complete(ground.run(task), task)
         broken = complete(ground.run(msgspec.structs.replace(task, group=f"{task.group}-broken"), _BROKEN), task)
         verdicts.append(Verdict(mode, sound, broken))

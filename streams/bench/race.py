@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
+from streams.bench.apps import concurrency_of
 from streams.bench.figures import Figures, Pair, figures_of
 from streams.bench.ground import BenchError, Ground
-from streams.bench.task import Handler, Mode, Outcome, Task
+from streams.bench.task import WAIT_S, Handler, Keys, Mode, Outcome, Task
+from streams.engine.policy import DEFAULT_POLICY, OrderPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,54 @@ class Race:
     repeat: int
     modes: Sequence[Mode]
     handlers: Sequence[Handler]
+    keys: Keys = "zipf"
+    size: int = 300
+    """Bytes of a value."""
+    hottest: int = 1
+    """Records of the key that has the most."""
+    order: OrderPolicy = DEFAULT_POLICY
+    failures: float = 0.0
+    """Percent of the records that fail once."""
+    concurrency: int | None = None
+    """Handlers under way at once; None: the engine's default."""
+    turns: int = 0
+    """Turns of the loop that ``cpu50`` computes in."""
+    events: str = ""
+    """Where ``real`` sends to."""
+
+    @property
+    def is_ordered(self) -> bool:
+        """The order of each key is promised."""
+        return self.order != "unordered"
+
+    def task(self, handler: Handler, mode: Mode | None = None, group: str = "") -> Task:
+        """Give one run."""
+        return Task(
+            topic=self.topic,
+            partitions=self.partitions,
+            records=self.records,
+            handler=handler,
+            mode=mode,
+            group=group,
+            order=self.order,
+            failures=self.failures,
+            concurrency=self.concurrency,
+            turns=self.turns,
+            events=self.events,
+        )
+
+    def bound(self, handler: Handler, mode: Mode) -> float | None:
+        """Give the records a second that arithmetic allows a handler that waits; None of one that does not.
+
+        So many as are under way at once, each for as long as it waits; and
+        where keys have an order, those of the hottest one after the other.
+        """
+        if handler not in WAIT_S:
+            return None
+        at_once = float(concurrency_of(self.task(handler, mode, "bound")))
+        if self.is_ordered:
+            at_once = min(at_once, self.records / self.hottest)
+        return at_once / WAIT_S[handler]
 
 
 @dataclass
@@ -49,21 +97,22 @@ def run_race(ground: Ground, race: Race, say: Callable[[str], None]) -> Result:
         for turn in range(race.repeat):
             for mode in race.modes:
                 say(f"{handler}, {mode}, {turn + 1} of {race.repeat}")
-                run = _engine(ground, race, handler, mode)
+                run = _engine(ground, race, handler, mode, turn)
                 after = _control(ground, race, handler, result)
-                result.pairs[handler, mode].append(pair_of(run, before, after))
+                result.pairs[handler, mode].append(pair_of(run, before, after, bound=race.bound(handler, mode)))
                 before = after
     return result
 
 
-def pair_of(run: Outcome, before: Outcome, after: Outcome) -> Pair:
-    """Set *run* beside the mean of the control *before* and *after* it."""
+def pair_of(run: Outcome, before: Outcome, after: Outcome, *, bound: float | None = None) -> Pair:
+    """Set *run* beside the mean of the control *before* and *after* it; its rate beside *bound*, where there is one."""
     return Pair(
         rate=run.rate,
-        control_rate=(before.rate + after.rate) / 2,
+        control_rate=bound or (before.rate + after.rate) / 2,
         cpu_us=run.cpu_us,
         control_cpu_us=(before.cpu_us + after.cpu_us) / 2,
         resident_bytes=run.resident_bytes,
+        cores=run.cores,
     )
 
 
@@ -82,16 +131,20 @@ def complete(outcome: Outcome, task: Task) -> Outcome:
     return outcome
 
 
+def group_of(ground: Ground, race: Race, mode: Mode) -> str:
+    """Name the group that runs *race* in *mode*."""
+    return f"{ground.name}-{race.order}-{mode}"
+
+
 def _control(ground: Ground, race: Race, handler: Handler, result: Result) -> Outcome:
-    outcome = ground.run(_task(race, handler))
+    outcome = ground.run(race.task(handler))
     result.controls[handler].append(outcome)
     return outcome
 
 
-def _engine(ground: Ground, race: Race, handler: Handler, mode: Mode) -> Outcome:
-    task = msgspec.structs.replace(_task(race, handler), mode=mode, group=f"{ground.name}-{mode}")
+def _engine(ground: Ground, race: Race, handler: Handler, mode: Mode, turn: int) -> Outcome:
+    group = group_of(ground, race, mode)
+    if race.failures:
+        group = f"{group}-{turn}"  # what went through a chain is known there: the same group would pass it over
+    task = race.task(handler, mode, group)
     return complete(ground.run(task), task)
-
-
-def _task(race: Race, handler: Handler) -> Task:
-    return Task(topic=race.topic, partitions=race.partitions, records=race.records, handler=handler)

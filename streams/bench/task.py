@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
+from streams.engine.policy import OrderPolicy
+
 Mode: TypeAlias = Literal["inline", "threads", "asyncio", "batch"]
 """Where handlers run; ``batch`` takes up to 500 values a call, in threads."""
 
-Handler: TypeAlias = Literal["noop", "json", "checked", "stamped", "flaky"]
+Keys: TypeAlias = Literal["zipf", "uniform"]
+"""How records fall on 10,000 keys: very unequally, the hottest has 12 %, or evenly."""
+
+Handler: TypeAlias = Literal["noop", "json", "wait1", "wait5", "cpu50", "real", "checked", "stamped", "flaky"]
 """What a handler does with a record:
 
 * ``noop``: nothing.
 * ``json``: it takes the decoded value, and does nothing with it.
+* ``wait1``, ``wait5``: it waits 1 or 5 ms.
+* ``cpu50``: 50 us of Python, no call of the system among it.
+* ``real``: what a service does: it validates an order, keeps a total for its key, and sends an event.
 * ``checked``: it verifies the order of each key.
 * ``stamped``: it notes how old the record is.
 * ``flaky``: one record in a thousand fails once, one in ten thousand for good.
 """
 
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
-SPEED_HANDLERS: Final[tuple[Handler, ...]] = ("noop", "json")
+SPEED_HANDLERS: Final[tuple[Handler, ...]] = ("noop", "json", "wait1", "wait5", "cpu50", "real")
+
+WAIT_S: Final[Mapping[Handler, float]] = {"wait1": 0.001, "wait5": 0.005}
+CPU_S: Final = 50e-6
+"""CPU seconds that ``cpu50`` takes."""
+
+_RUNS_IN: Final[Mapping[Handler, tuple[Mode, ...]]] = {
+    "wait1": ("threads", "asyncio"),  # inline nothing may wait; a batch would wait once for many
+    "wait5": ("threads", "asyncio"),
+    "real": ("inline", "threads", "asyncio"),  # a batch handler has no context to send by
+    "stamped": ("inline", "threads", "asyncio"),
+    "flaky": ("threads",),
+}
+
+
+def modes_of(handler: Handler) -> tuple[Mode, ...]:
+    """Give the modes in which *handler* can run."""
+    return _RUNS_IN.get(handler, MODES)
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +60,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     group: str = ""
     records: int | None = None
     """The run ends when so many have settled; None: it goes on until it is told to end."""
+    order: OrderPolicy = "park"
+    """What a failing record means for its key; under ``unordered`` no record waits for another one."""
+    failures: float = 0.0
+    """Percent of the records that fail once, and go through a retry topic."""
+    concurrency: int | None = None
+    """Handlers under way at once; None: the engine's default."""
+    turns: int = 0
+    """Turns of the loop that take ``cpu50`` its time; the same in every run that is compared."""
+    events: str = ""
+    """Where ``real`` sends to."""
+    folder: str = ""
+    """Where a member of several leaves its outcome; nothing: it is the only one, and prints it."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +99,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Records that it saw in order, each once."""
     latencies_ms: list[float] = []
     """Age of each record when its handler began, by ``stamped`` handlers."""
+    marks: list[tuple[float, int]] = []
+    """Of a member of several: by the clock that processes share, how many records had settled."""
 
     @property
     def rate(self) -> float:
@@ -71,6 +111,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     def cpu_us(self) -> float:
         """CPU microseconds a record."""
         return self.cpu_s / self.records * 1e6 if self.records else 0.0
+
+    @property
+    def cores(self) -> float:
+        """CPU seconds a second."""
+        return self.cpu_s / self.seconds if self.seconds else 0.0
 
 
 def to_json(message: Task | Outcome) -> bytes:
@@ -86,6 +131,11 @@ def read_task(data: str | bytes) -> Task:
 def read_outcome(data: bytes) -> Outcome:
     """Read what `to_json` wrote."""
     return msgspec.json.decode(data, type=Outcome)
+
+
+def read_outcomes(data: bytes) -> list[Outcome]:
+    """Read the outcomes of several members."""
+    return msgspec.json.decode(data, type=list[Outcome])
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 
 import orjson
 
-from streams.bench.records import KEYS, VALUE_BYTES, numbered_records
+from streams.bench.records import KEYS, LARGE_BYTES, VALUE_BYTES, numbered_records
 
 RECORDS = list(numbered_records(20_000))
 
@@ -37,3 +37,14 @@ def test_the_records_of_each_key_are_numbered() -> None:
 def test_every_bench_reads_the_same_records() -> None:
     """Two sets of one seed are equal."""
     assert list(numbered_records(len(RECORDS))) == RECORDS
+
+
+def test_keys_are_drawn_evenly_where_that_is_asked_for() -> None:
+    """No key of the uniform set has more than a few records; each is numbered as ever."""
+    counts: Counter[str] = Counter()
+
+    values = [value for _, value in numbered_records(20_000, spread="uniform", size=LARGE_BYTES, counts=counts)]
+
+    assert counts.total() == 20_000
+    assert max(counts.values()) < 15
+    assert {len(value) for value in values} == {LARGE_BYTES}
