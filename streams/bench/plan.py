@@ -121,7 +121,7 @@ def race_of_processes(stock: Stock, choice: Choice) -> Race:
     computing = replace(
         choice, handlers=("cpu50",), keys="uniform", size=VALUE_BYTES, order=DEFAULT_POLICY, failures=0.0
     )
-    return _race(stock, computing, "cpu50", (MODE,), min(RECORDS, choice.records))
+    return _race(stock, computing, "cpu50", (MODE,), RECORDS)
 
 
 def _race(stock: Stock, choice: Choice, handler: Handler, modes: Sequence[Mode], records: int) -> Race:

@@ -17,7 +17,7 @@ from streams.bench.processes import Scaling
 from streams.bench.promise import Verdict
 from streams.bench.race import Race, Result
 from streams.bench.records import VALUE_BYTES
-from streams.bench.task import Handler, Keys, Mode, Outcome
+from streams.bench.task import WAIT_S, Handler, Keys, Mode, Outcome
 from streams.engine.policy import OrderPolicy
 from streams.errors import UsageError
 
@@ -73,6 +73,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     def is_control(self) -> bool:
         """It is the bare client."""
         return self.mode == CONTROL
+
+    @property
+    def is_wait(self) -> bool:
+        """Its handler waits: what it is set beside is arithmetic, not the control."""
+        return self.handler in WAIT_S
 
     @property
     def label(self) -> str:

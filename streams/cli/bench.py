@@ -174,6 +174,7 @@ def _measured(place: Ground, options: dict[str, Any], asked: Choice, rates: list
 
     report = Report(partitions=asked.partitions, repeat=asked.repeat, runs=[], order=[], latency=[], processes=[])
     stock = Stock(place, asked.partitions, say)
+    report.processes.extend(_processes(place, stock, options, asked))
     for choice in everything(asked) if options["full"] else [asked]:
         for race in races(stock, choice):
             report.runs.extend(runs_of(race, run_race(place, race, say)))
@@ -185,7 +186,6 @@ def _measured(place: Ground, options: dict[str, Any], asked: Choice, rates: list
         report.latency.extend(
             measure_latency(place, asked.modes, partitions=asked.partitions, seconds=seconds, say=say, per_s=per_s)
         )
-    report.processes.extend(_processes(place, stock, options, asked))
     return report
 
 

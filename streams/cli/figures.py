@@ -17,30 +17,30 @@ _MB = 2**20
 
 def print_report(report: Report) -> None:
     """Print each part of *report* that was measured."""
-    _print_speed(report)
-    _print_waits([run for run in report.runs if run.bound is not None])
+    _print_speed(report, [run for run in report.runs if not run.is_wait])
+    _print_waits([run for run in report.runs if run.is_wait and not run.is_control])
     _print_memory(report)
     _print_order(report.order)
     _print_latency(report.latency)
     _print_processes(report.processes)
 
 
-def _print_speed(report: Report) -> None:
-    rows = [_speed_row(run) for run in report.runs if run.bound is None]
-    print_table(
-        [
-            "run",
-            "#records",
-            "#records/s",
-            "#ratio",
-            "#lowest-highest",
-            "#CPU us/record",
-            "#CPU ratio",
-            "#resident MB",
-        ],
-        rows,
-        title=f"{report.partitions} partitions, medians of {report.repeat}; ratios to the control",
-    )
+def _print_speed(report: Report, runs: list[Run]) -> None:
+    if runs:
+        print_table(
+            [
+                "run",
+                "#records",
+                "#records/s",
+                "#ratio",
+                "#lowest-highest",
+                "#CPU us/record",
+                "#CPU ratio",
+                "#resident MB",
+            ],
+            map(_speed_row, runs),
+            title=f"{report.partitions} partitions, medians of {report.repeat}; ratios to the control",
+        )
 
 
 def _speed_row(run: Run) -> list[object]:
@@ -63,7 +63,7 @@ def _print_waits(runs: list[Run]) -> None:
                 "#cores busy",
                 "held by",
             ],
-            [_wait_row(run) for run in runs],
+            map(_wait_row, runs),
             title="Handlers that wait; ratios to what arithmetic allows: those under way at once / the wait",
         )
 
