@@ -111,9 +111,9 @@ def races(stock: Stock, choice: Choice) -> Iterator[Race]:
 
 
 def race_to_check(stock: Stock, choice: Choice) -> Race:
-    """Give what is run to see whether the order of each key is kept: every mode, over as many records as can be."""
-    records = min(choice.records, _MOST_IN_SERIES) if choice.failures and _is_serial(choice) else choice.records
-    return _race(stock, choice, "checked", choice.modes, records)
+    """Give what is run to see whether the order of each key is kept: every mode, over the most that any run reads."""
+    counts = [_records(choice, one, mode) for one in choice.handlers for mode in choice.modes if mode in modes_of(one)]
+    return _race(stock, choice, "checked", choice.modes, max(counts, default=_FEWEST))
 
 
 def race_of_processes(stock: Stock, choice: Choice) -> Race:

@@ -12,7 +12,9 @@ from xml.sax.saxutils import escape
 
 from streams.bench.report import Report
 
-_LABEL: Final = 300
+_LETTER: Final = 7
+"""Width of a letter, on average and with something to spare."""
+_FEWEST_LETTERS: Final = 28
 _BAR: Final = 340
 _VALUE: Final = 150
 _ROW: Final = 22
@@ -60,15 +62,16 @@ def plot(report: Report) -> str:
     """Draw *report*."""
     bars = list(_bars(report))
     most = max([1.0, *(bar.highest for bar in bars)])
-    width, height = _LABEL + _BAR + _VALUE, _TOP + _ROW * len(bars) + _BOTTOM
+    left = _LETTER * max([_FEWEST_LETTERS, *(len(bar.label) for bar in bars)]) + 16
+    width, height = left + _BAR + _VALUE, _TOP + _ROW * len(bars) + _BOTTOM
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-    one = _LABEL + _BAR / most
+    one = left + _BAR / most
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title">',
         f"<style>{_STYLE}</style>",
         f'<text id="title" class="title" x="8" y="22">Throughput as a ratio, medians of {report.repeat}</text>',
         *_legend(bars),
-        *(line for number, bar in enumerate(bars) for line in _drawn(bar, _TOP + _ROW * number, most)),
+        *(line for number, bar in enumerate(bars) for line in _drawn(bar, left, _TOP + _ROW * number, _BAR / most)),
         f'<line class="one" x1="{one:.1f}" x2="{one:.1f}" y1="{_TOP - 6}" y2="{height - _BOTTOM + 4}"/>',
         f'<text class="quiet" x="{one:.1f}" y="{height - 12}" text-anchor="middle">1.0</text>',
         "</svg>",
@@ -94,14 +97,14 @@ def _legend(bars: list[_Bar]) -> Iterator[str]:
             x += 190
 
 
-def _drawn(bar: _Bar, y: int, most: float) -> Iterator[str]:
+def _drawn(bar: _Bar, left: int, y: int, scale: float) -> Iterator[str]:
     """Draw one bar, and across its end a line from the lowest to the highest ratio."""
-    scale, middle = _BAR / most, y + _ROW / 2 - 2
+    middle = y + _ROW / 2 - 2
     value = f"{bar.ratio:.2f} {bar.remark}".rstrip()
-    yield f'<text x="{_LABEL - 8}" y="{y + 13}" text-anchor="end">{escape(bar.label)}</text>'
-    yield f'<rect class="{bar.kind}" x="{_LABEL}" y="{y + 2}" width="{bar.ratio * scale:.1f}" height="{_ROW - 8}"/>'
+    yield f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{escape(bar.label)}</text>'
+    yield f'<rect class="{bar.kind}" x="{left}" y="{y + 2}" width="{bar.ratio * scale:.1f}" height="{_ROW - 8}"/>'
     yield (
-        f'<line class="spread" x1="{_LABEL + bar.lowest * scale:.1f}" x2="{_LABEL + bar.highest * scale:.1f}"'
+        f'<line class="spread" x1="{left + bar.lowest * scale:.1f}" x2="{left + bar.highest * scale:.1f}"'
         f' y1="{middle:.1f}" y2="{middle:.1f}"/>'
     )
-    yield f'<text x="{_LABEL + bar.highest * scale + 6:.1f}" y="{y + 13}">{escape(value)}</text>'
+    yield f'<text x="{left + bar.highest * scale + 6:.1f}" y="{y + 13}">{escape(value)}</text>'

@@ -100,6 +100,16 @@ def test_what_waits_for_one_key_after_the_other_is_kept_short(stock: Stock) -> N
     assert [race.records for race in races(stock, replace(failing, keys="uniform"))] == [1_000_000]
 
 
+@pytest.mark.parametrize(("handlers", "records"), [(["noop", "wait5"], 1_000_000), (["wait5"], 200_000)])
+def test_order_is_checked_over_as_many_records_as_the_longest_run_reads(
+    stock: Stock, handlers: list[Handler], records: int
+) -> None:
+    """Every mode is checked, those in which the handler at hand can't run as well."""
+    race = race_to_check(stock, replace(CHOICE, handlers=handlers, keys="uniform"))
+
+    assert (race.records, tuple(race.modes)) == (records, MODES)
+
+
 def test_processes_compute_on_even_keys(stock: Stock) -> None:
     """A hot key would keep one process busy while the other one has nothing to do."""
     race = race_of_processes(stock, CHOICE)

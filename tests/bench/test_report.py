@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from streams.bench.latency import Latency
 from streams.bench.plot import plot
@@ -124,6 +125,19 @@ def test_nothing_of_a_plot_lies_outside_of_it() -> None:
     width = float(drawing.get("width", ""))
 
     assert all(float(one.get("x2", "")) < width for one in drawing.iter(f"{SVG}line"))
+
+
+def test_a_long_name_has_room() -> None:
+    """Names stand left of the bars and end there; the longest one says where the bars begin."""
+    short, long = (bars_begin(plot(replace(REPORT, runs=[run(conditions=one)]))) for one in (USUAL, RARE))
+
+    assert short < long
+    assert long > 6 * len(run(conditions=RARE).label)
+
+
+def bars_begin(drawing: str) -> float:
+    """Where the first bar begins."""
+    return min(float(one.get("x", "")) for one in ET.fromstring(drawing).iter(f"{SVG}rect") if one.get("y") != "34")  # noqa: S314  # our own text
 
 
 def test_a_plot_of_nothing_is_a_plot() -> None:
