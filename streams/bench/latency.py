@@ -22,6 +22,8 @@ BUSY_PER_S: Final = 20_000
 _WARM_UP_S: Final = 3
 """Records of the first seconds do not count: the reader is still starting."""
 
+_KEPT_PACE: Final = 0.9
+
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """How long records were on their way."""
@@ -38,6 +40,15 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     worst_ms: float
     cpu_us: float
     """CPU microseconds a record of the reader: mostly what waking up costs."""
+
+    @property
+    def remark(self) -> str:
+        """Say why these figures are not the latency at `per_s`; nothing where they are."""
+        if self.rate < _KEPT_PACE * self.per_s:
+            return f"at {self.rate:,.0f}/s: the machine is too slow for more"
+        if self.rate * self.records > self.per_s * (self.records + _WARM_UP_S * self.per_s):
+            return "none: the reader had not started when the first of them was sent"
+        return ""
 
 
 def measure_latency(

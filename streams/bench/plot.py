@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from streams.bench.report import Report
 
-_LETTER: Final = 7
+_LETTER: Final = 8
 """Width of a letter, on average and with something to spare."""
 _FEWEST_LETTERS: Final = 28
 _BAR: Final = 340
@@ -83,7 +83,7 @@ def _bars(report: Report) -> Iterator[_Bar]:
     for run in report.runs:
         if not run.is_control:
             kind = "control" if run.bound is None else "bound"
-            yield _Bar(run.label, kind, run.ratio, run.lowest, run.highest, run.held_by.partition(":")[0])
+            yield _Bar(run.label, kind, run.ratio, run.lowest, run.highest, "CPU-bound" if run.is_cpu_bound else "")
     for one in report.processes:
         yield _Bar(f"{one.processes} processes, cpu50", "processes", one.ratio, one.lowest, one.highest)
 
@@ -94,7 +94,7 @@ def _legend(bars: list[_Bar]) -> Iterator[str]:
         if any(bar.kind == kind for bar in bars):
             yield f'<rect class="{kind}" x="{x}" y="34" width="12" height="12"/>'
             yield f'<text class="quiet" x="{x + 18}" y="45">{text}</text>'
-            x += 190
+            x += _LETTER * len(text) + 36
 
 
 def _drawn(bar: _Bar, left: int, y: int, scale: float) -> Iterator[str]:

@@ -85,11 +85,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(filter(None, [self.mode, self.handler, self.conditions.label]))
 
     @property
+    def is_cpu_bound(self) -> bool:
+        """It waits, misses its bound, and keeps a core busy."""
+        return self.bound is not None and self.ratio < _NEAR and self.cores >= _BUSY_CORES
+
+    @property
     def held_by(self) -> str:
         """Say what keeps a handler that waits from its bound; nothing where it reaches it, or has none."""
         if self.bound is None or self.ratio >= _NEAR:
             return ""
-        if self.cores >= _BUSY_CORES:
+        if self.is_cpu_bound:
             return "CPU-bound"
         return f"neither its waits nor a core: {self.cores:.2f} cores busy"
 

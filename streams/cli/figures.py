@@ -121,7 +121,7 @@ def _print_order(found: list[OrderKept]) -> None:
 def _print_latency(latencies: list[Latency]) -> None:
     if latencies:
         print_table(
-            ["run", "#sent/s", "#seen/s", "#records", "#p50 ms", "#p99 ms", "#worst ms", "#CPU us/record"],
+            ["run", "#sent/s", "#seen/s", "#records", "#p50 ms", "#p99 ms", "#worst ms", "#CPU us/record", "remark"],
             [
                 [
                     one.mode or "control",
@@ -132,6 +132,7 @@ def _print_latency(latencies: list[Latency]) -> None:
                     one.p99_ms,
                     one.worst_ms,
                     one.cpu_us,
+                    one.remark,
                 ]
                 for one in latencies
             ],

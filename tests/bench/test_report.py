@@ -78,6 +78,17 @@ def test_a_wait_that_misses_its_bound_says_what_holds_it() -> None:
     assert run().held_by == ""
 
 
+@pytest.mark.parametrize(
+    ("rate", "words"), [(1_010.0, ""), (1_500.0, ""), (800.0, "at 800/s"), (2_000.0, "the reader had not started")]
+)
+def test_a_latency_that_is_none_says_so(rate: float, words: str) -> None:
+    """Fewer records than were meant, or a reader that found them all waiting for it, and the figures mean less."""
+    one = Latency(mode=None, per_s=1_000, rate=rate, records=5_000, p50_ms=1, p99_ms=2, worst_ms=3, cpu_us=9)
+
+    assert words in one.remark
+    assert bool(one.remark) == bool(words)
+
+
 def test_a_report_comes_back_from_its_json_as_it_was() -> None:
     """What ``--json`` printed is all there is to know of a run."""
     assert read_report(orjson.dumps(as_document(REPORT)), "bench.json") == REPORT
