@@ -50,7 +50,7 @@ floors: install ## Which room may import which
 
 check: lint types floors test ## What CI runs: lint, types, floors, tests (make -k check goes on past a failure)
 
-bench: install ## Throughput beside a bare client loop, on a real Kafka
+bench: install ## Throughput beside a bare client loop, on a real Kafka (ARGS=--full: every condition)
 	$(BIN)/streams bench $(ARGS)
 
 bench-gate: install ## Is the engine as cheap as it was?  CPU ratios beside those that are kept (ARGS=--keep: keep today's)
