@@ -46,15 +46,16 @@ def main() -> None:
     commands, missing = available(chosen(options.only), options.environments)
     with _stage(options.bootstrap) as stage:
         records = _filled(stage, "race", options.records)
-        controls, speeds = run_race(stage, commands, records, options.repeat, _say)
+        race = run_race(stage, commands, records, options.repeat, _say)
         seen, control_lost = _promises(stage, commands, options.records)
-    rows = rows_of(speeds, seen)
+    rows = rows_of(race.speeds, seen)
+    missing += race.failures
     if options.json:
-        bare = {handler: control_figures(runs)[:2] for handler, runs in controls.items()}
+        bare = {handler: control_figures(runs)[:2] for handler, runs in race.controls.items()}
         told = {"bare": bare, "rows": machine_rows(rows), "missing": missing, "control_lost": control_lost}
         print(msgspec.json.encode(told).decode())
         return
-    for handler, runs in controls.items():
+    for handler, runs in race.controls.items():
         rate, cpu_us, _ = control_figures(runs)
         print(f"bare loop, {handler}: {rate:,.0f} records/s, {cpu_us:.2f} CPU us a record")
     print(f"\n{markdown(rows)}\n\nan engine that commits before its work lost {control_lost:,} in the same kill")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from benchmarks.peers.answer import Handling
 from benchmarks.peers.catalog import Peer
 from benchmarks.peers.promise import Records
 from benchmarks.peers.stage import Stage
 from streams.bench.figures import Figures, Pair, figures_of
+from streams.bench.ground import BenchError
 from streams.bench.race import complete, pair_of
 from streams.bench.task import SPEED_HANDLERS, Handler, Mode, Outcome, Task
 
@@ -17,25 +20,48 @@ Speeds: TypeAlias = dict[tuple[Handler, str], Figures]
 """Of each handler and name."""
 
 
+@dataclass
+class Result:
+    """What a race gave."""
+
+    controls: dict[Handler, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
+    """The runs of the bare loop."""
+    speeds: Speeds = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    """Runs of others that did not come to their end, and why."""
+
+    def add_control(self, handler: Handler, outcome: Outcome) -> Outcome:
+        """Note a run of the bare loop, and give it back."""
+        self.controls[handler].append(outcome)
+        return outcome
+
+
 def run_race(
     stage: Stage, commands: Mapping[Peer, list[str]], records: Records, repeat: int, say: Callable[[str], None]
-) -> tuple[dict[Handler, list[Outcome]], Speeds]:
-    """Run everything *repeat* times with each handler; give the runs of the bare loop, and the figures of the others.
+) -> Result:
+    """Run everything *repeat* times with each handler.
 
     Raises:
-        BenchError: A run did not handle every record.
+        BenchError: A run of the bare loop or of ours did not handle every record.
     """
-    controls: dict[Handler, list[Outcome]] = {}
+    result = Result()
     pairs: dict[tuple[Handler, str], list[Pair]] = defaultdict(list)
     for handler in SPEED_HANDLERS:
-        controls[handler] = [_control(stage, records, handler)]
-        for turn in range(repeat):
-            for peer, command in commands.items():
-                say(f"{handler}, {peer.name}, {turn + 1} of {repeat}")
+        before = result.add_control(handler, _control(stage, records, handler))
+        for peer, command in [*commands.items()] * repeat:
+            say(f"{handler}, {peer.name}")
+            try:
                 run = _run(stage, command, peer, records, handler)
-                controls[handler].append(_control(stage, records, handler))
-                pairs[handler, peer.name].append(pair_of(run, *controls[handler][-2:]))
-    return controls, {place: figures_of(runs) for place, runs in pairs.items()}
+            except BenchError as failure:
+                if peer.kind == "ours":
+                    raise
+                result.failures.append(f"{handler}, {peer.name}: {failure}")
+                continue
+            after = result.add_control(handler, _control(stage, records, handler))
+            pairs[handler, peer.name].append(pair_of(run, before, after))
+            before = after
+    result.speeds.update({place: figures_of(runs) for place, runs in pairs.items()})
+    return result
 
 
 def _control(stage: Stage, records: Records, handler: Handler) -> Outcome:
@@ -46,7 +72,7 @@ def _run(stage: Stage, command: list[str], peer: Peer, records: Records, handler
     if peer.kind == "ours":
         task = _task(records, handler, mode=_MODES[peer.mode], group=f"{stage.place.name}-{peer.mode}")
         return complete(stage.place.run(task), task)
-    handling = "noop" if handler == "noop" else "json"
+    handling: Handling = "noop" if handler == "noop" else "json"
     errand = stage.errand(records.topic, records.partitions, handling, len(records.expected))
     return stage.run(command, errand).outcome()
 

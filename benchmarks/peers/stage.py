@@ -13,10 +13,11 @@ from typing import Final
 import msgspec
 
 from benchmarks.peers.answer import Answer, Errand, Handling, read_answer
-from benchmarks.peers.environment import ROOT, last_line
+from benchmarks.peers.environment import ROOT
 from streams.bench.ground import BenchError, Ground
 
 _WITHIN_S: Final = 600.0
+_LAST_WORDS: Final = 1_000
 
 
 class Stage:
@@ -53,8 +54,8 @@ class Stage:
             except subprocess.TimeoutExpired:
                 raise BenchError(f"a worker did not end within {_WITHIN_S:g} s and was killed") from None
             if process.returncode:
-                words = last_line(self._log(errand).read_text(errors="replace"))
-                raise BenchError(f"a worker ended with {process.returncode}: {words}")
+                words = self._log(errand).read_text(errors="replace")[-_LAST_WORDS:]
+                raise BenchError(f"a worker ended with {process.returncode}; its last words:\n{words}")
         return read_answer(output, errand.records)
 
     @contextmanager

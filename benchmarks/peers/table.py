@@ -77,8 +77,7 @@ def machine_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def _cells(row: Row) -> Sequence[str]:
-    figures, survival = row.figures, row.seen.survival
-    is_shown = isinstance(survival, Survival)
+    figures = row.figures
     return (
         row.handler,
         row.peer.name,
@@ -88,11 +87,16 @@ def _cells(row: Row) -> Sequence[str]:
         f"{figures.cpu_us:.1f}",
         row.peer.order,
         order_text(row.seen.order),
-        str(survival.at_once) if is_shown else "",
-        f"{survival.loss.lost:,} of {survival.loss.records:,}" if is_shown else f"not shown: {survival}",
-        f"{survival.loss.again:,}" if is_shown else "",
+        *_survival_cells(row.seen.survival),
         row.peer.settings,
     )
+
+
+def _survival_cells(survival: Survival | str) -> tuple[str, str, str]:
+    if isinstance(survival, str):
+        return "", f"not shown: {survival}", ""
+    loss = survival.loss
+    return str(survival.at_once), f"{loss.lost:,} of {loss.records:,}", f"{loss.again:,}"
 
 
 def order_text(order: KeptOrder | str) -> str:

@@ -2,7 +2,7 @@
 
 Its default acknowledges a record before it is handled (`ACK_FIRST`), which is
 at most once; `NACK_ON_ERROR` is the policy that its documentation gives for
-records that must not be lost.
+records that must not be lost.  Its two log lines a record are off.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def application(errand: Errand, meter: Meter) -> Any:
     async def handle(value: Any) -> None:
         await meter.handle_async(value)
 
-    broker = KafkaBroker(errand.bootstrap, apply_types=False)
+    broker = KafkaBroker(errand.bootstrap, apply_types=False, logger=None)
     subscriber = broker.subscriber(
         errand.topic,
         group_id=errand.group,

@@ -1,4 +1,4 @@
-"""faust-streaming: one agent over one stream, with the defaults, which are at-least-once (acknowledged when handled)."""
+"""faust-streaming: one agent over one stream, with its defaults: at-least-once, acknowledged when handled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Our own engine, told like any other: for the order check and the kill; its speed is measured as `streams bench` does."""
+"""Our own engine, told like any other, for the order check and the kill.
+
+Its speed is measured by the worker of `streams bench`.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,8 @@ def _handler(mode: str, meter: Meter) -> Callable[..., Any]:
         for value in values:
             meter.handle(value)
 
-    return {"asyncio": handle_async, "batch": handle_batch}.get(mode, handle)
+    by_mode: dict[str, Callable[..., Any]] = {"asyncio": handle_async, "batch": handle_batch}
+    return by_mode.get(mode, handle)
 
 
 if __name__ == "__main__":
