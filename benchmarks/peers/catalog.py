@@ -14,24 +14,26 @@ class Peer(NamedTuple):
     order: str
     """The order that it promises to keep, and what may run side by side."""
     settings: str
-    """What its documentation gives for at-least-once, and is set here."""
+    """How often it handles a record when all goes wrong, and which of its settings give that; the rest is default."""
     kind: Kind = "python"
     program: str = ""
     """Its worker, in ``benchmarks.peers.workers``."""
     mode: str = ""
     """For a worker with several ways: which one."""
+    shares: str = ""
+    """Name of the one whose environment it shares."""
 
     @property
-    def requirement(self) -> str:
-        """Name of the file of its requirements."""
-        return f"{self.name}.txt"
+    def environment(self) -> str:
+        """Name of its environment, and of the file of its requirements."""
+        return self.shares or self.name
 
 
 OURS: Final = tuple(
     Peer(
         f"streams, {mode}",
         "by key" if mode != "inline" else "by key, one at a time",
-        "as it comes",
+        "at least once, always",
         kind="ours",
         program="on_streams",
         mode=mode,
@@ -43,37 +45,45 @@ PEERS: Final = (
     Peer(
         "aiokafka",
         "by partition, one at a time",
-        "enable_auto_commit=False; commit() after each batch",
+        "at least once: enable_auto_commit=False, commit() after each batch",
         program="on_aiokafka",
     ),
     Peer(
         "faststream",
         "by partition, one at a time",
-        "confluent; ack_policy=NACK_ON_ERROR (the default, ACK_FIRST, is at most once)",
+        "at least once: confluent, ack_policy=NACK_ON_ERROR",
         program="on_faststream",
+    ),
+    Peer(
+        "faststream-default",
+        "by partition, one at a time",
+        "at most once: confluent, ack_policy=ACK_FIRST, the default",
+        program="on_faststream",
+        mode="ack-first",
+        shares="faststream",
     ),
     Peer(
         "faust-streaming",
         "by partition, one at a time",
-        'processing_guarantee="at_least_once", the default',
+        'at least once: processing_guarantee="at_least_once", the default',
         program="on_faust",
     ),
     Peer(
         "quixstreams",
         "by partition, one at a time",
-        'processing_guarantee="at-least-once", the default',
+        'at least once: processing_guarantee="at-least-once", the default',
         program="on_quixstreams",
     ),
     Peer(
         "arroyo",
         "by partition, one at a time",
-        "RunTask, CommitOffsets: the defaults",
+        "at least once: RunTask, CommitOffsets, the defaults",
         program="on_arroyo",
     ),
     Peer(
         "parallel-consumer",
         "by key",
-        "0.5.3.3, Java: ordering=KEY, PERIODIC_CONSUMER_ASYNCHRONOUS each second, 16 threads; warmed up",
+        "at least once: 0.5.3.3, Java, warmed up; ordering=KEY, PERIODIC_CONSUMER_ASYNCHRONOUS, 16 threads",
         kind="java",
     ),
 )

@@ -34,9 +34,9 @@ def command_of(peer: Peer, folder: Path) -> list[str]:
             case "ours":
                 return [sys.executable, "-m", f"{_WORKERS}.{peer.program}"]
             case "java":
-                return java_command(folder / peer.name)
+                return java_command(folder / peer.environment)
             case "python":
-                python = _installed(folder / peer.name, _REQUIREMENTS / peer.requirement)
+                python = _installed(folder / peer.environment, _REQUIREMENTS / f"{peer.environment}.txt")
                 return [str(python), "-m", f"{_WORKERS}.{peer.program}"]
     except subprocess.CalledProcessError as failure:
         raise UnavailableError(f"{peer.name} can't be installed: {last_line(failure.stderr)}") from failure

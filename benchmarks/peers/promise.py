@@ -61,10 +61,12 @@ class Survival(NamedTuple):
     """Handlers that were under way at the same time before it, at most."""
 
 
-def show_order(stage: Stage, command: list[str], peer: Peer, records: Records) -> KeptOrder:
+def show_order(
+    stage: Stage, command: list[str], peer: Peer, records: Records, environment: Mapping[str, str] | None = None
+) -> KeptOrder:
     """Run *peer* over *records* with handlers that write down when they begin and end."""
     errand = _told(stage, peer, records, len(records.expected))
-    stage.run(command, errand)
+    stage.run(command, errand, environment)
     entries = read_journal(Path(errand.journal))
     return KeptOrder(order_of(entries), order_of(disordered(entries)), len(records.expected))
 

@@ -20,7 +20,7 @@ PYTHON_PEERS = [peer for peer in PEERS if peer.kind == "python"]
 @pytest.mark.parametrize("peer", PYTHON_PEERS, ids=lambda peer: peer.name)
 def test_every_requirement_is_pinned_and_names_no_registry(peer: Peer) -> None:
     """A line is a package and its version, and nothing else."""
-    lines = (REQUIREMENTS / peer.requirement).read_text().splitlines()
+    lines = (REQUIREMENTS / f"{peer.environment}.txt").read_text().splitlines()
 
     assert lines
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line) for line in lines)
@@ -73,7 +73,7 @@ def test_an_environment_is_made_once_for_its_requirements(tmp_path: Path, monkey
 
     assert first == again
     assert len(commands) == 2
-    assert not is_current(tmp_path / PYTHON_PEERS[0].name, REQUIREMENTS / PYTHON_PEERS[1].requirement)
+    assert not is_current(tmp_path / PYTHON_PEERS[0].name, REQUIREMENTS / f"{PYTHON_PEERS[1].name}.txt")
 
 
 def test_a_silent_failure_says_so() -> None:

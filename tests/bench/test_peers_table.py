@@ -45,7 +45,7 @@ def test_a_line_has_the_figures_and_the_promise() -> None:
     line = markdown(rows_of({("noop", AIOKAFKA.name): figures(0.25)}, {AIOKAFKA: SEEN})).splitlines()[-1]
 
     assert line.startswith("| noop | aiokafka | 0.2500 | 0.2500-0.2500 | 250,000 | 1.5 | by partition, one at a time |")
-    assert "| yes, 10 records | 16 | 2 of 3,000 | 40 | enable_auto_commit=False" in line
+    assert "| yes, 10 records | 16 | 2 of 3,000 | 40 | at least once: enable_auto_commit=False" in line
 
 
 def test_broken_order_is_told() -> None:

@@ -30,7 +30,7 @@ def application(errand: Errand, meter: Meter) -> Any:
         auto_offset_reset="earliest",
         session_timeout_ms=6_000,
         heartbeat_interval_ms=1_000,
-        ack_policy=AckPolicy.ACK_FIRST if errand.mode == "first" else AckPolicy.NACK_ON_ERROR,
+        ack_policy=AckPolicy.ACK_FIRST if errand.mode == "ack-first" else AckPolicy.NACK_ON_ERROR,
         **({"decoder": as_it_came} if errand.takes_bytes else {}),
     )
     subscriber(handle)
