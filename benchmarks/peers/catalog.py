@@ -83,7 +83,7 @@ PEERS: Final = (
     Peer(
         "parallel-consumer",
         "by key",
-        "at least once: 0.5.3.3, Java, warmed up; ordering=KEY, PERIODIC_CONSUMER_ASYNCHRONOUS, 16 threads",
+        "at least once: 0.5.3.3, Java, warmed up; ordering=KEY, PERIODIC_CONSUMER_ASYNCHRONOUS each second, 16 threads",
         kind="java",
     ),
 )
