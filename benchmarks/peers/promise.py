@@ -101,13 +101,20 @@ def _await_middle(stage: Stage, errand: Errand, records: Records, process: subpr
     with Admin(stage.place.settings) as admin:
         while time.monotonic() < give_up and process.poll() is None:
             time.sleep(_LOOK_EVERY_S)
-            if any(place.offset > 0 for place in committed(admin, errand.group).values()):
+            if _has_committed(admin, errand.group):
                 break
         else:
             raise BenchError(f"nothing was committed within {_KILLED_WITHIN_S:g} s; what a kill loses is not shown")
     ended = handled(read_journal(journal))
     if not 0 < ended < total:
         raise BenchError(f"{ended:,} of {total:,} records had ended when it was to be killed; nothing is shown")
+
+
+def _has_committed(admin: Admin, group: str) -> bool:
+    try:
+        return any(place.offset > 0 for place in committed(admin, group).values())
+    except UnicodeDecodeError:  # somebody's metadata, which is bytes and no text: a commit carried it
+        return True
 
 
 def _await_end(journal: Path, total: int, process: subprocess.Popen[bytes]) -> None:

@@ -59,6 +59,7 @@ def run_race(
                 continue
             after = result.add_control(handler, _control(stage, records, handler))
             pairs[handler, peer.name].append(pair_of(run, before, after))
+            say(f"    {run.rate:,.0f} records/s")
             before = after
     result.speeds.update({place: figures_of(runs) for place, runs in pairs.items()})
     return result
