@@ -65,7 +65,7 @@ def show_order(
     stage: Stage, command: list[str], peer: Peer, records: Records, environment: Mapping[str, str] | None = None
 ) -> KeptOrder:
     """Run *peer* over *records* with handlers that write down when they begin and end."""
-    errand = _told(stage, peer, records, len(records.expected))
+    errand = stage.errand(peer, records.topic, records.partitions, "told", len(records.expected))
     stage.run(command, errand, environment)
     entries = read_journal(Path(errand.journal))
     return KeptOrder(order_of(entries), order_of(disordered(entries)), len(records.expected))
@@ -79,7 +79,8 @@ def show_loss(
     Raises:
         BenchError: It handled nothing, or all, or committed nothing, before it could be killed.
     """
-    errand = msgspec.structs.replace(_told(stage, peer, records, 0), wait_ms=_WAIT_MS)
+    endless = stage.errand(peer, records.topic, records.partitions, "told", 0)
+    errand = msgspec.structs.replace(endless, wait_ms=_WAIT_MS)
     with stage.started(command, errand, environment) as process:
         _await_middle(stage, errand, records, process)
     journal = Path(errand.journal)
@@ -87,11 +88,6 @@ def show_loss(
     with stage.started(command, errand, environment) as process:
         _await_end(journal, len(records.expected), process)
     return Survival(loss_of(records.expected, read_journal(journal)), at_once(before))
-
-
-def _told(stage: Stage, peer: Peer, records: Records, count: int) -> Errand:
-    errand = stage.errand(records.topic, records.partitions, "told", count)
-    return msgspec.structs.replace(errand, mode=peer.mode)
 
 
 def _await_middle(stage: Stage, errand: Errand, records: Records, process: subprocess.Popen[bytes]) -> None:

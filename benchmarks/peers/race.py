@@ -74,7 +74,7 @@ def _run(stage: Stage, command: list[str], peer: Peer, records: Records, handler
         task = _task(records, handler, mode=_MODES[peer.mode], group=f"{stage.place.name}-{peer.mode}")
         return complete(stage.place.run(task), task)
     handling: Handling = "noop" if handler == "noop" else "json"
-    errand = stage.errand(records.topic, records.partitions, handling, len(records.expected))
+    errand = stage.errand(peer, records.topic, records.partitions, handling, len(records.expected))
     return stage.run(command, errand).outcome()
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.peers.answer import Answer, Errand, Handling, read_answer
+from benchmarks.peers.catalog import Peer
 from benchmarks.peers.environment import ROOT
 from streams.bench.ground import BenchError, Ground
 
@@ -29,7 +30,7 @@ class Stage:
         self._folder = folder
         self._numbers = itertools.count(1)
 
-    def errand(self, topic: str, partitions: int, handler: Handling, records: int) -> Errand:
+    def errand(self, peer: Peer, topic: str, partitions: int, handler: Handling, records: int) -> Errand:
         """Give an errand in a group that never was."""
         number = next(self._numbers)
         return Errand(
@@ -39,6 +40,7 @@ class Stage:
             group=f"{self.place.name}-peer-{number}",
             handler=handler,
             records=records,
+            mode=peer.mode,
             journal=str(self._folder / f"{number}.journal") if handler == "told" else "",
         )
 

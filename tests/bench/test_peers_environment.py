@@ -12,6 +12,9 @@ from benchmarks.peers import environment
 from benchmarks.peers.__main__ import available, chosen
 from benchmarks.peers.catalog import OURS, PEERS, Peer
 from benchmarks.peers.environment import command_of, is_current, last_line
+from benchmarks.peers.stage import Stage
+from streams.bench.ground import Ground
+from streams.config import Settings
 
 REQUIREMENTS = Path(environment.__file__).parent / "requirements"
 PYTHON_PEERS = [peer for peer in PEERS if peer.kind == "python"]
@@ -79,3 +82,13 @@ def test_an_environment_is_made_once_for_its_requirements(tmp_path: Path, monkey
 def test_a_silent_failure_says_so() -> None:
     """A reason is always given, if only that there was none."""
     assert last_line("\n") == "no reason was given"
+
+
+def test_a_worker_is_told_its_way_to_run(tmp_path: Path) -> None:
+    """Of one framework in two modes, each line runs its own."""
+    place = Ground(Settings(group="g", bootstrap="host:1"), "name")
+    default = next(peer for peer in PEERS if peer.shares)
+
+    errand = Stage(place, tmp_path).errand(default, "topic", 2, "json", 10)
+
+    assert errand.mode == default.mode
