@@ -10,7 +10,7 @@ from typing import Final
 
 from streams.dev.java import find_java
 
-_SOURCE: Final = Path(__file__).parent / "java" / "Runner.java"
+_SOURCE: Final = Path(__file__).parent / "workers" / "Runner.java"
 _COORDINATES: Final = (
     "io.confluent.parallelconsumer:parallel-consumer-core:0.5.3.3",
     "com.fasterxml.jackson.core:jackson-databind:2.18.2",
