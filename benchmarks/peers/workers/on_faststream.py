@@ -1,8 +1,8 @@
 """FastStream on its confluent client: one subscriber, acknowledged by hand of the framework after the handler.
 
 Its default acknowledges a record before it is handled (`ACK_FIRST`), which is
-at most once; `NACK_ON_ERROR` is the policy that its documentation gives for
-records that must not be lost.  Its two log lines a record are off.
+at most once; `NACK_ON_ERROR` acknowledges it afterwards, and has it come again
+if its handler failed.  Its two log lines a record are off.
 """
 
 from __future__ import annotations
