@@ -13,10 +13,10 @@ CODE      := $(wildcard streams tests examples benchmarks)
 PYTEST    := $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint types floors test check bench bench-gate chaos soak fuzz model format lock upgrade clean
+.PHONY: help install demo lint types floors test check bench bench-gate bench-peers chaos soak fuzz model format lock upgrade clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## Make .venv from the hashed requirements (PY=python3.12 picks the interpreter)
 
@@ -52,6 +52,9 @@ check: lint types floors test ## What CI runs: lint, types, floors, tests (make 
 
 bench: install ## Throughput beside a bare client loop, on a real Kafka (ARGS=--full: every condition)
 	$(BIN)/streams bench $(ARGS)
+
+bench-peers: install ## Other frameworks beside ours, on the same records, with what each keeps (ARGS="--only aiokafka")
+	$(BIN)/python -m benchmarks.peers $(ARGS)
 
 bench-gate: install ## Is the engine as cheap as it was?  CPU ratios beside those that are kept (ARGS=--keep: keep today's)
 	$(BIN)/python -m benchmarks.gate $(ARGS)

@@ -15,6 +15,7 @@ from benchmarks.peers.catalog import Peer
 from benchmarks.peers.journal import Loss, Order, at_once, disordered, handled, loss_of, order_of, read_journal
 from benchmarks.peers.stage import Stage
 from streams.bench.ground import BenchError
+from streams.errors import BrokerError
 from streams.kafka.admin import Admin
 from streams.kafka.offsets import committed
 
@@ -109,8 +110,10 @@ def _await_middle(stage: Stage, errand: Errand, records: Records, process: subpr
 def _has_committed(admin: Admin, group: str) -> bool:
     try:
         return any(place.offset > 0 for place in committed(admin, group).values())
-    except UnicodeDecodeError:  # somebody's metadata, which is bytes and no text: a commit carried it
-        return True
+    except BrokerError as error:
+        if isinstance(error.__cause__, UnicodeDecodeError):  # a commit with metadata that is no text
+            return True
+        raise
 
 
 def _await_end(journal: Path, total: int, process: subprocess.Popen[bytes]) -> None:

@@ -21,6 +21,7 @@ from streams.config import Settings
 from streams.errors import BrokerError
 from streams.kafka.clientlog import client_log
 from streams.kafka.commits import CommitAnswer, Entry, Flight, answer_to, epoch_of, places_of
+from streams.kafka.faults import foreign_metadata
 from streams.kafka.message import ERROR
 from streams.kafka.reading import Cooperative, Eager, Reading
 from streams.kafka.settings import consumer as consumer_settings
@@ -113,6 +114,7 @@ class GroupConsumer:
         self._moved: set[tuple[str | None, int | None]] = set()
         self._on_commit = on_commit
         self._flight = Flight()
+        self._group = settings.group
         config = consumer_settings(settings, protocol=protocol)
         config |= {"on_commit": self._committed, "error_cb": self._broker_error}
         try:
@@ -169,12 +171,14 @@ class GroupConsumer:
         """Read what the group has committed for *partitions*.
 
         Raises:
-            BrokerError: The coordinator does not answer in time.
+            BrokerError: The coordinator does not answer in time, or the metadata is no text.
         """
         try:
             found = self._consumer.committed([_plain(partition) for partition in partitions], timeout=timeout_s)
         except KafkaException as error:
             raise BrokerError(f"the group's committed offsets can't be read: {error.args[0].str()}") from None
+        except UnicodeDecodeError as error:
+            raise foreign_metadata(self._group) from error
         for stored in found:
             if stored.error is not None:
                 raise BrokerError(

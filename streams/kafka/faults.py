@@ -107,6 +107,15 @@ def is_refusal_to_make(error: BrokerError) -> bool:
     return inner is not None and inner.code() in _NOT_TO_BE_MADE
 
 
+def foreign_metadata(group: str) -> BrokerError:
+    """Put into words that another program's commits can't be read: the client takes their metadata for text."""
+    return BrokerError(
+        f"group {group!r} has committed offsets whose metadata is no text: another program wrote them, and the client"
+        f" can't read them. Write them anew without it, while the group stands still, then try again:"
+        f" kafka-consumer-groups.sh --group {group} --all-topics --reset-offsets --to-current --execute"
+    )
+
+
 def is_silence(error: BrokerError) -> bool:
     """Say whether *error* means that one request got no answer in time, as from a broker that has just died."""
     inner = None if error.__cause__ is None else client_error(error.__cause__)

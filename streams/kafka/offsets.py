@@ -126,7 +126,7 @@ def committed(admin: Admin, group: str) -> dict[Partition, Committed]:
     https://github.com/confluentinc/librdkafka/issues/5040 (2.16)
 
     Raises:
-        BrokerError: The broker does not tell a partition's offset.
+        BrokerError: The broker does not tell a partition's offset, or its metadata is no text.
     """
     describe_group(admin, group)  # who may not see it is told so; the client would ask on in silence
     doing = f"reading the offsets of group {group!r}"
@@ -138,6 +138,8 @@ def committed(admin: Admin, group: str) -> dict[Partition, Committed]:
             answers = list(chain.from_iterable(asked))
     except KafkaException as error:
         raise admin.fault(error, doing) from error
+    except UnicodeDecodeError as error:
+        raise faults.foreign_metadata(group) from error
     for place in answers:
         if place.error is not None and place.error.code() not in _NOT_TOLD:
             raise faults.fault(place.error, doing=doing, settings=admin.settings, topic=place.topic)

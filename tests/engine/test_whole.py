@@ -184,10 +184,10 @@ def test_cost_is_the_lowest_of_the_latest() -> None:
     assert cost.seconds == 0.005
 
 
-@pytest.mark.parametrize("why", ["a busy lane", "no lease", "less than a call takes"])
+@pytest.mark.parametrize("why", ["a busy lane", "no lease"])
 def test_what_can_not_run_whole_gets_lanes(why: str) -> None:
-    """A key in trouble, a lease that has ended, or few records for a batch."""
-    floor = Floor(charge, batch=3) if why == "less than a call takes" else Floor(charge)
+    """A key in trouble, or a lease that has ended."""
+    floor = Floor(charge)
     orders = state(lease_until=NEVER) if why == "no lease" else state()
     if why == "a busy lane":
         orders.lanes[b"x"] = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Message, TopicPartition
 
 from streams.config import Settings
+from streams.errors import BrokerError
 from streams.kafka import consumer as room
 from streams.kafka.consumer import GroupConsumer
 from streams.kafka.message import make_message
@@ -27,6 +28,10 @@ class Client:
 
     def incremental_assign(self, _partitions: object) -> None:
         """Take note of nothing."""
+
+    def committed(self, _partitions: object, **_: object) -> list[TopicPartition]:
+        b"\xff".decode()
+        return []
 
     def incremental_unassign(self, _partitions: object) -> None:
         """Take note of nothing."""
@@ -60,3 +65,12 @@ def test_what_was_read_before_its_partition_moved_is_left_out(client: Client, fi
     places = [(message.partition(), message.offset()) for message in messages]
 
     assert places == ([(0, 400)] if first == MOVED else [(1, 500), (0, 400)])
+
+
+@pytest.mark.usefixtures("client")
+def test_commits_that_are_no_text_are_told_in_words() -> None:
+    """Another program's metadata may be any bytes, and the client can't read them: the error says what mends it."""
+    consumer = GroupConsumer(Settings(bootstrap="127.0.0.1:1", group="theirs"), "classic", lambda _answer: None)
+
+    with pytest.raises(BrokerError, match=r"another program wrote them.*--group theirs .*--to-current"):
+        consumer.committed([Partition("orders", 0)], 1.0)

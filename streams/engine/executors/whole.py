@@ -29,8 +29,8 @@ from streams.outcome import Outcome, Stop
 
 _QUICK_S: Final = 0.00002
 """A run that costs less is cheaper than the lane that it would run in."""
-_QUICK_BATCH_S: Final = 0.000005
-"""The same for one record of a batch."""
+_QUICK_BATCH_S: Final = 0.00001
+"""The same for one record of a batch; a call costs its share, so that small ones are no quick ones."""
 _UNKNOWN_COST_S: Final = 0.001
 """What a run is taken to cost before the first has been measured."""
 _LATEST: Final = 8
@@ -161,12 +161,7 @@ class Wholes:
         return runs
 
     def _goes_whole(self, state: PartitionState, chunk: Chunk) -> bool:
-        return (
-            self._cost.seconds < self._quick_s
-            and not state.lanes
-            and len(chunk.messages) >= (self.route.batch or 1)
-            and time.monotonic() <= state.lease_until
-        )
+        return self._cost.seconds < self._quick_s and not state.lanes and time.monotonic() <= state.lease_until
 
     def collect(self) -> list[Run]:
         """Take what slots have reported, and split what takes long; give the runs that may start."""
