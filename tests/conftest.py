@@ -19,6 +19,8 @@ settings.register_profile("streams", deadline=None)  # how long an example takes
 settings.load_profile("streams")
 
 RUN = pytest.StashKey[TestRun]()
+_LONG = {"chaos", "examples", "verify", "test_docs.py"}
+"""Where the long tests are, each of them one piece of work."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,13 +42,14 @@ def pytest_configure_node(node: object) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs a broker; three brokers are started in one process only."""
+    """Mark what needs a broker; three brokers are started in one process only; what lasts long comes first."""
     for item in items:
         wanted = getattr(item, "fixturenames", ())
         if "kafka" in wanted or "three_brokers" in wanted:
             item.add_marker("kafka")
         if "three_brokers" in wanted and config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group("three_brokers"))
+    items.sort(key=lambda item: not _LONG & set(item.path.parts))  # at the end every process still has something to do
 
 
 @pytest.fixture
