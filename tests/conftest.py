@@ -49,7 +49,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("kafka")
         if "three_brokers" in wanted and config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group("three_brokers"))
-    items.sort(key=lambda item: not _LONG & set(item.path.parts))  # at the end every process still has something to do
+    items.sort(key=_rank)  # at the end every process still has something to do
+
+
+def _rank(item: pytest.Item) -> int:
+    return 0 if item.get_closest_marker("slow") else 1 if _LONG & set(item.path.parts) else 2
 
 
 @pytest.fixture

@@ -84,6 +84,7 @@ def test_one_key_stuck_for_ten_minutes_holds_up_nothing_else(
 
 
 @pytest.mark.chaos
+@pytest.mark.slow
 def test_key_that_is_stuck_for_ten_real_minutes(bench: Bench, topic: Topics, app: App, injected: Injected) -> None:
     """Others come and end all the while, commits hold them while it is stuck, and a restart runs none of them again."""
     orders, mended, runs, ended = topic(), threading.Event(), Counter[int](), list[int]()
