@@ -43,6 +43,14 @@ _INLINE_SHARE: Final = 20
 """Where one run goes on at a time, each takes a fraction of what it would elsewhere."""
 
 
+_POLL_INTERVAL_S: Final = 45.0
+"""As short as sessions are: so long a group waits for a member to give up what it was told to.
+
+The client forgets to where the answer came later than a heartbeat's interval, and never asks again.
+"""
+_BESIDE_DRAIN_S: Final = 10.0
+
+
 class InjectedError(StreamsError):
     """A failure that the load asked for."""
 
@@ -182,7 +190,9 @@ def main(path: str) -> int:
     settings = app.settings.from_environment()
     if "debug" in settings.kafka:  # STREAMS_KAFKA_DEBUG=cgrp: what the client does goes into the member's log
         logging.getLogger(CLIENT_LOGGER).setLevel(logging.DEBUG)
-    kafka = {**settings.kafka, "client.id": client_id(os.getpid())}
+    patience_s = max(_POLL_INTERVAL_S, settings.drain_s + _BESIDE_DRAIN_S)
+    patience = {"max.poll.interval.ms": str(int(patience_s * 1000))}
+    kafka = {**patience, **settings.kafka, "client.id": client_id(os.getpid())}
     name = os.environ.get(NAME_VARIABLE) or None
     settings = replace(settings, metrics_port=None, instance_id=name, kafka=kafka)  # members are many
     summary = run(app, settings.checked())

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,18 @@ def here(kafka: Kafka) -> str:
 def _left(kafka: Kafka) -> list[str]:
     """The topics of runs that are over: a broker may hear of their end a moment after the controller."""
     return [name for name in kafka.admin.list_topics(timeout=30).topics if name.startswith("streams-verify-")]
+
+
+def found(line: str) -> Any:
+    """Give what a run found on a cluster of its own, whether that is something or nothing."""
+    require_native()
+    command = [sys.executable, "-m", "streams", *line.split()]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    document = json.loads(done.stdout)
+    if document["history"] is not None:
+        shutil.rmtree(document["history"])
+    return document
 
 
 @HERE
@@ -136,12 +149,11 @@ def test_the_promise_holds_while_brokers_are_out_of_reach(faults: str, streams_a
         ("no-fence", "--records 500 --faults cutoff --times 2 --failing 0.5 --keys 4000", "commit safety"),
     ],
 )
-def test_a_zombie_of_a_broken_engine_is_found(broken: str, options: str, invariant: str, streams_alone: Shell) -> None:
-    """Cut off, it goes on with what it has read, and what it had sent on its way arrives late."""
-    document = streams_alone(f"{APP} --members 2 --seed 5 --break {broken} {options}", code=1).json
-    shutil.rmtree(document["history"])
+def test_a_zombie_of_a_broken_engine_is_found(broken: str, options: str, invariant: str) -> None:
+    """Cut off, it goes on with what it has read, and what it had sent on its way arrives late: within a few seeds."""
+    line = f"{APP} --members 2 --break {broken} {options}"
 
-    assert invariant in document["violated"]
+    assert any(invariant in found(f"{line} --seed {seed}")["violated"] for seed in range(5, 9))
 
 
 @pytest.mark.chaos
