@@ -1,6 +1,6 @@
 """Has the engine become dearer than it was?  Compares CPU ratios with those that are kept beside this file.
 
-    make bench-gate                  # about four minutes, on a machine that does nothing else
+    make bench-gate                  # a few minutes, on a machine that does nothing else
     make bench-gate ARGS=--keep      # after a change that is meant to cost, or gain: keeps what is measured now
 
 A ratio is the control's CPU time a record as a share of the engine's, in the

@@ -214,7 +214,8 @@ def test_whatever_ends_a_handler_ends_its_record(end: BaseException, outcome: ty
     shop.give(orders, *messages((4, b"c")))
     shop.until(lambda: {3, 4} <= set(shop.settled))
 
-    assert stopped.run[stopped.done][0].offset() == 1
+    assert orders.interrupt(stopped.run, stopped.done)[0].offset() == 1
+    assert [item[0].offset() for item in orders.lanes[b"a"] or []] == [2]
     assert isinstance(stopped.outcome, outcome)
     cause = getattr(stopped.outcome, "cause", None)
     assert cause is BAD or isinstance(cause, HandlerExitError)
@@ -402,7 +403,8 @@ def test_a_batch_may_end_record_by_record(batches: Any) -> None:
     shop.until(lambda: len(shop.settled) >= 3)
 
     assert stopped.outcome == Retry(BAD)
-    assert stopped.run[stopped.done][0].offset() == 2
+    assert orders.interrupt(stopped.run, stopped.done)[0].offset() == 2
+    assert [item[0].offset() for item in orders.lanes[b"a"] or []] == [4]
     assert sorted(shop.settled) == [0, 1, 3]
 
 
