@@ -81,6 +81,8 @@ def _proxied(member: Member, settings: Mapping[str, str]) -> dict[str, str]:
         "listeners": f"{settings['listeners']},PROXIED://{HOST}:{member.proxied_port}",
         "advertised.listeners": f"{settings['advertised.listeners']},PROXIED://{HOST}:{member.proxy_port}",
         protocols: f"{settings[protocols]},PROXIED:PLAINTEXT",
+        # The client gives a heartbeat the interval to be answered: a proxy that is slow on purpose needs more of it.
+        "group.consumer.heartbeat.interval.ms": "1500",
     }
 
 

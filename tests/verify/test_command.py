@@ -6,8 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -50,16 +50,17 @@ def _left(kafka: Kafka) -> list[str]:
     return [name for name in kafka.admin.list_topics(timeout=30).topics if name.startswith("streams-verify-")]
 
 
-def found(line: str) -> Any:
-    """Give what a run found on a cluster of its own, whether that is something or nothing."""
+def violated(lines: Iterable[str]) -> list[str]:
+    """Give what runs on clusters of their own found violated, all of them together; they run side by side."""
     require_native()
-    command = [sys.executable, "-m", "streams", *line.split()]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=False)
-    assert done.returncode in {0, 1}, done.stderr
-    document = json.loads(done.stdout)
-    if document["history"] is not None:
-        shutil.rmtree(document["history"])
-    return document
+    running = [started(line) for line in lines]
+    said = [process.communicate() for process in running]
+    assert {process.returncode for process in running} <= {0, 1}, said
+    documents = [json.loads(out) for out, _ in said]
+    for document in documents:
+        if document["history"] is not None:
+            shutil.rmtree(document["history"])
+    return [name for document in documents for name in document["violated"]]
 
 
 @HERE
@@ -141,7 +142,7 @@ def test_the_promise_holds_while_brokers_are_out_of_reach(faults: str, streams_a
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(_MINUTES)
+@pytest.mark.timeout(3 * _MINUTES)
 @pytest.mark.parametrize(
     ("broken", "options", "invariant"),
     [
@@ -150,10 +151,14 @@ def test_the_promise_holds_while_brokers_are_out_of_reach(faults: str, streams_a
     ],
 )
 def test_a_zombie_of_a_broken_engine_is_found(broken: str, options: str, invariant: str) -> None:
-    """Cut off, it goes on with what it has read, and what it had sent on its way arrives late: within a few seeds."""
-    line = f"{APP} --members 2 --break {broken} {options}"
+    """Cut off, it goes on with what it has read, and what it had sent on its way arrives late: within a few seeds.
 
-    assert any(invariant in found(f"{line} --seed {seed}")["violated"] for seed in range(5, 9))
+    Who owns what afterwards is the group's choice: every other run shows nothing.
+    """
+    line = f"{APP} --members 2 --break {broken} {options}"
+    pairs = [[f"{line} --seed {seed}" for seed in (first, first + 1)] for first in range(5, 15, 2)]
+
+    assert any(invariant in violated(pair) for pair in pairs)
 
 
 @pytest.mark.chaos
