@@ -4,6 +4,8 @@ PY      ?= python3
 # Most tests wait for a broker, so there are more processes than a small machine has cores.
 WORKERS ?= 3
 ARGS    ?=
+# Options for the bench of other frameworks.
+PEERS   ?=
 # Of the tests in `make chaos` that want many seeds, each has so many; with six they have each way to run handlers in each protocol.
 SEEDS   ?= 3
 
@@ -13,7 +15,7 @@ CODE      := $(wildcard streams tests examples benchmarks)
 PYTEST    := $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint types floors test check bench bench-gate bench-peers chaos soak fuzz model format lock upgrade clean
+.PHONY: help install demo lint types floors test check bench bench-gate bench-growth bench-peers chaos soak fuzz model format lock upgrade clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -50,11 +52,15 @@ floors: install ## Which room may import which
 
 check: lint types floors test ## What CI runs: lint, types, floors, tests (make -k check goes on past a failure)
 
-bench: install ## Throughput beside a bare client loop, on a real Kafka (ARGS=--full: every condition)
+bench: install ## Throughput beside a bare client loop and beside other frameworks, on a real Kafka (ARGS=--full: every condition)
 	$(BIN)/streams bench $(ARGS)
+	$(BIN)/python -m benchmarks.peers $(PEERS)
 
-bench-peers: install ## Other frameworks beside ours, on the same records, with what each keeps (ARGS="--only aiokafka")
-	$(BIN)/python -m benchmarks.peers $(ARGS)
+bench-peers: install ## The other frameworks alone, with what each one keeps (PEERS="--only aiokafka")
+	$(BIN)/python -m benchmarks.peers $(PEERS)
+
+bench-growth: install ## How cost grows with partitions, keys, bytes, members and more (ARGS="--only keys,headers")
+	$(BIN)/python -m benchmarks.growth $(ARGS)
 
 bench-gate: install ## Is the engine as cheap as it was?  CPU ratios beside those that are kept (ARGS=--keep: keep today's)
 	$(BIN)/python -m benchmarks.gate $(ARGS)

@@ -28,7 +28,7 @@ from benchmarks.peers.environment import ROOT, UnavailableError, command_of
 from benchmarks.peers.promise import KeptOrder, Records, Survival, show_loss, show_order
 from benchmarks.peers.race import run_race
 from benchmarks.peers.stage import Stage
-from benchmarks.peers.table import Seen, machine_rows, markdown, rows_of
+from benchmarks.peers.table import Seen, machine_rows, markdown, rows_of, standings
 from streams.bench.figures import control_figures
 from streams.bench.ground import BenchError, ground
 from streams.bench.records import make_topic, numbered_records, produce_all
@@ -55,13 +55,22 @@ def main() -> None:
     missing += race.failures
     if options.json:
         bare = {handler: control_figures(runs)[:2] for handler, runs in race.controls.items()}
-        told = {"bare": bare, "rows": machine_rows(rows), "missing": missing, "broken": broken._asdict()}
+        told = {
+            "bare": bare,
+            "rows": machine_rows(rows),
+            "standings": standings(rows),
+            "missing": missing,
+            "broken": broken._asdict(),
+        }
         print(msgspec.json.encode(told).decode())
         return
     for handler, runs in race.controls.items():
         rate, cpu_us, _ = control_figures(runs)
         print(f"bare loop, {handler}: {rate:,.0f} records/s, {cpu_us:.2f} CPU us a record")
     print(f"\n{markdown(rows)}\n")
+    for line in standings(rows):
+        print(line)
+    print()
     print(f"broken on purpose: {broken.violations:,} out of order, {broken.lost:,} lost in the same kill")
     for reason in missing:
         print(f"not run: {reason}")

@@ -7,6 +7,10 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 Kind: TypeAlias = Literal["python", "java", "ours"]
 
 
+ONE_AT_A_TIME: Final = "one at a time"
+"""What an order ends in under which no two records run side by side in a process."""
+
+
 class Peer(NamedTuple):
     """One way to run handlers, ours or another's."""
 
@@ -24,6 +28,11 @@ class Peer(NamedTuple):
     """Name of the one whose environment it shares."""
 
     @property
+    def goes_one_at_a_time(self) -> bool:
+        """One record after the other in each process, so that handlers that wait do so in turn."""
+        return self.order.endswith(ONE_AT_A_TIME)
+
+    @property
     def environment(self) -> str:
         """Name of its environment, and of the file of its requirements."""
         return self.shares or self.name
@@ -32,7 +41,7 @@ class Peer(NamedTuple):
 OURS: Final = tuple(
     Peer(
         f"streams, {mode}",
-        "by key" if mode != "inline" else "by key, one at a time",
+        "by key" if mode != "inline" else f"by key, {ONE_AT_A_TIME}",
         "at least once, always",
         kind="ours",
         program="on_streams",
@@ -44,19 +53,19 @@ OURS: Final = tuple(
 PEERS: Final = (
     Peer(
         "aiokafka",
-        "by partition, one at a time",
+        f"by partition, {ONE_AT_A_TIME}",
         "at least once: enable_auto_commit=False, commit() after each batch",
         program="on_aiokafka",
     ),
     Peer(
         "faststream",
-        "by partition, one at a time",
+        f"by partition, {ONE_AT_A_TIME}",
         "at least once: confluent, ack_policy=NACK_ON_ERROR",
         program="on_faststream",
     ),
     Peer(
         "faststream-default",
-        "by partition, one at a time",
+        f"by partition, {ONE_AT_A_TIME}",
         "at most once: confluent, ack_policy=ACK_FIRST, the default",
         program="on_faststream",
         mode="ack-first",
@@ -64,19 +73,19 @@ PEERS: Final = (
     ),
     Peer(
         "faust-streaming",
-        "by partition, one at a time",
+        f"by partition, {ONE_AT_A_TIME}",
         'at least once: processing_guarantee="at_least_once", the default',
         program="on_faust",
     ),
     Peer(
         "quixstreams",
-        "by partition, one at a time",
+        f"by partition, {ONE_AT_A_TIME}",
         'at least once: processing_guarantee="at-least-once", the default',
         program="on_quixstreams",
     ),
     Peer(
         "arroyo",
-        "by partition, one at a time",
+        f"by partition, {ONE_AT_A_TIME}",
         "at least once: RunTask, CommitOffsets, the defaults",
         program="on_arroyo",
     ),

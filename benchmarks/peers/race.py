@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from benchmarks.peers.answer import Handling
 from benchmarks.peers.catalog import Peer
@@ -14,7 +14,10 @@ from benchmarks.peers.stage import Stage
 from streams.bench.figures import Figures, Pair, figures_of
 from streams.bench.ground import BenchError
 from streams.bench.race import complete, pair_of
-from streams.bench.task import SPEED_HANDLERS, Handler, Mode, Outcome, Task
+from streams.bench.task import Handler, Mode, Outcome, Task
+
+HANDLERS: Final[tuple[Handler, ...]] = ("noop", "json")
+"""What every framework's worker can do."""
 
 Speeds: TypeAlias = dict[tuple[Handler, str], Figures]
 """Of each handler and name."""
@@ -46,7 +49,7 @@ def run_race(
     """
     result = Result()
     pairs: dict[tuple[Handler, str], list[Pair]] = defaultdict(list)
-    for handler in SPEED_HANDLERS:
+    for handler in HANDLERS:
         before = result.add_control(handler, _control(stage, records, handler))
         for peer, command in [*commands.items()] * repeat:
             say(f"{handler}, {peer.name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.peers.catalog import Peer
@@ -58,6 +58,30 @@ def markdown(rows: Iterable[Row]) -> str:
     """Give *rows* as a table in Markdown."""
     lines = [_COLUMNS, ("---",) * len(_COLUMNS), *map(_cells, rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def standings(rows: Iterable[Row]) -> list[str]:
+    """Say of each other framework how ours stand beside it, and name every row in which one of ours is behind.
+
+    Set beside each other are those of the same kind: one record at a time, or side by side in the order of keys.
+    """
+    by_handler: dict[Handler, list[Row]] = {}
+    for row in rows:
+        by_handler.setdefault(row.handler, []).append(row)
+    return [line for handler, found in by_handler.items() for line in _standings(handler, found)]
+
+
+def _standings(handler: Handler, rows: Sequence[Row]) -> Iterator[str]:
+    ours = [row for row in rows if row.peer.kind == "ours"]
+    for other in (row for row in rows if row.peer.kind != "ours"):
+        alike = [row for row in ours if row.peer.goes_one_at_a_time == other.peer.goes_one_at_a_time]
+        if not alike:
+            continue
+        best = max(alike, key=lambda row: row.figures.ratio)
+        times = best.figures.ratio / other.figures.ratio
+        line = f"{handler}: {best.peer.name} handles {times:,.1f} times as many records as {other.peer.name}"
+        behind = [row.peer.name for row in ours if row.figures.ratio < other.figures.ratio]
+        yield f"{line}; BEHIND it: {' and '.join(behind)}" if behind else line
 
 
 def machine_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:

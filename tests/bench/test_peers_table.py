@@ -6,7 +6,7 @@ from benchmarks.peers.catalog import OURS, PEERS
 from benchmarks.peers.journal import Loss, Order
 from benchmarks.peers.promise import KeptOrder, Survival
 from benchmarks.peers.race import Speeds
-from benchmarks.peers.table import Seen, machine_rows, markdown, order_text, rows_of
+from benchmarks.peers.table import Seen, machine_rows, markdown, order_text, rows_of, standings
 from streams.bench.figures import Figures
 
 IN_ORDER = Order(10, 0, [])
@@ -37,6 +37,26 @@ def test_rows_of_a_handler_are_sorted_by_ratio() -> None:
         ("noop", "aiokafka"),
         ("json", "aiokafka"),
         ("json", "faststream"),
+    ]
+
+
+def test_others_stand_beside_ours_of_their_kind() -> None:
+    """What goes one at a time beside inline, what goes side by side beside the best of ours; no mode is hidden."""
+    inline, threads, asyncio, _ = OURS
+    java = PEERS[-1]
+    speeds: Speeds = {
+        ("json", AIOKAFKA.name): figures(0.25),
+        ("json", inline.name): figures(0.75),
+        ("json", threads.name): figures(0.5),
+        ("json", asyncio.name): figures(0.125),
+        ("json", java.name): figures(0.05),
+    }
+
+    said = standings(rows_of(speeds, dict.fromkeys((AIOKAFKA, java, inline, threads, asyncio), SEEN)))
+
+    assert said == [
+        "json: streams, inline handles 3.0 times as many records as aiokafka; BEHIND it: streams, asyncio",
+        "json: streams, threads handles 10.0 times as many records as parallel-consumer",
     ]
 
 

@@ -1,0 +1,101 @@
+"""What commits cost a broker: a member of many partitions beside the bare loop, which commits nothing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from benchmarks.growth.curves import Bench
+from benchmarks.growth.row import Row
+from streams.bench.figures import percentile
+from streams.bench.ground import Ground
+from streams.bench.pace import Pace, stamped_values
+from streams.bench.race import complete
+from streams.bench.records import make_topic
+from streams.bench.task import Mode, Task
+from streams.config import Settings
+from streams.dev import DevCluster, this_process
+from streams.kafka.admin import Admin
+from streams.kafka.offsets import ends
+from streams.kafka.topics import require_topics
+from streams.record import Partition
+
+PARTITIONS: Final = (12, 100, 1_000)
+_PER_S: Final = 2_000
+_WARM_UP_S: Final = 8
+_LASTS_S: Final = 20
+_COMMITS: Final = "__consumer_offsets"
+_RUNS: Final[tuple[Mode | None, ...]] = ("inline", None)
+"""The member first: what it commits to exists from then on."""
+
+
+class _Moment(NamedTuple):
+    """What the broker had done by then."""
+
+    at: float
+    cpu_s: float
+    commits: int
+    """Records of `_COMMITS`: one for each partition that was committed."""
+
+
+def curve(bench: Bench) -> Iterator[Row]:
+    """More partitions in one member's hands, 2,000 records a second over all of them; on a broker of its own."""
+    with tempfile.TemporaryDirectory(prefix="streams-bench-") as folder:
+        cluster = DevCluster.start(Path(folder) / "kafka", brokers=1, lives_with=this_process())
+        try:
+            settings = bench.supply.place.settings.over(bootstrap=cluster.bootstrap)
+            place = Ground(settings, bench.supply.place.name)
+            for count in PARTITIONS:
+                for mode in _RUNS:
+                    bench.supply.say(f"{count:,} partitions, {mode or 'the bare loop'}")
+                    yield _measure(place, cluster.brokers[0].pid or 0, count, mode)
+        finally:
+            cluster.down()
+
+
+def _measure(place: Ground, broker: int, count: int, mode: Mode | None) -> Row:
+    topic = f"{place.name}-commits-{count}-{mode}"
+    make_topic(place.settings, topic, count)
+    records = _PER_S * (_WARM_UP_S + _LASTS_S)
+    task = Task(topic=topic, partitions=count, handler="stamped", mode=mode, group=topic, records=records)
+    moments: list[_Moment] = []
+
+    def noted() -> Iterator[tuple[bytes, bytes]]:
+        for number, (_, value) in enumerate(stamped_values(records, _PER_S * _WARM_UP_S)):
+            if number == _PER_S * _WARM_UP_S:
+                moments.append(_moment(place.settings, broker))
+            yield b"key-%07d" % number, value  # so many keys that each partition has records all the time
+
+    with place.started(task) as process:
+        Pace(place.settings, topic, _PER_S).send_all(noted())
+        moments.append(_moment(place.settings, broker))
+        outcome = place.finished(process)
+    if mode is not None:
+        complete(outcome, task)
+    before, after = moments
+    seconds = after.at - before.at
+    p50, p99 = (percentile(outcome.latencies_ms, share) for share in (0.5, 0.99))
+    return Row(
+        curve="commits",
+        at=count,
+        run="the bare loop, no commits" if mode is None else "a member, a commit each second",
+        rate=_PER_S * _LASTS_S / seconds,
+        cpu_us=outcome.cpu_us,
+        resident_mb=outcome.resident_bytes / 2**20,
+        remark=(
+            f"{(after.commits - before.commits) / seconds:,.0f} partitions committed a second,"
+            f" the broker {(after.cpu_s - before.cpu_s) / seconds:.2f} of a core, p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+        ),
+    )
+
+
+def _moment(settings: Settings, broker: int) -> _Moment:
+    with Admin(settings) as admin:
+        count = require_topics(admin, [_COMMITS])[_COMMITS].partitions
+        commits = sum(ends(admin, [Partition(_COMMITS, number) for number in range(count)]).values())
+    fields = Path(f"/proc/{broker}/stat").read_text().rpartition(")")[2].split()
+    return _Moment(time.monotonic(), sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK"), commits)
