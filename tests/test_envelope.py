@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import streams.envelope
-from streams.envelope import Envelope, new_id
+from streams.envelope import Envelope, effect_headers, new_id
 from streams.errors import UsageError
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -173,6 +173,33 @@ def test_an_event_names_its_cause_and_its_flow() -> None:
     assert (second.causationid, third.causationid) == (first.id, second.id)
     assert first.correlation == second.correlation == third.correlation == first.id
     assert len({first.id, second.id, third.id}) == 3
+
+
+@given(ENVELOPES)
+@example(Envelope(id="1", traceparent=TRACEPARENT, tracestate="congo=t61"))
+def test_headers_made_in_one_go_are_those_of_an_event_that_was_caused(cause: Envelope) -> None:
+    """Two ways to the same headers: what an event has of its own, id, time and span, aside."""
+    quick = effect_headers("order.paid", "/orders", "application/json", cause)
+    read = Envelope.from_headers(quick)
+    whole = Envelope.new("order.paid", "/orders", content_type="application/json").caused_by(cause)
+
+    assert read.id is not None
+    assert read.time is not None
+    assert whole.time is not None
+    assert abs(read.time - whole.time) < dt.timedelta(seconds=10)
+    assert read.trace_id == whole.trace_id == cause.trace_id
+    own = {"id": whole.id, "time": whole.time, "traceparent": whole.traceparent}
+    assert msgspec.structs.replace(read, **own) == whole
+    assert len(quick) == len(whole.to_headers())
+
+
+@pytest.mark.parametrize("at_ns", [0, 1_999_999_999, 1_700_000_000_123_456_789])
+def test_the_time_of_an_effect_is_the_moment(at_ns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the microsecond, also right before a second begins."""
+    monkeypatch.setattr("streams.envelope.clock.time_ns", lambda: at_ns)
+    read = Envelope.from_headers(effect_headers("order.paid", "/orders", None, Envelope()))
+
+    assert read.time == dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=at_ns // 1_000)
 
 
 def test_a_flow_that_has_a_name_keeps_it() -> None:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from benchmarks.growth.curves import Bench
 from benchmarks.growth.row import Row
 from streams.bench.figures import percentile
-from streams.bench.ground import Ground
+from streams.bench.ground import BenchError, Ground
 from streams.bench.pace import Pace, stamped_values
 from streams.bench.race import complete
 from streams.bench.records import make_topic
@@ -20,13 +20,14 @@ from streams.bench.task import Mode, Task
 from streams.config import Settings
 from streams.dev import DevCluster, this_process
 from streams.kafka.admin import Admin
-from streams.kafka.offsets import ends
+from streams.kafka.offsets import committed, ends
 from streams.kafka.topics import require_topics
 from streams.record import Partition
 
 PARTITIONS: Final = (12, 100, 1_000)
 _PER_S: Final = 2_000
-_WARM_UP_S: Final = 8
+_WARM_UP_S: Final = 5
+_STARTS_WITHIN_S: Final = 120.0
 _LASTS_S: Final = 20
 _COMMITS: Final = "__consumer_offsets"
 _RUNS: Final[tuple[Mode | None, ...]] = ("inline", None)
@@ -60,23 +61,19 @@ def curve(bench: Bench) -> Iterator[Row]:
 def _measure(place: Ground, broker: int, count: int, mode: Mode | None) -> Row:
     topic = f"{place.name}-commits-{count}-{mode}"
     make_topic(place.settings, topic, count)
-    records = _PER_S * (_WARM_UP_S + _LASTS_S)
-    task = Task(topic=topic, partitions=count, handler="stamped", mode=mode, group=topic, records=records)
-    moments: list[_Moment] = []
-
-    def noted() -> Iterator[tuple[bytes, bytes]]:
-        for number, (_, value) in enumerate(stamped_values(records, _PER_S * _WARM_UP_S)):
-            if number == _PER_S * _WARM_UP_S:
-                moments.append(_moment(place.settings, broker))
-            yield b"key-%07d" % number, value  # so many keys that each partition has records all the time
-
+    unstamped, stamped = _PER_S * _WARM_UP_S, _PER_S * _LASTS_S
+    task = Task(topic=topic, partitions=count, handler="stamped", mode=mode, group=topic, records=unstamped + stamped)
     with place.started(task) as process:
-        Pace(place.settings, topic, _PER_S).send_all(noted())
-        moments.append(_moment(place.settings, broker))
+        pace = Pace(place.settings, topic, _PER_S)
+        pace.send_all(_values(unstamped, unstamped))
+        if mode is not None:
+            _await_commits(place.settings, topic, unstamped)
+        before = _moment(place.settings, broker)
+        pace.send_all(_values(stamped, 0))
+        after = _moment(place.settings, broker)
         outcome = place.finished(process)
     if mode is not None:
         complete(outcome, task)
-    before, after = moments
     seconds = after.at - before.at
     p50, p99 = (percentile(outcome.latencies_ms, share) for share in (0.5, 0.99))
     return Row(
@@ -91,6 +88,26 @@ def _measure(place: Ground, broker: int, count: int, mode: Mode | None) -> Row:
             f" the broker {(after.cpu_s - before.cpu_s) / seconds:.2f} of a core, p50 {p50:.1f} ms, p99 {p99:.1f} ms"
         ),
     )
+
+
+def _values(count: int, unstamped: int) -> Iterator[tuple[bytes, bytes]]:
+    """Give values with so many keys that each partition has records all the time."""
+    for number, (_, value) in enumerate(stamped_values(count, unstamped)):
+        yield b"key-%07d" % number, value
+
+
+def _await_commits(settings: Settings, topic: str, records: int) -> None:
+    """Wait until the group that is named as its *topic* has committed all *records*: it makes its topics at its start.
+
+    Raises:
+        BenchError: It has not.
+    """
+    give_up = time.monotonic() + _STARTS_WITHIN_S
+    with Admin(settings) as admin:
+        while sum(one.offset for place, one in committed(admin, topic).items() if place.topic == topic) < records:
+            if time.monotonic() > give_up:
+                raise BenchError(f"the group of {topic} did not commit all within {_STARTS_WITHIN_S:g} s")
+            time.sleep(1)
 
 
 def _moment(settings: Settings, broker: int) -> _Moment:

@@ -15,10 +15,10 @@ import msgspec
 import structlog
 
 from streams.codec import encode_value
-from streams.envelope import Envelope
+from streams.envelope import Envelope, effect_headers
 from streams.errors import UsageError
 from streams.outcome import Ack, DeadLetter, Outcome, Retry
-from streams.record import Headers, Record
+from streams.record import Headers, Record, headers_of
 
 if TYPE_CHECKING:
     from streams.engine.partition import Item
@@ -85,7 +85,7 @@ class Context:
     def envelope(self) -> Envelope:
         """The record's CloudEvents attributes: id, source, type, time, correlation, trace."""
         if self._envelope is None:
-            self._envelope = Envelope.from_headers(self.record.headers)
+            self._envelope = Envelope.from_headers(headers_of(self._item[0]))
         return self._envelope
 
     @property
@@ -120,8 +120,9 @@ class Context:
         data, content_type = (None, None) if value is None else encode_value(value)
         source = f"/{self._item[4].partition.topic}"
         _bytes("type", type)
-        envelope = Envelope.new(type or topic, source, content_type=content_type).caused_by(self.envelope)
-        sent: Headers = [*envelope.to_headers(), *_checked(headers or [])]
+        sent: Headers = [*effect_headers(type or topic, source, content_type, self.envelope)]
+        if headers:
+            sent += _checked(headers)
         self._sends.append(Send(topic, self._key(topic, value, key), data, sent))
         return _QUEUED
 
