@@ -151,10 +151,17 @@ def quickly_in_batches(records: list[Record]) -> list[Outcome | None]:
 
 
 def in_batches(records: list[Record], *, haste: float = 1) -> list[Outcome | None]:
-    """Work on many records at once, of each key on one at a time."""
+    """Work on many records at once, of each key on one at a time.
+
+    A call is one run, which no engine can end: one that was suspended with its process leaves what it has not begun.
+    """
     outcomes: dict[tuple[int, int], Outcome | None] = {}
     troubled: set[str] = set()
+    at = time.monotonic()
     for wave in waves(records):
+        before, at = at, time.monotonic()
+        if at - before > _STOOD_STILL_S:
+            break
         tasks = [task_of(record, attempts.of(record)) for record in wave]
         going = [task for task in tasks if task.key == "-" or task.key not in troubled]
         outcomes |= {(task.record.partition, task.record.offset): _BEHIND for task in tasks}
@@ -166,9 +173,11 @@ def in_batches(records: list[Record], *, haste: float = 1) -> list[Outcome | Non
             outcomes[task.record.partition, task.record.offset] = outcome
             if outcome is not None:
                 troubled.add(task.key)
-    return [outcomes[record.partition, record.offset] for record in records]
+    return [outcomes.get((record.partition, record.offset), _BEHIND) for record in records]
 
 
+_STOOD_STILL_S: Final = 4.0
+"""Two thirds of a session; what is done at once takes a fifth of a second."""
 _BEHIND: Final = Retry(DependencyError("an older record of its key failed"))
 
 
