@@ -32,6 +32,8 @@ _STEP_S: Final = 0.02
 _AGAIN_S: Final = 0.1
 _REFUSED_S: Final = 2.0
 _LOOK_S: Final = 5.0
+_NEVER_S: Final = 3600.0
+"""The longest time that the client takes for an answer."""
 
 _PASSING: Final = frozenset(
     {
@@ -109,14 +111,38 @@ class Admin:
         except KafkaException as error:
             raise self.fault(error, doing, topic=topic) from error
 
-    def answer(self, question: Callable[[], Future[Any]], doing: str) -> Any:
+    def ask_coordinator(self, question: Callable[[float], Future[Any]], doing: str) -> Any:
+        """Ask the coordinator of a group as `ask` does; after `look_s` anew, as it may have died with the question.
+
+        Args:
+            question: A call of `client`, given the seconds for its ``request_timeout``: more than anybody waits.  A
+                client (2.16) that gives up a coordinator it has not found, and finds it later, ends the whole
+                process, so what is given up here is the client with its question.
+            doing: What is being done, for the error's text.
+
+        Raises:
+            BrokerError: As `ask`.
+        """
+        end = monotonic() + self.timeout_s
+        while True:
+            within_s = max(_AGAIN_S, min(self.look_s, end - monotonic()))
+            try:
+                return self.answer(lambda: question(_NEVER_S), doing, within_s)
+            except KafkaException as error:
+                raise self.fault(error, doing) from error
+            except BrokerError:
+                self.close()
+                if monotonic() > end - _AGAIN_S or self._is_hopeless:
+                    raise
+
+    def answer(self, question: Callable[[], Future[Any]], doing: str, within_s: float | None = None) -> Any:
         """Ask as `ask` does, and leave the broker's refusal as the client's own exception.
 
         Raises:
             KafkaException: The broker's answer is an error.
             BrokerError: The broker could not be reached or did not answer in time.
         """
-        end = monotonic() + self.timeout_s
+        end = monotonic() + (self.timeout_s if within_s is None else within_s)
         while True:
             try:
                 answer = self._wait(question(), doing, end)
@@ -182,9 +208,14 @@ class Admin:
             self.client.poll(0)
             if self._refusal is not None:
                 raise faults.fault(self._refusal, doing=doing, settings=self.settings)
-            if monotonic() > (hopeless if self._is_down and not self._reached else end):
+            if monotonic() > (hopeless if self._is_hopeless else end):
                 raise self._silence(doing)
         return future.result()
+
+    @property
+    def _is_hopeless(self) -> bool:
+        """Nobody was ever reached, or the credentials are no good: it will not get better."""
+        return self._refusal is not None or (self._is_down and not self._reached)
 
     def _silence(self, doing: str) -> BrokerError:
         if self._heard is not None:

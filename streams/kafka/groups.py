@@ -78,10 +78,10 @@ def describe_groups(admin: Admin, names: Sequence[str]) -> dict[str, Group]:
 def describe_group(admin: Admin, name: str) -> Group:
     """Describe one group; one that does not exist is ``absent`` and has no members."""
 
-    def question() -> Future[ConsumerGroupDescription]:
-        return admin.client.describe_consumer_groups([name], request_timeout=admin.look_s)[name]
+    def question(within_s: float) -> Future[ConsumerGroupDescription]:
+        return admin.client.describe_consumer_groups([name], request_timeout=within_s)[name]
 
-    return _group(admin.ask(question, f"describing group {name!r}"))
+    return _group(admin.ask_coordinator(question, f"describing group {name!r}"))
 
 
 def require_stopped(group: Group) -> None:

@@ -174,10 +174,10 @@ def _commit(admin: Admin, group: str, places: Sequence[TopicPartition]) -> list[
     """Write *places*, and name those that were refused."""
     request = [ConsumerGroupTopicPartitions(group, list(places))]
 
-    def question() -> Any:
-        return admin.client.alter_consumer_group_offsets(request, request_timeout=admin.timeout_s)[group]
+    def question(within_s: float) -> Any:
+        return admin.client.alter_consumer_group_offsets(request, request_timeout=within_s)[group]
 
-    answered = admin.ask(question, f"writing the offsets of group {group!r}").topic_partitions
+    answered = admin.ask_coordinator(question, f"writing the offsets of group {group!r}").topic_partitions
     return [f"{place.topic}/{place.partition} {place.error.name()}" for place in answered if place.error is not None]
 
 
