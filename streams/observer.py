@@ -208,6 +208,9 @@ class Observer:
     def restarted(self, partition: Partition, cause: str) -> None:
         """The assignment of *partition* was ended and begun anew from its committed offset."""
 
+    def unheard(self, partitions: Sequence[Partition]) -> None:
+        """The group has wanted *partitions* back for a while, and the client has not heard: the member joins anew."""
+
     def broker_error(self, text: str, *, fatal: bool) -> None:
         """The client reported a broker or connection error."""
 

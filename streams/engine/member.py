@@ -91,7 +91,8 @@ class Member:
         self._committer = Committer(settings, session, self._clock, self._observer)
         self._consumer = GroupConsumer(settings, protocol, self._answered)
         self._intake = Intake(settings, self._committer, self._clock, self._observer)
-        self._upkeep = Upkeep(settings, plans, self._committer, self._clock, self._observer)
+        listening = self._consumer if protocol == "consumer" else None
+        self._upkeep = Upkeep(settings, plans, self._committer, self._clock, self._observer, consumer=listening)
         self._assignment = self._make_assignment(state_class)
         self._loop = self._make_loop()
 

@@ -2,7 +2,8 @@
 
 What settled in the chain is removed from its logs once it is old enough;
 partitions that wait for a topic of their chain are looked at again; a source
-that was made anew is noticed.  All of it asks the cluster, so a thread of its
+that was made anew is noticed, and so is a word of the group that this member
+has missed.  All of it asks the cluster, so a thread of its
 own does it, over a connection of its own: the poll thread hands it a job now
 and then, and takes what came of the last one.
 """
@@ -19,6 +20,7 @@ from typing import Final
 from streams.clock import Clock
 from streams.config import Settings
 from streams.engine.assignment import Assignment
+from streams.engine.claims import Claims
 from streams.engine.commit import Committer
 from streams.engine.growth import Growth
 from streams.engine.partition import PartitionState
@@ -27,6 +29,8 @@ from streams.engine.recovery import places_of
 from streams.engine.topics import kept_s
 from streams.errors import BrokerError, ChainError
 from streams.kafka.admin import Admin
+from streams.kafka.consumer import GroupConsumer
+from streams.kafka.groups import Group, describe_group
 from streams.kafka.offsets import delete_before, offsets_at
 from streams.observer import Observer
 from streams.record import Partition
@@ -94,6 +98,8 @@ class Job:
     inherited: Mapping[Partition, int] = field(default_factory=dict)
     """Up to where they may go of what was written before `written_before_ms`."""
     written_before_ms: int = 0
+    group: str = ""
+    """The group to be asked what it wants of whom; "": none is."""
     aging: Mapping[Partition, int] = field(default_factory=dict)
     """Partitions whose retention is finite, and the time, ms since 1970, from before which what waits there is old."""
 
@@ -109,6 +115,8 @@ class Done:
     """Topics from which this user may not delete, or nobody may, with the error's code."""
     aged: Mapping[Partition, int] = field(default_factory=dict)
     """Up to where what waits in a partition is old."""
+    group: Group | None = None
+    """What the group wants of whom, where it was asked and has answered."""
     trouble: BrokerError | None = None
 
 
@@ -126,14 +134,21 @@ class Upkeep:
         clock: Clock,
         observer: Observer,
         *,
+        consumer: GroupConsumer | None = None,
         admin: Admin | None = None,
     ) -> None:
-        """Look after the chains of *plans*; nothing is connected before there is something to do."""
+        """Look after the chains of *plans*; nothing is connected before there is something to do.
+
+        *consumer* is a member of a group that tells each word once (KIP-848).
+        """
         self._plans = plans
         self._committer = committer
         self._clock = clock
         self._observer = observer
         self._admin = admin or Admin(settings)
+        self._consumer = consumer
+        self._group = settings.group
+        self._claims = Claims()
         self._history_s = settings.chain_history_s
         self._history = History(settings.chain_history_s)
         self._retention_s = settings.chain_retention_s
@@ -146,6 +161,7 @@ class Upkeep:
         self._look_at = self._try_at = self._age_at = float("-inf")
         self._compare_at = clock.monotonic() + _COMPARE_EVERY_S
         self._delete_at = clock.monotonic() + _SOONEST_S
+        self._ask_at = clock.monotonic() + self._claims.ask_every_s
 
     def look(self, assignment: Assignment) -> None:
         """Take what the thread has done, and hand it what is due; costs one clock reading when nothing is.
@@ -184,10 +200,13 @@ class Upkeep:
             self._history.note(self._committed(states), now_s, ours)
             settled, inherited = self._undeleted(self._history.old(now_s)), self._history.inherited(now_s)
         aging = self._aging(states, now_s)
-        if not (compare or settled or inherited or aging):
+        group = ""
+        if self._consumer is not None and states and now_s >= self._ask_at:
+            self._ask_at, group = now_s + self._claims.ask_every_s, self._group
+        if not (compare or settled or inherited or aging or group):
             return None
         before_ms = int((self._clock.now() - _INHERITED * self._history_s) * 1000)
-        return Job(compare, settled, self._undeleted(inherited), before_ms, aging)
+        return Job(compare, settled, self._undeleted(inherited), before_ms, group, aging)
 
     def _aging(self, states: Sequence[PartitionState], now_s: float) -> dict[Partition, int]:
         """Give where something waits that retention would take, and what is old there, once it is time to ask."""
@@ -226,6 +245,7 @@ class Upkeep:
             self._observer.broker_error(str(done.trouble), fatal=False)
         self._deleted |= done.deleted
         self._note_aged(done.aged, assignment)
+        self._heed(done.group, assignment)
         for refusal in done.refused.items():
             if refusal not in self._told:
                 self._told.add(refusal)
@@ -234,6 +254,16 @@ class Upkeep:
             for state in assignment.all():
                 if state.lacks and state.partition not in done.lacking:
                     assignment.complete(state.partition)
+
+    def _heed(self, group: Group | None, assignment: Assignment) -> None:
+        """Join anew where the group has wanted back for a while what is owned here."""
+        if self._consumer is None or group is None:
+            return
+        owned = [state.partition for state in assignment.all()]
+        unwanted = self._claims.unwanted(self._consumer.member_id, owned, group)
+        if unwanted:
+            self._observer.unheard(sorted(unwanted))
+            self._consumer.rejoin()
 
     def _note_aged(self, aged: Mapping[Partition, int], assignment: Assignment) -> None:
         for state in assignment.all() if aged else ():
@@ -258,6 +288,7 @@ def do(job: Job, growth: Growth, admin: Admin) -> Done:
         offsets = {**_written_before(admin, job), **job.settled}
         answers = delete_before(admin, offsets)
         aged = _aged(admin, job.aging)
+        group = _group(admin, job.group) if job.group else None
     except BrokerError as error:
         return Done(lacking, trouble=error)
     return Done(
@@ -265,7 +296,16 @@ def do(job: Job, growth: Growth, admin: Admin) -> Done:
         deleted={place: offsets[place] for place, error in answers.items() if error is None},
         refused={place.topic: error.name() for place, error in answers.items() if error is not None},
         aged=aged,
+        group=group,
     )
+
+
+def _group(admin: Admin, name: str) -> Group | None:
+    """Ask the group who is to own what; whether it answers is no matter of the chain's."""
+    try:
+        return describe_group(admin, name)
+    except BrokerError:
+        return None
 
 
 def _aged(admin: Admin, aging: Mapping[Partition, int]) -> dict[Partition, int]:

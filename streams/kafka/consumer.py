@@ -115,6 +115,7 @@ class GroupConsumer:
         self._on_commit = on_commit
         self._flight = Flight()
         self._group = settings.group
+        self._subscription: tuple[list[str], Rebalances] | None = None
         config = consumer_settings(settings, protocol=protocol)
         config |= {"on_commit": self._committed, "error_cb": self._broker_error}
         try:
@@ -127,13 +128,24 @@ class GroupConsumer:
 
     def subscribe(self, topics: Iterable[str], listener: Rebalances) -> None:
         """Join the group for *topics*."""
-        guard = self._guard
+        guard, self._subscription = self._guard, (list(topics), listener)
         self._consumer.subscribe(
-            list(topics),
+            self._subscription[0],
             on_assign=lambda _, partitions: guard(listener.granted, partitions),
             on_revoke=lambda _, partitions: guard(listener.revoked, partitions),
             on_lost=lambda _, partitions: guard(listener.lost, partitions),
         )
+
+    def rejoin(self) -> None:
+        """Leave the group and join it anew: what is owned is asked back inside the next `poll`, as at a rebalance."""
+        if self._subscription is not None:
+            self._consumer.unsubscribe()
+            self.subscribe(*self._subscription)
+
+    @property
+    def member_id(self) -> str:
+        """The name that the group knows this member by; "" before it has joined."""
+        return self._consumer.memberid() or ""
 
     def poll(self, limit: int, timeout_s: float) -> tuple[list[Message], list[Event]]:
         """Give up to *limit* records, waiting at most *timeout_s* for the first, and what happened meanwhile.

@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 from confluent_kafka import ConsumerGroupState, ConsumerGroupType
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types do not mark them as public
     ConsumerGroupDescription,
+    MemberAssignment,
     MemberDescription,
 )
 
@@ -30,6 +31,8 @@ class Member:
     instance_id: str | None
     partitions: tuple[Partition, ...]
     """Those of the topics it subscribes to; what it reads beside them the coordinator does not know."""
+    wanted: frozenset[Partition] | None = None
+    """Those that it is to have once all have heard; None where the coordinator does not say, as of classic groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,10 @@ def _member(member: MemberDescription) -> Member:
         client_id=member.client_id,
         host=member.host.removeprefix("/"),
         instance_id=member.group_instance_id or None,
-        partitions=tuple(
-            sorted(Partition(place.topic, place.partition) for place in member.assignment.topic_partitions)
-        ),
+        partitions=tuple(sorted(_places(member.assignment))),
+        wanted=None if member.target_assignment is None else frozenset(_places(member.target_assignment)),
     )
+
+
+def _places(assignment: MemberAssignment) -> list[Partition]:
+    return [Partition(place.topic, place.partition) for place in assignment.topic_partitions]

@@ -142,6 +142,14 @@ class LogObserver(Observer):
             {**_place(partition), "cause": cause},
         )
 
+    def unheard(self, partitions: Sequence[Partition]) -> None:
+        """Say that a word of the group was missed, and what is done about it."""
+        self._write(
+            logging.WARNING,
+            "partitions kept that the group wants elsewhere: the client has missed that; leaving and joining anew",
+            _named(partitions),
+        )
+
     def not_deleted(self, topic: str, code: str) -> None:
         """Say that a topic grows, and that this is all."""
         self._write(

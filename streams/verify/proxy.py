@@ -52,10 +52,12 @@ class _Rule:
     where: Where = EVERYWHERE
     hold_s: float | None = 0.0
     """None: until another rule comes."""
+    answers_alone: bool = False
+    """What clients send passes."""
 
-    def holds_up(self, link: Link) -> bool:
-        """Say whether *link* is concerned."""
-        return self.hold_s != 0.0 and self.where.holds(link)
+    def holds_up(self, link: Link, *, is_answer: bool) -> bool:
+        """Say whether what comes over *link*, to the broker or as its *answer*, is concerned."""
+        return self.hold_s != 0.0 and (is_answer or not self.answers_alone) and self.where.holds(link)
 
 
 @dataclass(eq=False)
@@ -126,9 +128,9 @@ class Proxy:
         """Let everything pass."""
         self._tell(lambda: self._follow(_Rule()))
 
-    def delay(self, seconds: float, where: Where = EVERYWHERE) -> int:
-        """Hold each chunk of bytes for so long, both ways; give how many connections that concerns now."""
-        return self._tell(lambda: self._follow(_Rule(where, seconds)))
+    def delay(self, seconds: float, where: Where = EVERYWHERE, *, answers_alone: bool = False) -> int:
+        """Hold each chunk for so long, both ways or on the way back alone; give how many connections that concerns."""
+        return self._tell(lambda: self._follow(_Rule(where, seconds, answers_alone)))
 
     def silence(self, where: Where) -> int:
         """Take connections and keep them, and move no byte; give how many that concerns now."""
@@ -210,7 +212,7 @@ class Proxy:
         name_length = _HEADER.unpack(first)[-1]
         name = await self._take(link.near, max(0, name_length))
         link.client = name.decode(errors="replace")
-        await self._when_it_may(link)
+        await self._when_it_may(link, is_answer=False)
         await self._loop.sock_connect(link.far, (HOST, self._behind[link.broker - 1]))
         await self._loop.sock_sendall(link.far, first + name)
 
@@ -223,14 +225,15 @@ class Proxy:
         return taken
 
     async def _pass_on(self, link: Link, source: socket.socket, sink: socket.socket) -> None:
+        is_answer = source is link.far
         while data := await self._loop.sock_recv(source, _CHUNK):
-            await self._when_it_may(link)
+            await self._when_it_may(link, is_answer=is_answer)
             await self._loop.sock_sendall(sink, data)
-        await self._when_it_may(link)
+        await self._when_it_may(link, is_answer=is_answer)
         sink.shutdown(socket.SHUT_WR)
 
-    async def _when_it_may(self, link: Link) -> None:
-        while (rule := self._rule).holds_up(link):
+    async def _when_it_may(self, link: Link, *, is_answer: bool) -> None:
+        while (rule := self._rule).holds_up(link, is_answer=is_answer):
             try:
                 async with asyncio.timeout(rule.hold_s):
                     await self._changed.wait()

@@ -223,6 +223,15 @@ def test_a_topic_that_grows_is_told(log: Log) -> None:
     assert (line.levelname, line.topic, line.code) == ("WARNING", "orders.billing.parked", "TOPIC_AUTHORIZATION_FAILED")
 
 
+def test_a_word_that_was_missed_is_told(log: Log) -> None:
+    """What is kept that others are to have, and what is done about it."""
+    log.observer.unheard([ORDERS])
+    (line,) = log.lines()
+
+    assert (line.levelname, line.partitions) == ("WARNING", str(ORDERS))
+    assert "joining anew" in line.getMessage()
+
+
 def test_an_error_without_a_text_is_no_error_of_ours(log: Log) -> None:
     """Whatever a user's exception does when it is asked for its text, the line is written."""
     log.observer.retrying(ORDERS, [Failure(1, 1, 0.5, SpoiltError())])

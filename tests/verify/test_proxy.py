@@ -103,6 +103,21 @@ def is_quiet(side: socket.socket) -> bool:
     return False
 
 
+def test_answers_alone_can_be_late(connect: Connect, proxy: Proxy, brokers: list[Echo]) -> None:
+    """What the client sends arrives; what comes back waits."""
+    side = connect("anna")
+    answer(side, len(request("anna")))
+    before = brokers[0].taken
+    proxy.delay(3600, Where(client="anna"), answers_alone=True)
+    side.sendall(b"more")
+    eventually(lambda: brokers[0].taken == before + 4)
+    is_held = is_quiet(side)
+    proxy.calm()
+
+    assert is_held
+    assert answer(side, 4) == b"more"
+
+
 def test_bytes_pass_both_ways(connect: Connect) -> None:
     """The request in which the name stands, and a lot after it, unchanged."""
     side = connect("anna")
