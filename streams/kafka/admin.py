@@ -129,7 +129,8 @@ class Admin:
             try:
                 return self.answer(lambda: question(_NEVER_S), doing, within_s)
             except KafkaException as error:
-                raise self.fault(error, doing) from error
+                if monotonic() > end - _AGAIN_S or not (_is_passing(error) or _is_timeout(error)):
+                    raise self.fault(error, doing) from error
             except BrokerError:
                 self.close()
                 if monotonic() > end - _AGAIN_S or self._is_hopeless:

@@ -138,9 +138,13 @@ class GroupConsumer:
 
     def rejoin(self) -> None:
         """Leave the group and join it anew: what is owned is asked back inside the next `poll`, as at a rebalance."""
-        if self._subscription is not None:
+        if self._subscription is None:
+            return
+        try:
             self._consumer.unsubscribe()
             self.subscribe(*self._subscription)
+        except KafkaException as error:
+            raise BrokerError(f"the group can't be joined anew: {error.args[0].str()}") from None
 
     @property
     def member_id(self) -> str:

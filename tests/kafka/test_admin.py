@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from concurrent.futures import Future
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 
 from streams.config import Settings
 from streams.errors import BrokerError
@@ -106,3 +108,39 @@ def test_a_question_that_ran_into_its_own_time_is_asked_again(admin: Admin) -> N
     assert admin.answer(question, "asking") == "known"
     assert len(tries) == 2
     assert admin.look_s < admin.timeout_s
+
+
+def test_a_coordinator_that_is_loading_is_waited_for(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For as long as the call may take, not for one try of it."""
+    monkeypatch.setattr("streams.kafka.admin._LOOK_S", 0.2)
+    list_topics(admin)
+    admin.timeout_s = 3.0
+    ready_at = time.monotonic() + 1.5 * admin.look_s
+
+    def question(_within_s: float) -> Future[str]:
+        answer: Future[str] = Future()
+        if time.monotonic() < ready_at:
+            answer.set_exception(KafkaException(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS)))
+        else:
+            answer.set_result("loaded")
+        return answer
+
+    assert admin.ask_coordinator(question, "asking") == "loaded"
+
+
+def test_a_coordinator_that_says_nothing_is_asked_over_a_connection_of_its_own(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one before is given up with its question; and when time is over, that is said."""
+    monkeypatch.setattr("streams.kafka.admin._LOOK_S", 0.2)
+    list_topics(admin)
+    admin.timeout_s = 1.5
+    asked: list[AdminClient] = []
+
+    def silence(_within_s: float) -> Future[str]:
+        asked.append(admin.client)
+        return Future()
+
+    with pytest.raises(BrokerError, match=r"no answer within 1\.5 s"):
+        admin.ask_coordinator(silence, "asking")
+    assert len(asked) == len({id(client) for client in asked}) > 1
