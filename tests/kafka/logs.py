@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from tests.brokers import Kafka
 from tests.waiting import eventually
 
 
 def write(kafka: Kafka, topic: str, values: Iterable[bytes | None], *, partition: int = 0, **record: object) -> None:
-    """Append *values* to one partition, in order; *record* is what else `produce` takes."""
+    """Append *values* to one partition, in order; *record* is what else `produce` takes.  All are acknowledged."""
+    eventually(lambda: _is_led(kafka, topic, partition))  # brokers hear one by one of a topic that was just made
+    failed: list[KafkaError] = []
+
+    def hear(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            failed.append(error)
+
     producer = Producer(kafka.client(max_in_flight=1))
     for value in values:
-        producer.produce(topic, value, partition=partition, **record)  # type: ignore[arg-type]
-    assert producer.flush(30) == 0
+        producer.produce(topic, value, partition=partition, on_delivery=hear, **record)  # type: ignore[arg-type]
+    assert (producer.flush(60), failed) == (0, [])
+
+
+def _is_led(kafka: Kafka, topic: str, partition: int) -> bool:
+    found = kafka.admin.list_topics(topic, timeout=30).topics[topic]
+    return partition in found.partitions and (found.partitions[partition].leader or 0) > 0
 
 
 def write_at(kafka: Kafka, topic: str, times_ms: Iterable[int], *, partition: int = 0) -> None:
