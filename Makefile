@@ -18,7 +18,7 @@ PYTEST    := $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 .PHONY: help install demo lint types floors test check bench bench-gate bench-growth bench-peers chaos soak fuzz model format lock upgrade clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## Make .venv from the hashed requirements (PY=python3.12 picks the interpreter)
 

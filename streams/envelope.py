@@ -206,13 +206,14 @@ def effect_headers(
     source: str,
     content_type: str | None,
     cause: Envelope,
-) -> list[tuple[str, bytes]]:
+) -> list[tuple[str, bytes | None]]:
     """Give the headers of a new event that *cause* led to, and that happened now.
 
     Those of ``Envelope.new(type, source, content_type=content_type).caused_by(cause)``, in one go: they are made for
     each record that is sent, and what many of them have in common is written once.
     """
-    headers = [*_common(type, source, content_type), ("ce_id", new_id().encode()), ("ce_time", _now())]
+    headers: list[tuple[str, bytes | None]] = [*_common(type, source, content_type)]
+    headers += ("ce_id", new_id().encode()), ("ce_time", _now())
     if (flow := cause.correlation) is not None:
         headers.append(("ce_correlationid", flow.encode()))
     if cause.id is not None:

@@ -1,6 +1,6 @@
 """How cost grows: partitions, keys, records in flight, bytes, headers, members, keys in trouble, commits.
 
-    python -m benchmarks.growth                                  # on a broker of its own; about half an hour
+    python -m benchmarks.growth                                  # on a broker of its own
     python -m benchmarks.growth --only keys,headers --repeat 3
     python -m benchmarks.growth --records 20000 --json growth.json
 

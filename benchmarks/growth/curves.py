@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,13 +37,13 @@ class Bench:
     repeat: int
 
     def rows(
-        self, curve: str, at: int, shape: Shape, modes: tuple[Mode, ...], *, wait: int | None = None
+        self, curve: str, at: int, shape: Shape, modes: tuple[Mode, ...], *, waiting: int | None = None
     ) -> Iterator[Row]:
         """Have records of *shape* handled in each of *modes*, each run between two of the control.
 
-        Handlers do nothing; or *wait* of them wait 5 ms at a time.
+        Handlers do nothing; or *waiting* of them wait 5 ms at a time.
         """
-        handler: Handler = "noop" if wait is None else "wait5"
+        handler: Handler = "noop" if waiting is None else "wait5"
         topic, hottest = self.supply.topic(shape)
         race = Race(
             topic=topic,
@@ -54,7 +55,7 @@ class Bench:
             keys="uniform",
             size=shape.size,
             hottest=hottest,
-            concurrency=wait,
+            concurrency=waiting,
         )
         for (_, mode), figures in run_race(self.supply.place, race, self.supply.say).figures().items():
             yield row_of(curve, at, f"{handler}, {mode}", figures)
@@ -63,16 +64,21 @@ class Bench:
 Curve = Callable[[Bench], Iterator[Row]]
 
 
+def _shapes(bench: Bench, what: str, amounts: Sequence[int]) -> Iterator[Row]:
+    """Do nothing with records of a `Shape` whose *what* grows."""
+    for amount in amounts:
+        shape = dataclasses.replace(Shape(records=bench.records), **{what: amount})
+        yield from bench.rows(what, amount, shape, _MODES)
+
+
 def partitions(bench: Bench) -> Iterator[Row]:
     """More partitions in one member's hands, over as many records."""
-    for count in PARTITIONS:
-        yield from bench.rows("partitions", count, Shape(records=bench.records, partitions=count), _MODES)
+    return _shapes(bench, "partitions", PARTITIONS)
 
 
 def keys(bench: Bench) -> Iterator[Row]:
     """More keys among as many records: handlers that do nothing, and some that wait, which have lanes."""
-    for count in KEYS:
-        yield from bench.rows("keys", count, Shape(records=bench.records, keys=count), _MODES)
+    yield from _shapes(bench, "keys", KEYS)
     for count in KEYS:
         yield from _waits(bench, "keys", count, count, 1_000)
 
@@ -87,19 +93,17 @@ def _waits(bench: Bench, curve: str, at: int, keys: int, concurrency: int) -> It
     """Wait 5 ms for each of as many records as that lasts a few seconds, at best."""
     most = _LASTS_S * min(concurrency, keys) / WAIT_S["wait5"]
     shape = Shape(records=max(_FEWEST, min(bench.records, round(most))), keys=keys)
-    yield from bench.rows(curve, at, shape, ("asyncio",), wait=concurrency)
+    yield from bench.rows(curve, at, shape, ("asyncio",), waiting=concurrency)
 
 
 def sizes(bench: Bench) -> Iterator[Row]:
     """Larger values."""
-    for size in SIZES:
-        yield from bench.rows("bytes", size, Shape(records=bench.records, size=size), _MODES)
+    return _shapes(bench, "size", SIZES)
 
 
 def headers(bench: Bench) -> Iterator[Row]:
     """More headers on each record."""
-    for count in HEADERS:
-        yield from bench.rows("headers", count, Shape(records=bench.records, headers=count), _MODES)
+    return _shapes(bench, "headers", HEADERS)
 
 
 def members(bench: Bench) -> Iterator[Row]:

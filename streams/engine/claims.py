@@ -25,8 +25,8 @@ _A_MEMBER_S: Final = 0.2
 class Claims:
     """Compares what is owned with what the group wants; owned by the poll thread.
 
-    Always true: a partition is called unwanted only if two questions in a row,
-    `ASK_EVERY_S` apart, found it so, and it was owned all the time.
+    Always true: a partition is called unwanted only if two answers in a row,
+    asked for `ASK_EVERY_S` apart at least, found it so.
     """
 
     def __init__(self) -> None:
@@ -35,14 +35,12 @@ class Claims:
         self.ask_every_s = ASK_EVERY_S
         """Seconds between two questions."""
 
-    def unwanted(self, member_id: str, owned: Collection[Partition], group: Group | None) -> frozenset[Partition]:
-        """Give what is *owned* although *group* has wanted it elsewhere for a while; None: it did not answer.
+    def unwanted(self, member_id: str, owned: Collection[Partition], group: Group) -> frozenset[Partition]:
+        """Give what is *owned* although *group* has wanted it elsewhere for a while.
 
         A member that the group does not know, or of which it does not say what
         it is to own (as in the classic protocol), has heard all there is.
         """
-        if group is None:
-            return frozenset()
         self.ask_every_s = max(ASK_EVERY_S, _A_MEMBER_S * len(group.members))
         wanted = next((member.wanted for member in group.members if member.member_id == member_id), None)
         before, self._suspects = self._suspects, frozenset(owned) - wanted if wanted is not None else frozenset()

@@ -120,7 +120,7 @@ class Context:
         data, content_type = (None, None) if value is None else encode_value(value)
         source = f"/{self._item[4].partition.topic}"
         _bytes("type", type)
-        sent: Headers = [*effect_headers(type or topic, source, content_type, self.envelope)]
+        sent: Headers = effect_headers(type or topic, source, content_type, self.envelope)
         if headers:
             sent += _checked(headers)
         self._sends.append(Send(topic, self._key(topic, value, key), data, sent))

@@ -3,9 +3,9 @@
 What settled in the chain is removed from its logs once it is old enough;
 partitions that wait for a topic of their chain are looked at again; a source
 that was made anew is noticed, and so is a word of the group that this member
-has missed.  All of it asks the cluster, so a thread of its
-own does it, over a connection of its own: the poll thread hands it a job now
-and then, and takes what came of the last one.
+has missed.  All of it asks the cluster, so a thread of its own does it, over a
+connection of its own: the poll thread hands it a job now and then, and takes
+what came of the last one.
 """
 
 from __future__ import annotations
@@ -98,10 +98,10 @@ class Job:
     inherited: Mapping[Partition, int] = field(default_factory=dict)
     """Up to where they may go of what was written before `written_before_ms`."""
     written_before_ms: int = 0
-    group: str = ""
-    """The group to be asked what it wants of whom; "": none is."""
     aging: Mapping[Partition, int] = field(default_factory=dict)
     """Partitions whose retention is finite, and the time, ms since 1970, from before which what waits there is old."""
+    group: str = ""
+    """The group to be asked what it wants of whom; "": none is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ class Upkeep:
         if not (compare or settled or inherited or aging or group):
             return None
         before_ms = int((self._clock.now() - _INHERITED * self._history_s) * 1000)
-        return Job(compare, settled, self._undeleted(inherited), before_ms, group, aging)
+        return Job(compare, settled, self._undeleted(inherited), before_ms, aging, group)
 
     def _aging(self, states: Sequence[PartitionState], now_s: float) -> dict[Partition, int]:
         """Give where something waits that retention would take, and what is old there, once it is time to ask."""

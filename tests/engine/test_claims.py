@@ -49,8 +49,8 @@ def test_what_is_still_to_come_is_no_claim() -> None:
 
 
 def test_who_says_nothing_wants_nothing_back() -> None:
-    """No answer, a member that is not known, and the classic protocol, which tells no targets."""
-    for group in (None, answer(knows=False), answer(is_classic=True)):
+    """A group that does not know the member, and the classic protocol, which tells no targets."""
+    for group in (answer(knows=False), answer(is_classic=True)):
         claims = Claims()
         assert [claims.unwanted("us", [P0], group) for _ in range(3)] == [frozenset()] * 3
 
