@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from streams.codec import Codec, RecordCodec, codec_for, record_codec
 from streams.config import Settings
@@ -16,7 +16,7 @@ from streams.engine.breaker import Dependency
 from streams.engine.declaration import Options, Signature, check, name_of, signature_of
 from streams.engine.guard import DEFAULT_GUARD, Guard
 from streams.engine.policy import DEFAULT_POLICY, DeadLetterPolicy, OrderPolicy
-from streams.engine.route import NULL, Route, RunMode, bytes_of
+from streams.engine.route import NULL, Route, RunMode, all_bytes_of, bytes_of
 from streams.errors import AppError, ConfigError, DecodeError, StreamsError, UsageError
 from streams.kafka.message import VALUE, Message
 from streams.record import Record
@@ -197,12 +197,13 @@ class App:
         signature = signature_of(handler, topic)
         check(signature, options, self.dependencies)
         mode = options.mode(signature)
-        decode, explain = self._decoder(signature, options)
+        reader, explain = self._reader(signature, options)
         self.routes[topic] = Route(
             topic=topic,
             handler=handler,
             name=signature.name,
-            decode=decode,
+            decode=reader.decode,
+            decode_all=reader.decode_all,
             explain=explain,
             wants_context=signature.wants_context,
             wants_tombstones=options.tombstones,
@@ -219,9 +220,9 @@ class App:
             guard=options.guard,
         )
 
-    def _decoder(
+    def _reader(
         self, signature: Signature, options: Options
-    ) -> tuple[Callable[[Message], Any], Callable[[Exception, Message], StreamsError]]:
+    ) -> tuple[_Reader, Callable[[Exception, Message], StreamsError]]:
         """Give how a message becomes the handler's argument, and how a failure to do so is put into words."""
         annotation, codec, subject = signature.value(options.batch), options.codec, options.subject
         if annotation is Record:
@@ -230,7 +231,7 @@ class App:
                 raise AppError(
                     f"{signature.place(options.topic)}: it takes Record and reads the value itself; drop its {extra}"
                 )
-            return (Record if options.tombstones else _whole_record), lambda error, _: DecodeError(str(error))
+            return _Reader(Record if options.tombstones else _whole_record), lambda error, _: DecodeError(str(error))
         try:
             chosen: RecordCodec[Any] = codec_for(annotation) if codec is None else record_codec(codec)
             if subject is not None:
@@ -242,25 +243,44 @@ class App:
         )
 
 
-def _reader(codec: RecordCodec[Any], *, tombstones: bool) -> Callable[[Message], Any]:
+class _Reader(NamedTuple):
+    """How messages become the handler's argument: one by one, and many in one go where there is a faster way."""
+
+    decode: Callable[[Message], Any]
+    decode_all: Callable[[Iterable[Message]], Iterator[Any]] | None = None
+
+
+def _reader(codec: RecordCodec[Any], *, tombstones: bool) -> _Reader:
     raw = codec.raw_decode
     if raw is None:
-        return VALUE if tombstones else bytes_of
+        return _Reader(VALUE) if tombstones else _Reader(bytes_of, all_bytes_of)
+    parse = raw if codec.is_builtin else _never_stopping(raw)
     if tombstones:
-        return lambda message: None if (value := VALUE(message)) is None else raw(value)
+        return _Reader(lambda message: None if (value := VALUE(message)) is None else parse(value))
 
     def read(message: Message) -> Any:
         value = VALUE(message)
         if value is None:
             raise DecodeError(NULL)
-        return raw(value)
+        return parse(value)
 
-    return read
+    return _Reader(read, lambda messages: map(parse, all_bytes_of(messages)))
+
+
+def _never_stopping(raw: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Give *raw* such that it raises no `StopIteration`: whoever decodes many would take that for the end of them."""
+
+    def parse(data: bytes) -> Any:
+        try:
+            return raw(data)
+        except StopIteration as error:
+            raise RuntimeError("StopIteration came out of it") from error
+
+    return parse
 
 
 def _whole_record(message: Message) -> Record:
-    if VALUE(message) is None:
-        raise DecodeError(NULL)
+    bytes_of(message)
     return Record(message)
 
 

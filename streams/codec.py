@@ -87,6 +87,9 @@ class RecordCodec(Generic[T]):
     is_plain: bool = False
     """The values are JSON as it was parsed, nothing made of it."""
 
+    is_builtin: bool = False
+    """`raw_decode` calls no code of a user's, nor any other Python."""
+
     def decode(self, data: bytes) -> T:
         """Give the value of *data*.
 
@@ -216,7 +219,7 @@ def _mentions_pydantic(annotation: Any) -> bool:
 
 def _json(annotation: Any, expects: str) -> RecordCodec[Any]:
     is_plain = annotation in (Any, dict, list, dict[str, Any], list[Any])
-    return RecordCodec(expects, JSON, msgspec.json.Decoder(annotation).decode, dumps, is_plain)
+    return RecordCodec(expects, JSON, msgspec.json.Decoder(annotation).decode, dumps, is_plain, is_plain)
 
 
 def _typed(annotation: Any) -> RecordCodec[Any]:
@@ -321,5 +324,5 @@ def _at(steps: tuple[str | int, ...]) -> str:
 
 
 _IDENTITY: RecordCodec[bytes] = RecordCodec("bytes", BYTES, None, _bytes)
-_UTF8: RecordCodec[str] = RecordCodec("UTF-8 text", TEXT, bytes.decode, str.encode)
+_UTF8: RecordCodec[str] = RecordCodec("UTF-8 text", TEXT, bytes.decode, str.encode, is_builtin=True)
 _ANY: RecordCodec[Any] = _json(Any, "JSON")

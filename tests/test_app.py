@@ -143,7 +143,7 @@ def test_routes_stand_in_their_order() -> None:
     ids=str,
 )
 def test_the_first_parameter_says_what_is_read(annotation: Any, value: bytes, expected: object) -> None:
-    """The value becomes what the handler is annotated with; in a batch, each of them."""
+    """The value becomes what the handler is annotated with, one by one and many in one go; in a batch, each of them."""
 
     def one(order: Any) -> None: ...
 
@@ -154,6 +154,7 @@ def test_the_first_parameter_says_what_is_read(annotation: Any, value: bytes, ex
 
     assert declare(one).decode(message(0, value=value)) == expected
     assert declare(several, batch=10).decode(message(0, value=value)) == expected
+    assert list(declare(one).values([message(0, value=value)] * 3)) == [expected] * 3
 
 
 def test_a_handler_may_take_the_record_itself() -> None:

@@ -46,7 +46,8 @@ def contract_codec(subject: Subject, codec: RecordCodec[T], dataschema: str | No
         schema.validate(loads(data))
         return data
 
-    return replace(codec, content_type=JSON, raw_decode=read_plain if codec.is_plain else read, raw_encode=write)
+    chosen = read_plain if codec.is_plain else read
+    return replace(codec, content_type=JSON, raw_decode=chosen, raw_encode=write, is_builtin=False)
 
 
 def _bare(codec: RecordCodec[T]) -> Callable[[bytes], T]:

@@ -7,7 +7,7 @@ exception or a strange return value stands for.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -30,6 +30,8 @@ Ended: TypeAlias = "Outcome | Sends | None"
 """What a handler run ended in; None is the common `Ack`."""
 
 NULL: Final = "the value is null"
+_AS_THEY_ARE: Final = cast("Callable[[bytes | None], bytes]", bytes.__bytes__)
+"""Gives the very bytes, and raises `TypeError` on None."""
 TOMBSTONE: Final = Skip("tombstone: the value is null and the handler did not ask for tombstones")
 
 
@@ -43,6 +45,8 @@ class Route:
     """The handler's name, for people."""
     decode: Callable[[Message], Any]
     """From a delivered message to the handler's first argument; raises on bytes it can't read."""
+    decode_all: Callable[[Iterable[Message]], Iterator[Any]] | None = None
+    """Does for many messages, one by one as they are asked for, what `decode` does for each; None: `decode` has to."""
     explain: Callable[[Exception, Message], StreamsError]
     """Turns what `decode` raised into words."""
     wants_context: bool = False
@@ -74,6 +78,10 @@ class Route:
     def is_bare(self) -> bool:
         """The handler takes one value and nothing else: executors may call it themselves."""
         return not (self.wants_context or self.batch)
+
+    def values(self, messages: Iterable[Message]) -> Iterator[Any]:
+        """Decode each of *messages* when it is asked for; raises where `decode` does, and has then taken that one."""
+        return map(self.decode, messages) if self.decode_all is None else self.decode_all(messages)
 
     def invoke(self, item: Item) -> Ended:
         """Run a plain handler on one record."""
@@ -151,7 +159,7 @@ class Route:
 
     def call_batch(self, messages: Sequence[Message]) -> list[Outcome | None]:
         """Run a plain batch handler on *messages*; one outcome a record."""
-        return self.batch_outcomes(self.handler(list(map(self.decode, messages))), len(messages))
+        return self.batch_outcomes(self.handler(list(self.values(messages))), len(messages))
 
     async def invoke_batch_async(self, run: Run) -> list[Outcome | None]:
         """Run an async batch handler on *run*; one outcome a record."""
@@ -159,7 +167,7 @@ class Route:
 
     async def call_batch_async(self, messages: Sequence[Message]) -> list[Outcome | None]:
         """Run an async batch handler on *messages*; one outcome a record."""
-        return self.batch_outcomes(await self.handler(list(map(self.decode, messages))), len(messages))
+        return self.batch_outcomes(await self.handler(list(self.values(messages))), len(messages))
 
     def batch_outcomes(self, result: object, count: int) -> list[Outcome | None]:
         """Read what a batch handler gave back: None, or one outcome a record."""
@@ -193,6 +201,11 @@ def bytes_of(message: Message) -> bytes:
     if value is None:
         raise DecodeError(NULL)
     return value
+
+
+def all_bytes_of(messages: Iterable[Message]) -> Iterator[bytes]:
+    """Give the values as they stand, as `bytes_of` does, without a call of Python for each."""
+    return map(_AS_THEY_ARE, map(VALUE, messages))
 
 
 def _fault(result: object) -> str | None:

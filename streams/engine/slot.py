@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class ManyInHand(Protocol):
     """A whole chunk under way."""
 
-    at: int
-    """Where in `messages` the call that is under way begins."""
+    @property
+    def place(self) -> int:
+        """Where in `messages` the call that is under way begins."""
 
     @property
     def messages(self) -> Sequence[Message]:
@@ -74,5 +75,5 @@ def current_message() -> Message | None:
         messages, source = slot.source
         return messages[len(messages) - length_hint(source) - 1]
     if slot.whole is not None:
-        return slot.whole.messages[slot.whole.at]
+        return slot.whole.messages[slot.whole.place]
     return None if slot.item is None else slot.item[0]

@@ -85,13 +85,14 @@ class Sweeper:
     def sweep(self, states: Sequence[PartitionState]) -> Iterator[Swept]:
         """Read on where something is wanted; give what may run and what is to move on."""
         now_s = self._clock.monotonic()
-        if now_s >= self._look_at and (
-            self._relief.look(states, now_s)
-            or self._reader.positions
-            or any(state.chain.outstanding for state in states)
-        ):
+        if now_s >= self._look_at:
             self._look_at = now_s + _LOOK_EVERY_S
-            self._place(states, now_s)
+            if (
+                self._relief.look(states, now_s)
+                or self._reader.positions
+                or any(state.chain.outstanding for state in states)
+            ):
+                self._place(states, now_s)
         if self._reader.positions:
             self._note_gone()
             yield from self._read({state.partition: state for state in states})

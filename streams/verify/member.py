@@ -88,7 +88,7 @@ class Watch:
         else:
             chosen = self.run_async if is_async else self.run
         handler = functools.partial(chosen)
-        return replace(route, handler=handler, decode=lambda message: (message, decode(message)))
+        return replace(route, handler=handler, decode=lambda message: (message, decode(message)), decode_all=None)
 
     def run(self, pair: tuple[Message, Any], *context: Any) -> Any:
         """Run the handler on one record."""

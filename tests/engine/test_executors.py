@@ -20,7 +20,7 @@ from streams.engine.partition import NEVER
 from streams.engine.route import HandlerExitError, Route
 from streams.engine.slot import current_message
 from streams.errors import DecodeError, ResultError
-from streams.outcome import DeadLetter, Retry, Skip, Stop
+from streams.outcome import Ack, DeadLetter, Retry, Skip, Stop
 from streams.record import Record
 from tests.engine.stage import OTHER, message, messages, route, state
 from tests.engine.workshop import MODES, Mode, Workshop, batch_route_for, go_whole, route_for
@@ -222,6 +222,25 @@ def test_whatever_ends_a_handler_ends_its_record(end: BaseException, outcome: ty
     assert sorted(shop.settled) == [0, 3, 4]
 
 
+def test_a_raised_ack_settles_its_record_and_no_other(workshop: Any) -> None:
+    """`raise Stop(Ack())` is a success of one record: the later ones of its key run, each once, in order."""
+    seen: list[int] = []
+
+    def work(record: Record) -> None:
+        seen.append(record.offset)
+        if record.offset in {0, 2, 3}:
+            raise Stop(Ack())
+
+    shop = workshop(work)
+    orders = state()
+    shop.give(orders, *messages((0, b"a"), (1, b"a"), (2, b"a"), (3, b"a"), (4, b"a")))
+    shop.settle_all(orders)
+
+    assert seen == [0, 1, 2, 3, 4]
+    assert sorted(shop.settled) == [0, 1, 2, 3, 4]
+    shop.until(lambda: shop.counted() == 5)
+
+
 @pytest.mark.parametrize("result", [7, "done", [None], {"a": 1}], ids=str)
 def test_rubbish_is_a_dead_letter(result: object, workshop: Any) -> None:
     """A handler that gives back something else is told so in its record's dead letter."""
@@ -258,6 +277,64 @@ def test_what_can_not_be_read_is_dead_and_a_null_is_skipped(mode: Mode, workshop
     assert stopped.run[0][0].offset() == 1
     assert isinstance(stopped.outcome, DeadLetter)
     assert isinstance(stopped.outcome.cause, DecodeError)
+
+
+class Fussy:
+    """A codec that does not only read: for one value it raises what it was given."""
+
+    content_type = "text/plain"
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def decode(self, data: bytes) -> str:
+        if data == b"2":
+            raise self._error
+        return data.decode()
+
+    def encode(self, value: str) -> bytes:
+        return value.encode()
+
+
+@pytest.mark.parametrize("batch", [None, 10])
+@pytest.mark.parametrize(
+    "error",
+    [StopIteration(), KeyError("x"), BaseException("panic"), Stop(Ack()), Stop(Skip())],
+    ids=lambda one: f"{type(one).__name__} {one}",
+)
+def test_what_a_codec_raises_costs_its_record_and_no_other(
+    error: BaseException, batch: int | None, mode: Mode, workshops: Any
+) -> None:
+    """Not even `StopIteration` ends more than one record, which is dead; an outcome that it raises counts."""
+    seen: list[str] = []
+
+    def handle(value: str) -> None:
+        seen.append(value)
+
+    def handle_all(values: list[str]) -> None:
+        seen.extend(values)
+
+    async def handle_async(value: str) -> None:
+        seen.append(value)
+
+    async def handle_all_async(values: list[str]) -> None:
+        seen.extend(values)
+
+    plain, waiting = (handle_all, handle_all_async) if batch else (handle, handle_async)
+    how: dict[str, Any] = {"run": "inline"} if mode == "inline" else {}
+    shop = workshops(route(waiting if mode == "async" else plain, codec=Fussy(error), batch=batch, **how))
+    orders = state()
+    shop.give(orders, *(message(offset, None, str(offset).encode()) for offset in range(5)))
+    shop.until(lambda: len(shop.settled) >= 4)
+
+    if isinstance(error, Stop):
+        shop.settle_all(orders)
+    else:
+        (stopped,) = shop.stop_at()
+        assert stopped.run[stopped.done][0].offset() == 2
+        assert isinstance(stopped.outcome, DeadLetter)
+    assert sorted(seen) == ["0", "1", "3", "4"]
+    assert {0, 1, 3, 4} <= set(shop.settled)
 
 
 def test_without_a_lease_nothing_starts(workshop: Any) -> None:

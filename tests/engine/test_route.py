@@ -306,6 +306,18 @@ def test_a_tombstone_is_skipped_unread(handler: Callable[..., Any], options: dic
     assert ran == []
 
 
+@pytest.mark.parametrize(("handler", "options"), handlers_of_all_kinds(), ids=lambda one: getattr(one, "__name__", ""))
+def test_many_in_one_go_stop_at_a_tombstone(handler: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Decoding many raises where decoding one does: the null value is taken, and nothing behind it."""
+    source = iter([message(0), message(1, value=None), message(2)])
+    values = route(handler, **options).values(source)
+
+    next(values)
+    with pytest.raises((DecodeError, TypeError)):
+        next(values)
+    assert [left.offset() for left in source] == [2]
+
+
 @pytest.mark.parametrize("annotation", [dict, bytes, str])
 def test_a_tombstone_that_is_asked_for_is_none(annotation: type) -> None:
     """With ``tombstones=True`` a null value reaches the handler as None."""

@@ -375,7 +375,7 @@ def test_a_call_that_takes_long_holds_up_its_keys_alone(*, is_late: bool) -> Non
         calls.append(offsets(records))
         if calls == [[0, 1], [2, 3]]:
             whole = floor.slot.whole
-            assert whole is not None
+            assert isinstance(whole, Whole)
             whole.at = 0 if is_late else whole.at
             floor.look()
             waiting.append(sorted(orders.lanes))

@@ -228,7 +228,6 @@ class AsyncExecutor:
         ended: Ended
         for at, message in enumerate(whole.source):
             runner.since = now = clock()
-            whole.at = at
             if now > too_long or now > state.lease_until:
                 return at, NOT_STARTED
             try:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import length_hint
-from typing import Final
+from typing import Any, Final
 
 from streams.engine.executors.executor import NOT_STARTED, Interruption, NotStarted, next_batch, perform, perform_batch
 from streams.engine.executors.whole import Alone, Cost, Whole, Wholes, perform_chunk
@@ -18,6 +18,7 @@ from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState, Run
 from streams.engine.route import Ended, Route
 from streams.engine.slot import CURRENT, Slot
+from streams.outcome import Stop
 
 _TURN_S: Final = 0.1
 """Runs that have come to wait begin for this long in a turn of the loop; the rest goes on in the next ones.
@@ -71,27 +72,36 @@ class InlineExecutor:
 
     def _run_chunk(self, state: PartitionState, chunk: Chunk) -> tuple[int, Ended | NotStarted]:
         """Run records of *chunk* while they end well; give how many did, and what became of the next one."""
-        decode, handler, clock = self.route.decode, self.route.handler, time.monotonic
-        lease_until = state.lease_until
         count = len(chunk.messages)
         source = iter(chunk.messages)
-        ended: Ended | NotStarted = None
+        values = self.route.values(source)
         self._slot.source = chunk.messages, source
         try:
-            for value in map(decode, source):
-                if clock() > lease_until:
-                    ended = NOT_STARTED
-                    break
-                if (result := handler(value)) is not None and (ended := self.route.outcome(result)) is not None:
-                    break
-            else:
-                return count, None
+            while True:
+                try:
+                    ended = self._run_values(values, state.lease_until)
+                except Stop as stop:
+                    ended = self.route.outcome(stop.outcome)
+                    if ended is None:
+                        continue
+                if ended is None:
+                    return count, None
+                return count - length_hint(source) - 1, ended
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
             failed = count - length_hint(source) - 1
             return failed, self.route.failure(error, chunk.messages[failed])
         finally:
             self._slot.source = None
-        return count - length_hint(source) - 1, ended
+
+    def _run_values(self, values: Iterator[Any], lease_until: float) -> Ended | NotStarted:
+        """Run the handler on *values*; give what the first ended in that did not end well, None where all did."""
+        handler, clock, outcome = self.route.handler, time.monotonic, self.route.outcome
+        for value in values:
+            if clock() > lease_until:
+                return NOT_STARTED
+            if (result := handler(value)) is not None and (ended := outcome(result)) is not None:
+                return ended
+        return None
 
     def _perform(self, one: Whole | Alone) -> None:
         """Run a whole chunk, or what was left alone."""

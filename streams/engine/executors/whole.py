@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from operator import length_hint
 from typing import Final, NamedTuple, TypeAlias
 
 from streams.engine.executors.executor import LONG_RUN_S, NOT_STARTED, Interruption, NotStarted, first_trouble
@@ -75,7 +76,7 @@ class Cost:
 class Whole:
     """A chunk on its way through one slot.
 
-    The slot writes `at` and takes from `source`; all else is the poll thread's.
+    The slot takes from `source`, and writes `at` where it calls for several at once; all else is the poll thread's.
     """
 
     __slots__ = ("at", "behind", "chunk", "count", "heads", "messages", "slot", "source", "state", "stop", "width")
@@ -91,11 +92,16 @@ class Whole:
         """How many records it had, and how many of them the slot has got, or will get."""
         self.source: Iterator[Message] = iter(chunk.messages)
         self.at = 0
-        """Where the call that is under way begins; of the latest one between two of them."""
+        """Where the call with a batch that is under way begins; of the latest one between two of them."""
         self.slot: Slot | None = None
         """Where it runs, once it does."""
         self.heads: list[Run] | None = None
         """The lanes of what the slot had in hand, once it is split."""
+
+    @property
+    def place(self) -> int:
+        """Where what is in the slot's hands begins; of the latest call between two of them."""
+        return self.at if self.width > 1 else max(0, self.stop - length_hint(self.source) - 1)
 
     def take_back(self) -> int:
         """Take what the slot has not got yet, so that it gets no more; give how many it has got."""
@@ -104,7 +110,7 @@ class Whole:
 
     def in_hand(self) -> list[Item]:
         """Give the records of the call that is under way, for people and watchers."""
-        chunk, at = self.chunk, self.at
+        chunk, at = self.chunk, self.place
         here = zip(self.messages[at : at + self.width], chunk.indexes[at : at + self.width], strict=True)
         return [item_of(one, chunk, index, self.state) for one, index in here]
 
@@ -202,7 +208,7 @@ class Wholes:
     def has_moved(self) -> bool:
         """Say whether any record has begun since this was last asked."""
         before = self._progress
-        self._progress = self._ended, sum(whole.at for whole in self._under_way.values())
+        self._progress = self._ended, sum(whole.place for whole in self._under_way.values())
         return self._progress != before
 
     def _go_on(self, whole: Whole) -> list[Run]:
@@ -257,7 +263,9 @@ class Wholes:
 
 def perform_chunk(wholes: Wholes, whole: Whole, slot: Slot) -> int:
     """Run *whole* in *slot*, and report it before the slot is let go; give how many handler runs ended."""
-    done, verdict = (perform_whole_batch if wholes.route.batch else perform_whole)(wholes.route, whole, slot)
+    route = wholes.route
+    perform = perform_whole_batch if route.batch else perform_whole_bare if route.is_bare else perform_whole
+    done, verdict = perform(route, whole, slot)
     wholes.ended.append((whole, done, verdict))
     slot.whole = None
     return runs_in(done, verdict)
@@ -265,31 +273,51 @@ def perform_chunk(wholes: Wholes, whole: Whole, slot: Slot) -> int:
 
 def perform_whole(route: Route, whole: Whole, slot: Slot) -> tuple[int, Verdict]:
     """Run the records of *whole* in order; give how many ended well, and what stopped the next one."""
-    is_bare, decode, handler, clock = route.is_bare, route.decode, route.handler, time.monotonic
-    state, chunk = whole.state, whole.chunk
+    clock, state, chunk = time.monotonic, whole.state, whole.chunk
     too_long, at = begin(whole, slot), -1
     ended: Ended
     for at, message in enumerate(whole.source):
         slot.since = now = clock()
-        whole.at = at
         if now > too_long or now > state.lease_until:
             return at, NOT_STARTED
-        is_read = False
         try:
-            if is_bare:
-                value = decode(message)
-                is_read = True
-                result = handler(value)
-                ended = None if result is None else route.outcome(result)
-            else:
-                ended = route.invoke(item_of(message, chunk, chunk.indexes[at], state))
+            ended = route.invoke(item_of(message, chunk, chunk.indexes[at], state))
         except Stop as stop:
             ended = route.outcome(stop.outcome)
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
-            return at, route.failure(error, message, is_read=is_read)
+            return at, route.failure(error, message)
         if ended is not None:
             return at, ended
     return at + 1, None
+
+
+def perform_whole_bare(route: Route, whole: Whole, slot: Slot) -> tuple[int, Verdict]:
+    """As `perform_whole`, for a handler that takes a value and nothing else: it is called from here."""
+    handler, clock, state = route.handler, time.monotonic, whole.state
+    too_long, at, is_read = begin(whole, slot), -1, False
+    values = route.values(whole.source)
+    while True:
+        try:
+            for at, value in enumerate(values, at + 1):  # noqa: B020  # it goes on behind the one that raised
+                is_read = True
+                slot.since = now = clock()
+                if now > too_long or now > state.lease_until:
+                    return at, NOT_STARTED
+                result = handler(value)
+                if result is not None and (ended := route.outcome(result)) is not None:
+                    return at, ended
+                is_read = False
+        except Stop as stop:
+            at += not is_read
+            is_read = False
+            ended = route.outcome(stop.outcome)
+            if ended is not None:
+                return at, ended
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome
+            at += not is_read
+            return at, route.failure(error, whole.messages[at], is_read=is_read)
+        else:
+            return at + 1, None
 
 
 def perform_whole_batch(route: Route, whole: Whole, slot: Slot) -> tuple[int, Verdict]:
