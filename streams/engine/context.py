@@ -119,7 +119,8 @@ class Context:
         _check_topic(topic)
         data, content_type = (None, None) if value is None else encode_value(value)
         source = f"/{self._item[4].partition.topic}"
-        _bytes("type", type)
+        if type is not None:
+            _check_type(type)
         sent: Headers = effect_headers(type or topic, source, content_type, self.envelope)
         if headers:
             sent += _checked(headers)
@@ -145,6 +146,12 @@ class Context:
 def _check_topic(topic: object) -> None:
     if not (isinstance(topic, str) and _TOPIC.fullmatch(topic)):
         raise UsageError(f"can't send to topic {topic!r}: no topic can have this name")
+
+
+def _check_type(given: object) -> None:
+    if not isinstance(given, str):
+        raise UsageError(f"can't send the type {given!r}: give text")
+    _bytes("type", given)
 
 
 def _checked(headers: Iterable[object]) -> Iterator[tuple[str, bytes | None]]:

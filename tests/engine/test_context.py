@@ -178,6 +178,7 @@ def test_what_is_sent_continues_the_flow() -> None:
         ({"value": {print}}, "can't send"),
         ({"value": "\ud800"}, "can't send"),
         ({"type": "\ud800"}, "type"),
+        ({"type": b"invoice.made"}, "type b'invoice.made': give text"),
     ],
     ids=str,
 )
