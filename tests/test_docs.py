@@ -70,4 +70,4 @@ def test_the_five_minutes_of_the_readme_work(kafka: Kafka, tmp_path: Path) -> No
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
 
-    assert ran == ["topics", "produce", "run", "status", "lag", "dlq"]
+    assert ran == ["topics", "produce", "run", "status", "why", "dlq"]

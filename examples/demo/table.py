@@ -108,7 +108,8 @@ def next_steps(options: Options, result: Result) -> Iterator[str]:
 def _look_round(options: Options, result: Result) -> Iterator[str]:
     yield "Kafka is still there. To look round:"
     yield f"  export STREAMS_BOOTSTRAP={result.bootstrap} PATH=.venv/bin:$PATH"
-    yield "  streams lag tower"
+    yield "  streams why tower"
+    yield "  streams why tower --record flights/1/480     # or any other: its state, and the way it took"
     yield "  streams dlq list tower"
     yield f"  python -m examples.demo.count {options.folder} --bootstrap $STREAMS_BOOTSTRAP"
     yield f"  streams dev down --data {options.folder / 'kafka'}"

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "produce": "Send lines of a file, or of standard input, to a topic.",
     "run": "Run an app as a member of its group.",
     "status": "What every group is doing, from the broker alone.",
+    "why": "What stands still in a group and what for; of one key; of one record.",
     "lag": "How far a group is behind, in records and in seconds.",
     "describe": "What an app guarantees, or who is in a group.",
     "dlq": "Look at dead letters.",

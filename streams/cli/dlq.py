@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
-import re
 import sys
 from typing import Any, Final
 
@@ -12,17 +10,16 @@ import click
 import orjson
 
 from streams.cli.connect import bootstrap_option, json_option, settings_for
+from streams.cli.naming import HEX, key_of, origin_of
 from streams.cli.output import plain, print_json, print_table, readable, say, time_of
 from streams.deadletter.counting import LetterTopic
 from streams.deadletter.letter import Filter, Letter
 from streams.deadletter.read import Listing, find, letter_topics, newest
-from streams.errors import TopicError, UsageError
+from streams.errors import TopicError
 from streams.kafka.admin import Admin
-from streams.record import Headers, Partition
+from streams.record import Headers
 
 _SHOWN_CHARS: Final = 4_000
-_HEX: Final = "hex:"
-_ORIGIN: Final = re.compile(r"([^/]+)/([0-9]{1,10})/([0-9]{1,19})")
 
 
 @click.group()
@@ -58,7 +55,7 @@ def list_(  # noqa: PLR0913  # one parameter an option
     tells which copies count: not one that is handled, nor one that a member wrote after it had lost the partition.
     Where it tells nothing, a copy is listed as 'unknown': it may count.
     """
-    wanted = Filter(error=error, key=None if key is None else _key(key))
+    wanted = Filter(error=error, key=None if key is None else key_of(key))
     with Admin(settings_for(bootstrap)) as admin:
         topics = letter_topics(admin, group=group, source=topic)
         if not topics and (group or topic):
@@ -79,7 +76,7 @@ def list_(  # noqa: PLR0913  # one parameter an option
 @json_option
 def show(group: str, origin: str, *, raw: bool, shows_all: bool, bootstrap: str | None, as_json: bool) -> None:
     """Show one dead letter of GROUP whole: by the place where its record was first consumed, as 'dlq list' names it."""
-    place, offset = _origin(origin)
+    place, offset = origin_of(origin)
     with Admin(settings_for(bootstrap)) as admin:
         letter = find(admin, group, place, offset, shows_all=shows_all)
     if raw:
@@ -96,22 +93,6 @@ def _nothing(group: str | None, topic: str | None) -> TopicError:
     return TopicError(
         topic or "", f"{whose} has no dead-letter topic{of} here. See which groups there are: streams status"
     )
-
-
-def _origin(text: str) -> tuple[Partition, int]:
-    match = _ORIGIN.fullmatch(text)
-    if match is None:
-        raise UsageError(f"{text!r} is not of the form TOPIC/PARTITION/OFFSET, such as orders/3/1042")
-    return Partition(match[1], int(match[2])), int(match[3])
-
-
-def _key(text: str) -> bytes:
-    if not text.startswith(_HEX):
-        return os.fsencode(text)  # what the shell passed, UTF-8 or not
-    try:
-        return bytes.fromhex(text.removeprefix(_HEX))
-    except ValueError as error:
-        raise UsageError(f"--key {text!r}: what follows 'hex:' must be pairs of hexadecimal digits") from error
 
 
 def _print_listing(listing: Listing) -> None:
@@ -201,7 +182,7 @@ def _decoded(value: bytes | None) -> Any:
         return orjson.loads(value)
     except orjson.JSONDecodeError:
         text = readable(value)
-        return None if text.startswith(_HEX) else text
+        return None if text.startswith(HEX) else text
 
 
 def _print_letter(letter: Letter) -> None:

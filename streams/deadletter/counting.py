@@ -44,9 +44,9 @@ SETTLED: Final = Verdict("no", "settled: handled, moved on, or found dead by an 
 FENCED: Final = Verdict("no", "fenced: appended late by an owner that had lost the partition")
 SUPERSEDED: Final = Verdict("no", "superseded: another copy of this record counts")
 
-_NO_COMMIT: Final = "the group has committed nothing for this partition of its dead letters"
+_NO_COMMIT: Final = "the group has committed nothing for this partition of the topic"
 _NO_LEDGER: Final = "there is no ledger beside the offset that the group has committed"
-_BEYOND: Final = "the group's offset lies beyond the end: the dead-letter topic was cut, or made anew"
+_BEYOND: Final = "the group's offset lies beyond the end: the topic was cut, or made anew"
 _LOST_ONCE: Final = "it stood here before the group's ledger was lost"
 _JUST_NOW: Final = "it was written while this was looked up"
 _FORMER_SOURCE: Final = "the source topic was made anew since"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from streams.deadletter.counting import LetterLedger, Verdict
 from streams.engine.chain import ERROR_HEADER, HEADER, CopyHeader, ErrorHeader, unpack, unpack_error
 from streams.kafka.message import Message, place_of
-from streams.record import Headers, Origin, Partition
+from streams.record import Headers, Origin, Partition, headers_of
 
 
 class RecordName(NamedTuple):
@@ -46,9 +46,9 @@ class Letter:
 
         Raises:
             LedgerError: streams did not write it, or this program can't read it.
+            DecodeError: Its headers can't be read.
         """
-        # The client gives bytes, though its types allow text.
-        headers = cast("Headers", message.headers() or [])
+        headers = headers_of(message)
         header = unpack(headers)
         offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one
         return cls(

@@ -17,7 +17,7 @@ from streams.deadletter.counting import SUPERSEDED, LetterTopic, read_ledgers
 from streams.deadletter.letter import Filter, Letter, RecordName
 from streams.engine.chain import dlq_topic
 from streams.engine.topics import dlq_names
-from streams.errors import LedgerError, TopicError
+from streams.errors import DecodeError, LedgerError, TopicError
 from streams.kafka.admin import Admin
 from streams.kafka.message import place_of
 from streams.kafka.reader import Stretch, read
@@ -198,7 +198,7 @@ def _letters(admin: Admin, topics: Sequence[LetterTopic], only: int | None = Non
     for message in read(admin.settings, stretches):
         try:
             yield Letter.read(message, ledgers[place_of(message)][0])
-        except LedgerError:
+        except (LedgerError, DecodeError):
             yield None
 
 

@@ -1,0 +1,287 @@
+"""`streams why`: what stands still in a group, and what for; of one key; of one record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from streams.cli.connect import bootstrap_option, json_option, settings_for
+from streams.cli.lag import member_name, require_known
+from streams.cli.naming import key_of, origin_of
+from streams.cli.output import age, cell, plain, print_json, print_table, readable, say, time_of
+from streams.engine.standing import Standing, standing
+from streams.envelope import Envelope
+from streams.errors import UsageError
+from streams.kafka.admin import Admin
+from streams.monitor.journey import Journey, State, journey
+from streams.monitor.queue import MOST_READ, Queue, Waiting, queues
+from streams.monitor.standstill import Waits, standstill
+from streams.monitor.trail import Copy
+from streams.record import Partition, headers_of
+
+_HERE: Final = "not read yet, or in a member's hands, or waiting in its memory"
+
+
+@click.command(epilog="Example:  streams why billing --record orders/3/1042")
+@click.argument("group")
+@click.option(
+    "--key", metavar="KEY", help="What of this Kafka key is not done, oldest first: text, or hex:.. for bytes."
+)
+@click.option("--record", "origin", metavar="TOPIC/PARTITION/OFFSET", help="Where this record is, and the way it took.")
+@bootstrap_option
+@json_option
+def why(group: str, *, key: str | None, origin: str | None, bootstrap: str | None, as_json: bool) -> None:
+    """Tell what of GROUP is not done, and what it waits for.
+
+    It asks the broker alone, so it works where no member lives. All is as of the group's last commits, a second ago
+    where it runs: what a member has in hand, or lets wait in memory, is 'due', as is what nobody has read yet.
+    """
+    if key is not None and origin is not None:
+        raise UsageError("--key and --record: choose one")
+    wanted = None if key is None else key_of(key)
+    place = None if origin is None else origin_of(origin)
+    with Admin(settings_for(bootstrap, group=group)) as admin:
+        found = require_known(standing(admin, group))
+        now_ms = int(time.time() * 1000)
+        if place is not None:
+            _print_journey(journey(admin, group, *place), found, now_ms, as_json=as_json)
+        elif wanted is not None:
+            _print_queues(wanted, list(queues(admin, found, wanted)), found, now_ms, as_json=as_json)
+        else:
+            _print_standstill(standstill(admin, found, now_ms), found, now_ms, as_json=as_json)
+
+
+# -- a group ---------------------------------------------------------------------------------------------
+
+
+def _print_standstill(waits: Mapping[Partition, Waits], found: Standing, now_ms: int, *, as_json: bool) -> None:
+    if as_json:
+        partitions = [_waits(place, one, now_ms) for place, one in waits.items()]
+        print_json({"group": found.group.name, **_members(found), "partitions": partitions})
+        return
+    if waits:
+        columns = ("topic", "#partition", "member", "#due", "#waiting", "next", "#parked", "#dead letters")
+        print_table(columns, [_row(place, one, now_ms) for place, one in waits.items()])
+    for line in _reasons(list(waits.values()), found, now_ms):
+        click.echo(line)
+
+
+def _row(place: Partition, one: Waits, now_ms: int) -> tuple[object, ...]:
+    due = one.source.outstanding + one.due
+    later = None if one.next_due_ms is None else f"in {age((one.next_due_ms - now_ms) / 1000)}"
+    return (*place, member_name(one.member), due, one.waiting - one.due, later, one.parked, one.dead)
+
+
+def _reasons(waits: Sequence[Waits], found: Standing, now_ms: int) -> Iterator[str]:
+    """Give what an operator has to know, in sentences."""
+    group = found.group.name
+    if not waits:
+        yield f"Nothing stands still: all that {group} has accepted is done. {_who(found)}"
+        return
+    due = sum(one.source.outstanding + one.due for one in waits)
+    alone = [one for one in waits if one.member is None and one.source.outstanding + one.due]
+    if due and not found.group.members:
+        yield f"{due:,} due, and nobody works on them: {_who(found)} Start one: streams run module:app"
+    elif alone:
+        yield f"{due:,} due; {len(alone)} partition(s) with some of them have no member yet. {_who(found)}"
+    elif due:
+        yield f"{due:,} due: {_HERE}. {_who(found)}"
+    later = [one.next_due_ms for one in waits if one.next_due_ms is not None]
+    if later:
+        count, first_s = sum(one.waiting - one.due for one in waits), (min(later) - now_ms) / 1000
+        yield f"{count:,} wait in retry topics for another attempt, the first for {age(first_s)} more."
+    if parked := sum(one.parked for one in waits):
+        yield f"{parked:,} are parked behind an earlier record of their key: streams why {group} --key KEY"
+    if dead := sum(one.dead for one in waits):
+        yield f"{dead:,} dead letter(s) that nobody has decided about: streams dlq list {group}"
+    if unknown := sum(one.unknown for one in waits):
+        yield f"Of {unknown:,} of these copies the broker can't tell whether they count; they are counted."
+
+
+def _waits(place: Partition, one: Waits, now_ms: int) -> dict[str, Any]:
+    return {
+        "topic": place.topic,
+        "partition": place.number,
+        "member": None if one.member is None else one.member.member_id,
+        "outstanding": one.source.outstanding,
+        "waiting": one.waiting,
+        "waiting_due": one.due,
+        "next_due": None if one.next_due_ms is None else time_of(one.next_due_ms),
+        "next_due_seconds": None if one.next_due_ms is None else round((one.next_due_ms - now_ms) / 1000, 3),
+        "parked": one.parked,
+        "dead_letters": one.dead,
+        "unknown": one.unknown,
+    }
+
+
+# -- a key -----------------------------------------------------------------------------------------------
+
+
+def _print_queues(key: bytes, found: list[Queue], group: Standing, now_ms: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "group": group.group.name,
+                "key": readable(key),
+                **_members(group),
+                "queues": [_queue(one) for one in found],
+            }
+        )
+        return
+    for one in found:
+        columns = ("record", "state", "where", "until", "#attempts", "last error")
+        print_table(columns, [_queue_row(one.place, record, now_ms) for record in one.records])
+        click.echo(f"{plain(_head(one, group, now_ms))}")
+        if not one.is_whole:
+            say(f"{one.place} was looked through for {MOST_READ:,} offsets; more of this key may come behind them")
+    if not found:
+        click.echo(f"Nothing of key {cell(readable(key))} waits in {group.group.name}: it is done, or was never here.")
+
+
+def _queue_row(place: Partition, record: Waiting, now_ms: int) -> tuple[object, ...]:
+    copy = record.copy
+    where = str(place) if copy is None else f"{copy.place}/{copy.offset}"
+    last = copy.header.history[-1].error if copy is not None and copy.header.history else None
+    attempts = None if copy is None else copy.header.attempts
+    return f"{place}/{record.offset}", record.state, where, _until(copy, now_ms), attempts, last
+
+
+def _head(one: Queue, group: Standing, now_ms: int) -> str:
+    head = one.records[0]
+    how = _said(head.state, head.copy, now_ms)
+    told = f"{len(one.records):,} record(s) not done; the oldest, {one.place}/{head.offset}, {how}"
+    behind = ", and the others wait for it" if len(one.records) > 1 and head.state in {"waiting", "due"} else ""
+    return f"{told}{behind}. {_who(group)}"
+
+
+def _queue(one: Queue) -> dict[str, Any]:
+    return {
+        "topic": one.place.topic,
+        "partition": one.place.number,
+        "is_whole": one.is_whole,
+        "records": [
+            {
+                "offset": record.offset,
+                "time": time_of(record.timestamp_ms),
+                "state": record.state,
+                "copy": None if record.copy is None else _copy(record.copy),
+            }
+            for record in one.records
+        ],
+    }
+
+
+# -- a record --------------------------------------------------------------------------------------------
+
+
+def _print_journey(one: Journey, group: Standing, now_ms: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_document(one, group))
+        return
+    click.echo(f"{plain(one.name)} of {one.group}: {_sentence(one, group, now_ms)}")
+    if one.key is not None:
+        click.echo(f"key    {cell(readable(one.key))}")
+    if (trace := _trace(one)) is not None:
+        click.echo(f"trace  {plain(trace)}")
+    if one.state != "absent":
+        print_table(("time", "where", "what"), [(time_of(step.time_ms), step.where, step.what) for step in one.steps()])
+
+
+def _sentence(one: Journey, group: Standing, now_ms: int) -> str:
+    if one.state == "absent":
+        if one.offset >= one.source.end:
+            return f"there is no such record yet; the partition ends at {one.source.end:,}."
+        return "there is no record at this offset: it was removed before the group began, or never was one."
+    if one.state == "expired":
+        return "EXPIRED: retention removed it before the group had read it."
+    if one.state == "dead-lettered":
+        return f"DEAD-LETTERED. See it: streams dlq show {one.group} {one.name}"
+    if one.state == "done":
+        return "DONE."
+    told = one.state.upper()
+    told += f": {_HERE}" if one.here is None else f" {_where(one.here, now_ms)}"
+    if one.behind is not None:
+        first = f"{one.place}/{one.behind.header.offset}"
+        told += f", behind {first}, which {_said(_state_of(one.behind), one.behind, now_ms)}"
+    return f"{told}. {_who(group)}"
+
+
+def _said(state: State, copy: Copy | None, now_ms: int) -> str:
+    """Say where a record is, behind its name."""
+    if copy is None:
+        return f"is due: {_HERE}"
+    verb = {"waiting": "waits", "parked": "is parked"}.get(state, "is a dead letter")
+    return f"{verb} {_where(copy, now_ms)}"
+
+
+def _where(copy: Copy, now_ms: int) -> str:
+    """Say in which topic *copy* stands, and for how long it has to."""
+    place = f"in {copy.place}/{copy.offset}"
+    if copy.due_ms is None:
+        return place
+    left_s = (copy.due_ms - now_ms) / 1000
+    if left_s > 0:
+        return f"{place} until {time_of(copy.due_ms)}, {age(left_s)} more"
+    return f"{place}, due since {age(-left_s)}"
+
+
+def _state_of(copy: Copy) -> State:
+    return "waiting" if copy.kind == "tier" else "parked" if copy.kind == "parked" else "dead-lettered"
+
+
+def _until(copy: Copy | None, now_ms: int) -> str | None:
+    if copy is None or copy.due_ms is None:
+        return None
+    return time_of(copy.due_ms) if copy.due_ms > now_ms else "due"
+
+
+def _trace(one: Journey) -> str | None:
+    return None if one.record is None else Envelope.from_headers(headers_of(one.record)).trace_id
+
+
+def _document(one: Journey, group: Standing) -> dict[str, Any]:
+    return {
+        "group": one.group,
+        "record": {"topic": one.place.topic, "partition": one.place.number, "offset": one.offset},
+        "state": one.state,
+        "key": readable(one.key),
+        "trace_id": _trace(one),
+        **_members(group),
+        "here": None if one.here is None else _copy(one.here),
+        "behind": None if one.behind is None else {"offset": one.behind.header.offset, "copy": _copy(one.behind)},
+        "copies": [_copy(copy) for copy in one.copies],
+        "steps": [
+            {"time": time_of(step.time_ms), "where": step.where or None, "what": step.what} for step in one.steps()
+        ],
+    }
+
+
+def _copy(copy: Copy) -> dict[str, Any]:
+    return {
+        "topic": copy.place.topic,
+        "partition": copy.place.number,
+        "offset": copy.offset,
+        "kind": copy.kind,
+        "hop": copy.header.hop,
+        "attempts": copy.header.attempts,
+        "written": time_of(copy.appended_ms),
+        "due": None if copy.due_ms is None else time_of(copy.due_ms),
+        "counts": copy.verdict.counts,
+        "why": copy.verdict.why or None,
+        "error": None if copy.error is None else f"{copy.error.error}: {copy.error.message}",
+    }
+
+
+# -- both ------------------------------------------------------------------------------------------------
+
+
+def _who(found: Standing) -> str:
+    group = found.group
+    return f"Group {group.name} is {group.state}, with {len(group.members)} member(s)."
+
+
+def _members(found: Standing) -> dict[str, Any]:
+    return {"state_of_group": found.group.state, "members": len(found.group.members)}

@@ -1,0 +1,141 @@
+"""What a group's chain holds of one record, or of one key: every copy, in the order in which they were written.
+
+From the broker alone, so also where no member lives.  Each copy is judged by
+what the group has committed, as dead letters are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from streams.deadletter.counting import SUPERSEDED, LetterLedger, LetterTopic, Verdict, read_ledgers
+from streams.engine.chain import CopyHeader, ErrorHeader, delay_of, unpack, unpack_error
+from streams.engine.topics import chain_names, kind_of
+from streams.errors import DecodeError, LedgerError
+from streams.kafka.admin import Admin
+from streams.kafka.message import Message, place_of
+from streams.kafka.reader import Stretch, read
+from streams.kafka.topics import find_topics, list_topics
+from streams.observer import ChainKind
+from streams.record import Partition, headers_of
+
+MOST: Final = 10_000
+"""Copies that are kept of one key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A record as it stands in one topic of the chain."""
+
+    place: Partition
+    offset: int
+    kind: ChainKind
+    delay_s: float | None
+    """How long it waits there; None in topics that have no delay."""
+    key: bytes | None
+    header: CopyHeader
+    error: ErrorHeader | None
+    """Why a dead letter is dead; None where it does not say so, and of other copies."""
+    appended_ms: int
+    """When the broker, or for topics without a delay its writer, wrote it, ms since 1970."""
+    verdict: Verdict
+    """Whether it is the record's place now."""
+
+    @property
+    def due_ms(self) -> int | None:
+        """When it may run, ms since 1970; None where there is no delay."""
+        return None if self.delay_s is None else self.appended_ms + round(self.delay_s * 1000)
+
+    @property
+    def is_live(self) -> bool:
+        """The record stands here, for all that is known."""
+        return self.verdict.may_count
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Of several live copies of one record the highest is its place: the highest hop, then the lowest offset."""
+        return self.header.hop, -self.offset
+
+
+def trail(admin: Admin, group: str, source: Partition, takes: Callable[[Message, CopyHeader], bool]) -> list[Copy]:
+    """Give the copies of records of *source* that *takes* wants, the newest `MOST`, by time and hop.
+
+    Raises:
+        BrokerError: The broker does not answer.
+    """
+    topics = chain_topics_of(admin, group, source.topic)
+    found: list[Copy] = []
+    for copy in copies(admin, topics, only=source.number, takes=takes):
+        found.append(copy)
+        if len(found) >= 2 * MOST:
+            found = _newest(found)
+    return _judged(_newest(found))
+
+
+def chain_topics_of(admin: Admin, group: str, source: str) -> list[LetterTopic]:
+    """Find the topics of *group*'s chain on *source*."""
+    names = chain_names(list_topics(admin), group)
+    return [LetterTopic(name, topic, owner) for name, (topic, owner) in sorted(names.items()) if topic == source]
+
+
+def copies(
+    admin: Admin,
+    topics: Sequence[LetterTopic],
+    *,
+    only: int | None = None,
+    takes: Callable[[Message, CopyHeader], bool] = lambda _, __: True,
+) -> Iterator[Copy]:
+    """Give every copy in *topics*, all of one group, up to their present ends; of one partition or of all.
+
+    Raises:
+        BrokerError: The broker does not answer.
+    """
+    existing = find_topics(admin, [topic.name for topic in topics])
+    places = [place for topic in existing.values() for place in topic.all_partitions if only in (None, place.number)]
+    ledgers = read_ledgers(admin, [topic for topic in topics if topic.name in existing], places)
+    groups = {topic.group for topic in topics}
+    stretches = {place: Stretch(mark.low, mark.high) for place, (_, mark) in ledgers.items()}
+    for message in read(admin.settings, stretches):
+        try:
+            header = unpack(headers_of(message))
+        except (LedgerError, DecodeError):
+            continue  # not written by streams: it is nobody's copy
+        if header.group in groups and takes(message, header):
+            yield _copy(message, header, ledgers[place_of(message)][0])
+
+
+def _copy(message: Message, header: CopyHeader, ledger: LetterLedger) -> Copy:
+    place, offset = place_of(message), message.offset() or 0
+    kind = kind_of(place.topic)
+    return Copy(
+        place=place,
+        offset=offset,
+        kind=kind,
+        delay_s=delay_of(place.topic) if kind == "tier" else None,
+        key=message.key(),
+        header=header,
+        error=unpack_error(headers_of(message)) if kind == "dlq" else None,
+        appended_ms=message.timestamp()[1],
+        verdict=ledger.verdict(offset, header),
+    )
+
+
+def _newest(found: list[Copy]) -> list[Copy]:
+    return sorted(found, key=lambda copy: (copy.appended_ms, copy.header.hop, copy.offset))[-MOST:]
+
+
+def _judged(found: list[Copy]) -> list[Copy]:
+    """Of several live copies of one record leave the one with the highest hop (protocol, rule 4)."""
+    best: dict[tuple[str, int], Copy] = {}
+    for copy in found:
+        name = copy.header.topic_id, copy.header.offset
+        if copy.is_live and (name not in best or copy.rank > best[name].rank):
+            best[name] = copy
+    return [
+        replace(copy, verdict=SUPERSEDED)
+        if copy.is_live and best[copy.header.topic_id, copy.header.offset] is not copy
+        else copy
+        for copy in found
+    ]
