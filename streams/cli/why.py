@@ -14,9 +14,9 @@ from streams.cli.naming import key_of, origin_of
 from streams.cli.output import age, cell, plain, print_json, print_table, readable, say, time_of
 from streams.engine.standing import Standing, standing
 from streams.envelope import Envelope
-from streams.errors import UsageError
+from streams.errors import TopicError, UsageError
 from streams.kafka.admin import Admin
-from streams.monitor.journey import Journey, State, journey
+from streams.monitor.journey import STATES, Journey, State, journey
 from streams.monitor.queue import MOST_READ, Queue, Waiting, queues
 from streams.monitor.standstill import Waits, standstill
 from streams.monitor.trail import Copy
@@ -47,11 +47,18 @@ def why(group: str, *, key: str | None, origin: str | None, bootstrap: str | Non
         found = require_known(standing(admin, group))
         now_ms = int(time.time() * 1000)
         if place is not None:
+            _require_read(found, place[0].topic)
             _print_journey(journey(admin, group, *place), found, now_ms, as_json=as_json)
         elif wanted is not None:
             _print_queues(wanted, list(queues(admin, found, wanted)), found, now_ms, as_json=as_json)
         else:
             _print_standstill(standstill(admin, found, now_ms), found, now_ms, as_json=as_json)
+
+
+def _require_read(found: Standing, topic: str) -> None:
+    if topic not in found.topics:
+        own = ", ".join(found.topics) or "none"
+        raise TopicError(topic, f"group {found.group.name!r} does not read topic {topic!r}; it reads: {own}")
 
 
 # -- a group ---------------------------------------------------------------------------------------------
@@ -134,7 +141,7 @@ def _print_queues(key: bytes, found: list[Queue], group: Standing, now_ms: int, 
     for one in found:
         columns = ("record", "state", "where", "until", "#attempts", "last error")
         print_table(columns, [_queue_row(one.place, record, now_ms) for record in one.records])
-        click.echo(f"{plain(_head(one, group, now_ms))}")
+        click.echo(plain(_head(one, group, now_ms)))
         if not one.is_whole:
             say(f"{one.place} was looked through for {MOST_READ:,} offsets; more of this key may come behind them")
     if not found:
@@ -205,7 +212,7 @@ def _sentence(one: Journey, group: Standing, now_ms: int) -> str:
     told += f": {_HERE}" if one.here is None else f" {_where(one.here, now_ms)}"
     if one.behind is not None:
         first = f"{one.place}/{one.behind.header.offset}"
-        told += f", behind {first}, which {_said(_state_of(one.behind), one.behind, now_ms)}"
+        told += f", behind {first}, which {_said(STATES[one.behind.kind], one.behind, now_ms)}"
     return f"{told}. {_who(group)}"
 
 
@@ -226,10 +233,6 @@ def _where(copy: Copy, now_ms: int) -> str:
     if left_s > 0:
         return f"{place} until {time_of(copy.due_ms)}, {age(left_s)} more"
     return f"{place}, due since {age(-left_s)}"
-
-
-def _state_of(copy: Copy) -> State:
-    return "waiting" if copy.kind == "tier" else "parked" if copy.kind == "parked" else "dead-lettered"
 
 
 def _until(copy: Copy | None, now_ms: int) -> str | None:

@@ -229,12 +229,20 @@ def test_nothing_stands_still_where_all_is_done(streams: Shell, bench: Bench, to
         ("--key a --record orders/0/1", 2, "choose one"),
         ("--record orders", 2, "TOPIC/PARTITION/OFFSET"),
         ("--key hex:zz", 2, "hexadecimal"),
-        ("--record no.such.topic/0/1", 1, "no.such.topic"),
+        ("--record no.such.topic/0/1", 1, "does not read topic 'no.such.topic'; it reads: orders-"),
     ],
 )
 def test_what_can_not_be_told_is_said(streams: Shell, place: Place, asked: str, code: int, says: str) -> None:
     """In words, with the exit code of its kind."""
     assert says in streams(f"why {place.group} {asked}", code=code).err
+
+
+def test_a_partition_that_is_not_there_is_told(streams: Shell, place: Place) -> None:
+    """Of a topic that the group does read."""
+    assert (
+        f"there is no partition {place.orders}/7"
+        in streams(f"why {place.group} --record {place.orders}/7/1", code=1).err
+    )
 
 
 def test_an_unknown_group_is_told(streams: Shell) -> None:
