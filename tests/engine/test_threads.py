@@ -118,6 +118,32 @@ def test_as_many_handlers_wait_at_once_as_there_are_threads(workshop: Any) -> No
     assert not together.broken
 
 
+class Seesaw(ThreadExecutor):
+    """What a run costs is next to nothing at the first look, and a millisecond at the next: another worker wrote it."""
+
+    looks = 0
+    lowest = float("inf")
+
+    @property
+    def _cost_s(self) -> float:
+        self.looks += 1
+        return 1e-6 if self.looks == 1 else 1e-3
+
+    @_cost_s.setter
+    def _cost_s(self, seconds: float) -> None:
+        self.lowest, self.looks = min(self.lowest, seconds), 0
+
+
+def test_workers_that_learn_side_by_side_never_take_a_run_for_less_than_free() -> None:
+    """Below zero the mean would fall for ever, to what is no number, and end the member."""
+    executor = Seesaw(route_for("threads", lambda _: None, concurrency=1))
+    for cost_s in [0.0, 1e-9, 5e-6, 1e-3] * 10:
+        executor._learn(cost_s)  # noqa: SLF001  # as sixteen threads call it
+    executor.close()
+
+    assert executor.lowest > 0
+
+
 def test_closing_ends_the_threads(gate: threading.Event) -> None:
     """After the close every thread ends: a sleeping one at once, a busy one when its handler returns."""
 

@@ -240,9 +240,11 @@ class ThreadExecutor:
         """Note what one run cost, here and there.
 
         A run that stood still while other threads had the interpreter seems to
-        cost milliseconds: one such alone changes little.
+        cost milliseconds: one such alone changes little.  Workers learn side by
+        side, and may forget what another one has just learnt.
         """
-        self._cost_s += (min(cost_s, 8 * self._cost_s + _LITTLE_S) - self._cost_s) * 0.2
+        before = self._cost_s  # one look: out of two could come less than zero, and less and less from there
+        self._cost_s = before + (min(cost_s, 8 * before + _LITTLE_S) - before) * 0.2
 
 
 def _drain(source: deque[_T]) -> list[_T]:
