@@ -143,7 +143,7 @@ def _print_queues(key: bytes, found: list[Queue], group: Standing, now_ms: int, 
         print_table(columns, [_queue_row(one.place, record, now_ms) for record in one.records])
         click.echo(plain(_head(one, group, now_ms)))
         if not one.is_whole:
-            say(f"{one.place} was looked through for {MOST_READ:,} offsets; more of this key may come behind them")
+            say(f"more of this key may come behind these: {one.place} was looked through for {MOST_READ:,} offsets")
     if not found:
         click.echo(f"Nothing of key {cell(readable(key))} waits in {group.group.name}: it is done, or was never here.")
 

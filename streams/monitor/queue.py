@@ -13,7 +13,7 @@ from streams.engine.standing import Standing
 from streams.kafka.admin import Admin
 from streams.kafka.reader import Stretch, read
 from streams.monitor.journey import STATES, State
-from streams.monitor.trail import Copy, trail
+from streams.monitor.trail import MOST, Copy, trail
 from streams.record import Partition
 
 MOST_READ: Final = 1_000_000
@@ -39,7 +39,7 @@ class Queue:
     records: Sequence[Waiting]
     """Oldest first."""
     is_whole: bool
-    """The topic was looked through up to its end."""
+    """These are all: the topic was looked through up to its end, and the chain held no more than is told of."""
 
 
 def queues(admin: Admin, found: Standing, key: bytes) -> Iterator[Queue]:
@@ -63,4 +63,5 @@ def _queue(admin: Admin, found: Standing, place: Partition, key: bytes) -> Queue
         offset = message.offset() or 0
         if message.key() == key and offset not in records and not any(offset in done for done in source.settled):
             records[offset] = Waiting(offset, message.timestamp()[1], "due", None)
-    return Queue(place, [records[offset] for offset in sorted(records)], stretch.stop >= source.end)
+    is_whole = stretch.stop >= source.end and len(copies) < MOST
+    return Queue(place, [records[offset] for offset in sorted(records)], is_whole)

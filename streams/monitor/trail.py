@@ -22,7 +22,7 @@ from streams.observer import ChainKind
 from streams.record import Partition, headers_of
 
 MOST: Final = 10_000
-"""Copies that are kept of one key."""
+"""Copies of one key that are told of: where there are more, those of its oldest records that still wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Copy:
 
 
 def trail(admin: Admin, group: str, source: Partition, takes: Callable[[Message, CopyHeader], bool]) -> list[Copy]:
-    """Give the copies of records of *source* that *takes* wants, the newest `MOST`, by time and hop.
+    """Give the copies of records of *source* that *takes* wants, `MOST` of them at most, as they were written.
 
     Raises:
         BrokerError: The broker does not answer.
@@ -70,8 +70,8 @@ def trail(admin: Admin, group: str, source: Partition, takes: Callable[[Message,
     for copy in copies(admin, topics, only=source.number, takes=takes):
         found.append(copy)
         if len(found) >= 2 * MOST:
-            found = _newest(found)
-    return _judged(_newest(found))
+            found = _first(found)
+    return _judged(sorted(_first(found), key=lambda copy: (copy.appended_ms, copy.header.hop, copy.offset)))
 
 
 def chain_topics_of(admin: Admin, group: str, source: str) -> list[LetterTopic]:
@@ -122,8 +122,9 @@ def _copy(message: Message, header: CopyHeader, ledger: LetterLedger) -> Copy:
     )
 
 
-def _newest(found: list[Copy]) -> list[Copy]:
-    return sorted(found, key=lambda copy: (copy.appended_ms, copy.header.hop, copy.offset))[-MOST:]
+def _first(found: list[Copy]) -> list[Copy]:
+    """Leave `MOST` copies: those that count before those that don't, older records before younger ones."""
+    return sorted(found, key=lambda copy: (not copy.is_live, copy.header.offset, -copy.header.hop))[:MOST]
 
 
 def _judged(found: list[Copy]) -> list[Copy]:

@@ -35,6 +35,7 @@ from streams.verify.history import Place
 from streams.verify.journal import JournalWriter, key_name
 from streams.verify.mark import Mark, mark_of
 from streams.verify.plan import NAME_VARIABLE, MemberPlan, client_id, wait_ms
+from streams.verify.trim import keep_trimming
 
 VARIABLE: Final = "STREAMS_VERIFY"
 """What a member is told, as JSON."""
@@ -195,6 +196,7 @@ def main(path: str) -> int:
     kafka = {**patience, **settings.kafka, "client.id": client_id(os.getpid())}
     name = os.environ.get(NAME_VARIABLE) or None
     settings = replace(settings, metrics_port=None, instance_id=name, kafka=kafka)  # members are many
+    keep_trimming()
     summary = run(app, settings.checked())
     return int(not (summary.report.drained and summary.report.committed))
 

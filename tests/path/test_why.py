@@ -141,6 +141,21 @@ def test_of_a_key_all_that_is_not_done_is_told(streams: Shell, place: Place) -> 
     assert "Nothing of key quick waits" in nothing
 
 
+def test_of_many_copies_of_a_key_the_oldest_that_wait_are_told(
+    streams: Shell, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head says what all others wait for; that they are not all is said too."""
+    monkeypatch.setattr("streams.monitor.trail.MOST", 1)
+    monkeypatch.setattr("streams.monitor.queue.MOST", 1)
+    (queue,) = streams(f"why {place.group} --key slow --json").json["queues"]
+    said = streams(f"why {place.group} --key slow")
+
+    assert queue["records"][0]["offset"] == 0
+    assert queue["records"][0]["state"] == "waiting"
+    assert not queue["is_whole"]
+    assert "more of this key may come behind these" in said.err
+
+
 def test_of_a_group_it_is_told_what_stands_still_and_what_for(streams: Shell, place: Place) -> None:
     """By partition in numbers, and in sentences with what to do."""
     told = streams(f"why {place.group} --json").json
