@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import sys
-from typing import Any, Final
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import click
 import orjson
@@ -14,12 +16,43 @@ from streams.cli.naming import HEX, key_of, origin_of
 from streams.cli.output import plain, print_json, print_table, readable, say, time_of
 from streams.deadletter.counting import LetterTopic
 from streams.deadletter.letter import Filter, Letter
-from streams.deadletter.read import Listing, find, letter_topics, newest
-from streams.errors import TopicError
+from streams.deadletter.read import Heap, Listing, each, find, heaps, letter_topics, newest
+from streams.errors import TopicError, UsageError
 from streams.kafka.admin import Admin
 from streams.record import Headers
+from streams.replay.target import parse_time
 
 _SHOWN_CHARS: Final = 4_000
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_BY: Final[dict[str, Callable[[Letter], str]]] = {
+    "error": lambda letter: "-" if letter.error is None else f"{letter.error.error}: {letter.error.message}"[:200],
+    "class": lambda letter: "-" if letter.error is None else letter.error.error,
+    "reason": lambda letter: "-" if letter.error is None else letter.error.reason,
+    "handler": lambda letter: "-" if letter.error is None else letter.error.handler,
+    "key": lambda letter: readable(letter.key) or "-",
+    "topic": lambda letter: letter.header.topic,
+}
+"""What letters are counted by."""
+
+
+def _filters(command: _Command) -> _Command:
+    """Add the options that say which letters."""
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+_FILTERS: Final = (
+    click.option("--topic", help="Only of this source topic."),
+    click.option("--error", default="", help="Only where the error's class, message or reason contains this."),
+    click.option("--key", help="Only of this Kafka key; hex:.. for bytes."),
+    click.option("--handler", default="", help="Only where the handler's name contains this."),
+    click.option("--text", default="", help="Only where the payload contains this."),
+    click.option("--since", metavar="TIME", help="Only what died then or later: ISO 8601, or -90m, -1h, -2d."),
+    click.option("--until", metavar="TIME", help="Only what died before then."),
+)
 
 
 @click.group()
@@ -27,27 +60,25 @@ def dlq() -> None:
     """Look at dead letters."""
 
 
-@dlq.command("list", epilog="Example:  streams dlq list billing --error Timeout")
+@dlq.command("list", epilog="Example:  streams dlq list billing --error Timeout --since -1h")
 @click.argument("group", required=False)
-@click.option("--topic", help="Only of this source topic.")
+@_filters
 @click.option(
     "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Show the newest so many."
 )
-@click.option("--error", default="", help="Only where the error's class, message or reason contains this.")
-@click.option("--key", help="Only of this Kafka key; hex:.. for bytes.")
+@click.option("--by", type=click.Choice(list(_BY)), help="Count them by this, most first, instead of listing them.")
 @click.option("--all", "shows_all", is_flag=True, help="Every copy, and why those do not count that do not.")
 @bootstrap_option
 @json_option
-def list_(  # noqa: PLR0913  # one parameter an option
+def list_(
     group: str | None,
     *,
-    topic: str | None,
     limit: int,
-    error: str,
-    key: str | None,
+    by: str | None,
     shows_all: bool,
     bootstrap: str | None,
     as_json: bool,
+    **which: Any,
 ) -> None:
     """List the dead letters of GROUP, or of every group: each record once, the newest ones.
 
@@ -55,16 +86,61 @@ def list_(  # noqa: PLR0913  # one parameter an option
     tells which copies count: not one that is handled, nor one that a member wrote after it had lost the partition.
     Where it tells nothing, a copy is listed as 'unknown': it may count.
     """
-    wanted = Filter(error=error, key=None if key is None else key_of(key))
+    if by and shows_all:
+        raise UsageError("--by counts each record once, and --all shows every copy: choose one")
+    wanted = _filter(which)
     with Admin(settings_for(bootstrap)) as admin:
-        topics = letter_topics(admin, group=group, source=topic)
-        if not topics and (group or topic):
-            raise _nothing(group, topic)
+        topics = _topics(admin, group, which["topic"])
+        if by is not None:
+            _print_heaps(*heaps(admin, topics, wanted, _BY[by]), by=by, limit=limit, as_json=as_json)
+            return
         listing = newest(admin, topics, wanted, limit, shows_all=shows_all)
     if as_json:
         print_json(_listed(listing, topics))
         return
     _print_listing(listing)
+
+
+@dlq.command(epilog="Example:  streams dlq export billing --error Timeout > letters.jsonl")
+@click.argument("group")
+@_filters
+@bootstrap_option
+def export(group: str, *, bootstrap: str | None, **which: Any) -> None:
+    """Write the dead letters of GROUP whole, a line of JSON each: payload, headers, origin, error, attempts, stack.
+
+    Each record once, partition by partition in the order in which they died. Nothing is changed.
+    """
+    wanted, count = _filter(which), 0
+    out = sys.stdout.buffer
+    with Admin(settings_for(bootstrap)) as admin:
+        for letter in each(admin, _topics(admin, group, which["topic"]), wanted):
+            out.write(orjson.dumps(_whole(letter), default=str) + b"\n")
+            count += 1
+    out.flush()
+    say(f"{count:,} dead letter(s)")
+
+
+def _topics(admin: Admin, group: str | None, topic: str | None) -> list[LetterTopic]:
+    topics = letter_topics(admin, group=group, source=topic)
+    if not topics and (group or topic):
+        raise _nothing(group, topic)
+    return topics
+
+
+def _filter(which: Mapping[str, Any]) -> Filter:
+    """Read the options of `_filters`."""
+    now_s = time.time()
+    since, until = (None if which[name] is None else parse_time(which[name], now_s) for name in ("since", "until"))
+    if since is not None and until is not None and since >= until:
+        raise UsageError("--since is not before --until: nothing could have died between them")
+    return Filter(
+        error=which["error"],
+        handler=which["handler"],
+        text=which["text"],
+        key=None if which["key"] is None else key_of(which["key"]),
+        since_ms=since,
+        until_ms=until,
+    )
 
 
 @dlq.command(epilog="Example:  streams dlq show billing orders/3/1042")
@@ -126,6 +202,31 @@ def _row(letter: Letter, *, with_copy: bool) -> tuple[object, ...]:
         letter.verdict.counts,
         *((f"{letter.place.number}/{letter.offset}", letter.verdict.why) if with_copy else ()),
     )
+
+
+def _print_heaps(found: Sequence[Heap], kinds: int, *, by: str, limit: int, as_json: bool) -> None:
+    shown = found[:limit]
+    if as_json:
+        print_json({"by": by, "kinds": kinds, "heaps": [_heap(one) for one in shown]})
+        return
+    if shown:
+        rows = [
+            (one.name, one.count, time_of(one.oldest_ms), time_of(one.newest_ms), str(one.example.origin))
+            for one in shown
+        ]
+        print_table((by, "#dead letters", "first", "last", "one of them"), rows)
+    more = f", the {len(shown):,} with most shown (--limit)" if kinds > len(shown) else ""
+    click.echo(f"{sum(one.count for one in found):,} dead letter(s) of {kinds:,} kind(s){more}")
+
+
+def _heap(one: Heap) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "count": one.count,
+        "first": time_of(one.oldest_ms),
+        "last": time_of(one.newest_ms),
+        "example": str(one.example.origin),
+    }
 
 
 def _listed(listing: Listing, topics: list[LetterTopic]) -> dict[str, Any]:

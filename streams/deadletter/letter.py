@@ -89,19 +89,33 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which letters are wanted."""
+    """Which letters are wanted; upper and lower case count the same."""
 
     error: str = ""
-    """A part of the error's class, message or reason; upper and lower case count the same."""
+    """A part of the error's class, message or reason."""
+    handler: str = ""
+    """A part of the handler's name."""
+    text: str = ""
+    """A part of the payload, where that is UTF-8."""
     key: bytes | None = None
     """The Kafka key; None: any."""
+    since_ms: int | None = None
+    """Dead since then, ms since 1970, or later; None: any."""
+    until_ms: int | None = None
+    """Dead before then; None: any."""
 
     def takes(self, letter: Letter) -> bool:
         """Say whether *letter* is wanted."""
         if self.key is not None and letter.key != self.key:
             return False
-        if not self.error:
-            return True
+        if self.since_ms is not None and letter.died_ms < self.since_ms:
+            return False
+        if self.until_ms is not None and letter.died_ms >= self.until_ms:
+            return False
         error = letter.error
-        text = "" if error is None else f"{error.error}\n{error.message}\n{error.reason}"
-        return self.error.lower() in text.lower()
+        told = ("", "") if error is None else (f"{error.error}\n{error.message}\n{error.reason}", error.handler)
+        return (
+            self.error.lower() in told[0].lower()
+            and self.handler.lower() in told[1].lower()
+            and (not self.text or self.text.lower() in (letter.value or b"").decode(errors="replace").lower())
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
@@ -25,6 +25,7 @@ from streams.kafka.topics import find_topics, list_topics
 from streams.record import Partition
 
 _PREVIEW_BYTES: Final = 1_024
+MOST_HEAPS: Final = 1_000
 _REMEMBERED: Final = 500_000
 """Names kept to tell a second copy; further apart than this many letters, both copies are shown."""
 
@@ -99,6 +100,26 @@ class Listing:
         return replace(letter, verdict=SUPERSEDED)
 
 
+@dataclass(slots=True)
+class Heap:
+    """Letters that have something in common."""
+
+    name: str
+    """What it is, such as their error."""
+    example: Letter
+    """One of them, the first that was met."""
+    count: int = 0
+    oldest_ms: int = 0
+    """When the first of them died, and the last; ms since 1970."""
+    newest_ms: int = 0
+
+    def add(self, letter: Letter) -> None:
+        """Count one more."""
+        self.oldest_ms = min(self.oldest_ms, letter.died_ms) if self.count else letter.died_ms
+        self.newest_ms = max(self.newest_ms, letter.died_ms)
+        self.count += 1
+
+
 def letter_topics(admin: Admin, *, group: str | None = None, source: str | None = None) -> list[LetterTopic]:
     """Find dead-letter topics, of one group or source or of all."""
     names = dlq_names(list_topics(admin), group)
@@ -137,6 +158,40 @@ def _newest(admin: Admin, topics: Sequence[LetterTopic], wanted: Filter, listing
         elif wanted.takes(letter):
             listing.add(letter)
     return listing
+
+
+def each(admin: Admin, topics: Sequence[LetterTopic], wanted: Filter) -> Iterator[Letter]:
+    """Give every wanted letter of *topics* whole, each record once, partition by partition as they were written.
+
+    Memory is bounded: of two copies of one record that are further apart than
+    `_REMEMBERED` letters, both are given.
+    """
+    groups = {topic.name: topic.group for topic in topics}
+    met: dict[RecordName, None] = {}
+    for letter in _letters(admin, topics):
+        if letter is None or letter.header.group != groups[letter.place.topic] or letter.name in met:
+            continue
+        if letter.verdict.may_count and wanted.takes(letter):
+            met[letter.name] = None
+            if len(met) > _REMEMBERED:
+                del met[next(iter(met))]
+            yield letter
+
+
+def heaps(
+    admin: Admin, topics: Sequence[LetterTopic], wanted: Filter, by: Callable[[Letter], str]
+) -> tuple[list[Heap], int]:
+    """Count the wanted letters by what *by* says of each; give the `MOST_HEAPS` largest, and how many there are in all.
+
+    Those beyond `_REMEMBERED` different ones are counted together, under no name.
+    """
+    found: dict[str, Heap] = {}
+    for letter in each(admin, topics, wanted):
+        name = by(letter)
+        if name not in found and len(found) >= _REMEMBERED:
+            name = ""
+        found.setdefault(name, Heap(name, replace(letter, value=None, headers=[]))).add(letter)
+    return heapq.nlargest(MOST_HEAPS, found.values(), key=lambda heap: heap.count), len(found)
 
 
 def find(admin: Admin, group: str, place: Partition, offset: int, *, shows_all: bool = False) -> Letter:

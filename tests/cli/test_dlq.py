@@ -249,3 +249,87 @@ def test_a_letter_that_does_not_count_is_shown_on_request(streams: Shell, judged
     assert streams(f"dlq show {burial.group} {name}/0/2 --all --json").json["counts"] == "no"
     assert "no, settled: handled" in streams(f"dlq show {burial.group} {name}/0/0 --all").out
     assert "counts   yes" in streams(f"dlq show {burial.group} {name}/0/1").out
+
+
+def test_letters_are_picked_by_handler_payload_and_time(streams: Shell, grave: tuple[str, Burial]) -> None:
+    """What contains a text, whatever the case; what died from one moment on, before another one."""
+    name, burial = grave
+    burial.bury(Origin(name, 0, 1, 1_000), b'{"note": "Fragile"}', died_ms=60_000)
+    burial.bury(Origin(name, 0, 2, 1_000), b'{"note": "heavy"}', died_ms=120_000)
+    burial.bury(Origin(name, 1, 3, 1_000), b"\xff\xfe", died_ms=180_000)
+
+    def picked(options: str) -> list[int]:
+        letters = streams(f"dlq list {burial.group} --json {options}").json["letters"]
+        return [letter["origin"]["offset"] for letter in letters]
+
+    assert picked("--text fragile") == [1]
+    assert picked("--text note") == [1, 2]
+    assert picked("--handler CHARGE") == [1, 2, 3]
+    assert picked("--handler refund") == []
+    assert picked("--since 1970-01-01T00:02:00Z") == [2, 3]
+    assert picked("--until 1970-01-01T00:02:00Z") == [1]
+    assert picked("--since 1970-01-01T00:02:00 --until 1970-01-01T00:03:00") == [2]
+    assert picked("--since -1h") == []
+
+
+def test_letters_are_counted_by_what_they_have_in_common(streams: Shell, grave: tuple[str, Burial]) -> None:
+    """Most first, each record once, with one of them to look at."""
+    name, burial = grave
+    for offset in range(3):
+        burial.bury(Origin(name, 0, offset, 1_000), error=TimeoutError("slow"), died_ms=1_000 * (offset + 1))
+    burial.bury(Origin(name, 0, 0, 1_000), error=TimeoutError("slow"), died_ms=9_000)
+    burial.bury(Origin(name, 1, 7, 1_000), key=b"\xff", died_ms=5_000)
+    by_error = streams(f"dlq list {burial.group} --by error --json").json
+    by_key = streams(f"dlq list {burial.group} --by key --json").json
+    out = streams(f"dlq list {burial.group} --by class --limit 1").out
+
+    assert (by_error["kinds"], by_error["heaps"][0]) == (
+        2,
+        {
+            "name": "TimeoutError: slow",
+            "count": 3,
+            "first": "1970-01-01T00:00:01.000Z",
+            "last": "1970-01-01T00:00:03.000Z",
+            "example": f"{name}/0/0",
+        },
+    )
+    assert [(heap["name"], heap["count"]) for heap in by_key["heaps"]] == [("o-1", 3), ("hex:ff", 1)]
+    assert "TimeoutError" in out
+    assert "ValueError" not in out
+    assert "4 dead letter(s) of 2 kind(s), the 1 with most shown (--limit)" in out
+
+
+def test_letters_are_exported_whole(streams: Shell, grave: tuple[str, Burial]) -> None:
+    """A line of JSON each, each record once, with all that `dlq show` tells."""
+    name, burial = grave
+    burial.bury(Origin(name, 0, 1, 1_000), b'{"total": 7}', headers=[("tenant", b"7")], died_ms=1_000)
+    burial.bury(Origin(name, 0, 1, 1_000), b'{"total": 7}', headers=[("tenant", b"7")], died_ms=2_000)
+    burial.bury(Origin(name, 1, 2, 1_000), b"\xff", error=TimeoutError("slow"), died_ms=3_000)
+    said = streams(f"dlq export {burial.group}")
+    letters = sorted((json.loads(line) for line in said.raw.splitlines()), key=lambda one: one["origin"]["offset"])
+    some = streams(f"dlq export {burial.group} --error timeout")
+
+    assert [letter["origin"]["offset"] for letter in letters] == [1, 2]
+    assert (letters[0]["value"], letters[0]["headers"], letters[0]["attempts"]) == ({"total": 7}, [["tenant", "7"]], 2)
+    assert letters[1]["value"] is None
+    assert base64.b64decode(letters[1]["value_base64"]) == b"\xff"
+    assert letters[0] == streams(f"dlq show {burial.group} {name}/0/1 --json").json
+    assert "2 dead letter(s)" in said.err
+    assert len(some.raw.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ("list --since yesterday", "is no time"),
+        ("list --since -1h --until -2h", "nothing could have died between them"),
+        ("list --by error --all", "choose one"),
+        ("export --key hex:zz", "hexadecimal"),
+    ],
+)
+def test_what_letters_can_not_be_picked_by_is_said(
+    streams: Shell, grave: tuple[str, Burial], asked: str, says: str
+) -> None:
+    """Before anything is read."""
+    command, *options = asked.split()
+    assert says in streams(f"dlq {command} {grave[1].group} {' '.join(options)}", code=2).err
