@@ -160,7 +160,8 @@ def _head(one: Queue, group: Standing, now_ms: int) -> str:
     head = one.records[0]
     how = _said(head.state, head.copy, now_ms)
     told = f"{len(one.records):,} record(s) not done; the oldest, {one.place}/{head.offset}, {how}"
-    behind = ", and the others wait for it" if len(one.records) > 1 and head.state in {"waiting", "due"} else ""
+    is_awaited = head.state == "waiting" and any(record.state == "parked" for record in one.records)
+    behind = ", and the others wait for it" if is_awaited else ""
     return f"{told}{behind}. {_who(group)}"
 
 

@@ -138,6 +138,7 @@ def test_of_a_key_all_that_is_not_done_is_told(streams: Shell, place: Place) -> 
     assert [(one["offset"], one["state"]) for one in queue["records"]] == [(0, "waiting"), (2, "parked"), (5, "due")]
     assert queue["is_whole"]
     assert f"3 record(s) not done; the oldest, {place.orders}/0/0, waits in" in said
+    assert ", and the others wait for it." in said
     assert "Nothing of key quick waits" in nothing
 
 
