@@ -14,7 +14,7 @@ import orjson
 from streams.cli.connect import bootstrap_option, json_option, settings_for
 from streams.cli.naming import HEX, key_of, origin_of
 from streams.cli.output import plain, print_json, print_table, readable, say, time_of
-from streams.deadletter.counting import LetterTopic
+from streams.deadletter.counting import CopyTopic
 from streams.deadletter.letter import Filter, Letter
 from streams.deadletter.read import Heap, Listing, each, find, heaps, letter_topics, newest
 from streams.errors import TopicError, UsageError
@@ -120,7 +120,7 @@ def export(group: str, *, bootstrap: str | None, **which: Any) -> None:
     say(f"{count:,} dead letter(s)")
 
 
-def _topics(admin: Admin, group: str | None, topic: str | None) -> list[LetterTopic]:
+def _topics(admin: Admin, group: str | None, topic: str | None) -> list[CopyTopic]:
     topics = letter_topics(admin, group=group, source=topic)
     if not topics and (group or topic):
         raise _nothing(group, topic)
@@ -229,7 +229,7 @@ def _heap(one: Heap) -> dict[str, Any]:
     }
 
 
-def _listed(listing: Listing, topics: list[LetterTopic]) -> dict[str, Any]:
+def _listed(listing: Listing, topics: list[CopyTopic]) -> dict[str, Any]:
     return {
         "topics": [topic.name for topic in topics],
         "found": listing.found,

@@ -1,4 +1,4 @@
-"""Which copies in a dead-letter topic count, by what the group has committed (protocol, rule 20).
+"""Which copies in a topic of the chain count, by what the group has committed (protocol, rule 20).
 
 Not all that stands there is true: an owner that had lost its partition may
 have appended a copy late, of a record that its successor ended well.  Ledger
@@ -27,7 +27,7 @@ Counts: TypeAlias = Literal["yes", "no", "unknown"]
 
 
 class Verdict(NamedTuple):
-    """Whether a copy counts as a dead letter, and why not, or why nobody knows."""
+    """Whether a copy counts, in a dead-letter topic as a dead letter, and why not, or why nobody knows."""
 
     counts: Counts
     why: str = ""
@@ -52,8 +52,8 @@ _JUST_NOW: Final = "it was written while this was looked up"
 _FORMER_SOURCE: Final = "the source topic was made anew since"
 
 
-class LetterTopic(NamedTuple):
-    """A dead-letter topic, and whose it is."""
+class CopyTopic(NamedTuple):
+    """A topic of a chain, and whose it is."""
 
     name: str
     source: str
@@ -61,8 +61,8 @@ class LetterTopic(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class LetterLedger:
-    """What a group has committed for one partition of its dead letters."""
+class CopyLedger:
+    """What a group has committed for one partition of a topic of its chain."""
 
     topic_id: str = ""
     """Id of the source topic; empty where that does not exist any more."""
@@ -82,7 +82,7 @@ class LetterLedger:
     """What stands below was there before the commit was looked up; of what came meanwhile it may not know the owner."""
 
     @classmethod
-    def read(cls, commit: Committed | None, known_until: int, end: int, topic_id: str = "") -> LetterLedger:
+    def read(cls, commit: Committed | None, known_until: int, end: int, topic_id: str = "") -> CopyLedger:
         """Read *commit*; the partition ended at *known_until* before it was looked up, and at *end* after it."""
         if commit is None:
             return cls(topic_id, _NO_COMMIT)
@@ -129,8 +129,8 @@ class LetterLedger:
 
 
 def read_ledgers(
-    admin: Admin, topics: Sequence[LetterTopic], places: Sequence[Partition]
-) -> dict[Partition, tuple[LetterLedger, Watermarks]]:
+    admin: Admin, topics: Sequence[CopyTopic], places: Sequence[Partition]
+) -> dict[Partition, tuple[CopyLedger, Watermarks]]:
     """Read the ledgers of *places*, and where these begin and end; one request for the offsets of a group.
 
     The ends are read before the commits, as what stands below them was then
@@ -149,5 +149,5 @@ def read_ledgers(
     for place, mark in marks.items():
         owner = owners[place.topic]
         topic_id = sources[owner.source].topic_id if owner.source in sources else ""
-        ledgers[place] = LetterLedger.read(commits[owner.group].get(place), before[place], mark.high, topic_id), mark
+        ledgers[place] = CopyLedger.read(commits[owner.group].get(place), before[place], mark.high, topic_id), mark
     return ledgers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from streams.deadletter.counting import LetterLedger, Verdict
+from streams.deadletter.counting import CopyLedger, Verdict
 from streams.engine.chain import ERROR_HEADER, HEADER, CopyHeader, ErrorHeader, unpack, unpack_error
 from streams.kafka.message import Message, place_of
 from streams.record import Headers, Origin, Partition, headers_of
@@ -41,7 +41,7 @@ class Letter:
     """Whether it counts."""
 
     @classmethod
-    def read(cls, message: Message, ledger: LetterLedger) -> Letter:
+    def read(cls, message: Message, ledger: CopyLedger) -> Letter:
         """Read what stands in a dead-letter topic, in the partition that *ledger* tells of.
 
         Raises:

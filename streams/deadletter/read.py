@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from streams.deadletter.counting import SUPERSEDED, LetterTopic, read_ledgers
+from streams.deadletter.counting import SUPERSEDED, CopyTopic, read_ledgers
 from streams.deadletter.letter import Filter, Letter, RecordName
 from streams.engine.chain import dlq_topic
 from streams.engine.topics import dlq_names
@@ -120,15 +120,15 @@ class Heap:
         self.count += 1
 
 
-def letter_topics(admin: Admin, *, group: str | None = None, source: str | None = None) -> list[LetterTopic]:
+def letter_topics(admin: Admin, *, group: str | None = None, source: str | None = None) -> list[CopyTopic]:
     """Find dead-letter topics, of one group or source or of all."""
     names = dlq_names(list_topics(admin), group)
-    found = [LetterTopic(name, topic, owner) for name, (topic, owner) in sorted(names.items())]
+    found = [CopyTopic(name, topic, owner) for name, (topic, owner) in sorted(names.items())]
     return [one for one in found if group in (None, one.group) and source in (None, one.source)]
 
 
 def newest(
-    admin: Admin, topics: Sequence[LetterTopic], wanted: Filter, limit: int, *, shows_all: bool = False
+    admin: Admin, topics: Sequence[CopyTopic], wanted: Filter, limit: int, *, shows_all: bool = False
 ) -> Listing:
     """Read all of *topics* and give the newest letters that are wanted.
 
@@ -150,7 +150,7 @@ def newest(
         return newest(admin, left, wanted, limit, shows_all=shows_all)
 
 
-def _newest(admin: Admin, topics: Sequence[LetterTopic], wanted: Filter, listing: Listing) -> Listing:
+def _newest(admin: Admin, topics: Sequence[CopyTopic], wanted: Filter, listing: Listing) -> Listing:
     groups = {topic.name: topic.group for topic in topics}
     for letter in _letters(admin, topics):
         if letter is None or letter.header.group != groups[letter.place.topic]:
@@ -160,7 +160,7 @@ def _newest(admin: Admin, topics: Sequence[LetterTopic], wanted: Filter, listing
     return listing
 
 
-def each(admin: Admin, topics: Sequence[LetterTopic], wanted: Filter) -> Iterator[Letter]:
+def each(admin: Admin, topics: Sequence[CopyTopic], wanted: Filter) -> Iterator[Letter]:
     """Give every wanted letter of *topics* whole, each record once, partition by partition as they were written.
 
     Memory is bounded: of two copies of one record that are further apart than
@@ -179,7 +179,7 @@ def each(admin: Admin, topics: Sequence[LetterTopic], wanted: Filter) -> Iterato
 
 
 def heaps(
-    admin: Admin, topics: Sequence[LetterTopic], wanted: Filter, by: Callable[[Letter], str]
+    admin: Admin, topics: Sequence[CopyTopic], wanted: Filter, by: Callable[[Letter], str]
 ) -> tuple[list[Heap], int]:
     """Count the wanted letters by what *by* says of each; give the `MOST_HEAPS` largest, and how many there are in all.
 
@@ -215,7 +215,7 @@ def find(admin: Admin, group: str, place: Partition, offset: int, *, shows_all: 
             name, f"group {group!r} has no dead letters of topic {place.topic!r}: there is no topic {name}"
         )
     best: dict[str, Letter] = {}
-    for letter in _letters(admin, [LetterTopic(name, place.topic, group)], only=place.number):
+    for letter in _letters(admin, [CopyTopic(name, place.topic, group)], only=place.number):
         if letter is not None and letter.header.group == group and letter.header.offset == offset:
             known = best.get(letter.header.topic_id)
             if known is None or letter.is_better_than(known):
@@ -244,7 +244,7 @@ def _none_counts(group: str, place: Partition, offset: int, letter: Letter) -> T
     )
 
 
-def _letters(admin: Admin, topics: Sequence[LetterTopic], only: int | None = None) -> Iterator[Letter | None]:
+def _letters(admin: Admin, topics: Sequence[CopyTopic], only: int | None = None) -> Iterator[Letter | None]:
     """Give every record of *topics* up to their present ends; None for one that can't be read."""
     found = find_topics(admin, [topic.name for topic in topics])
     places = [place for topic in found.values() for place in topic.all_partitions if only in (None, place.number)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from streams.deadletter.counting import SUPERSEDED, LetterLedger, LetterTopic, Verdict, read_ledgers
+from streams.deadletter.counting import SUPERSEDED, CopyLedger, CopyTopic, Verdict, read_ledgers
 from streams.engine.chain import CopyHeader, ErrorHeader, delay_of, unpack, unpack_error
 from streams.engine.topics import chain_names, kind_of
 from streams.errors import DecodeError, LedgerError
@@ -74,15 +74,15 @@ def trail(admin: Admin, group: str, source: Partition, takes: Callable[[Message,
     return _judged(sorted(_first(found), key=lambda copy: (copy.appended_ms, copy.header.hop, copy.offset)))
 
 
-def chain_topics_of(admin: Admin, group: str, source: str) -> list[LetterTopic]:
+def chain_topics_of(admin: Admin, group: str, source: str) -> list[CopyTopic]:
     """Find the topics of *group*'s chain on *source*."""
     names = chain_names(list_topics(admin), group)
-    return [LetterTopic(name, topic, owner) for name, (topic, owner) in sorted(names.items()) if topic == source]
+    return [CopyTopic(name, topic, owner) for name, (topic, owner) in sorted(names.items()) if topic == source]
 
 
 def copies(
     admin: Admin,
-    topics: Sequence[LetterTopic],
+    topics: Sequence[CopyTopic],
     *,
     only: int | None = None,
     takes: Callable[[Message, CopyHeader], bool] = lambda _, __: True,
@@ -106,7 +106,7 @@ def copies(
             yield _copy(message, header, ledgers[place_of(message)][0])
 
 
-def _copy(message: Message, header: CopyHeader, ledger: LetterLedger) -> Copy:
+def _copy(message: Message, header: CopyHeader, ledger: CopyLedger) -> Copy:
     place, offset = place_of(message), message.offset() or 0
     kind = kind_of(place.topic)
     return Copy(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streams.deadletter.counting import COUNTS, FENCED, SETTLED, LetterLedger
+from streams.deadletter.counting import COUNTS, FENCED, SETTLED, CopyLedger
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import Listing
 from streams.engine.chain import copy_headers, new_header
@@ -26,13 +26,13 @@ def commit(offset: int, owner: bytes, scan_end: int, **more: Any) -> Committed:
     return Committed(offset, encode(Snapshot(owner, scan_end=scan_end, **more)))
 
 
-def ledger(committed: Committed | None, end: int = 10, *, known_until: int | None = None) -> LetterLedger:
+def ledger(committed: Committed | None, end: int = 10, *, known_until: int | None = None) -> CopyLedger:
     """Read *committed*; the partition ended at *known_until* before that was looked up, and ends at *end*."""
-    return LetterLedger.read(committed, end if known_until is None else known_until, end, "present")
+    return CopyLedger.read(committed, end if known_until is None else known_until, end, "present")
 
 
 def letter(
-    offset: int, owner: bytes, known: LetterLedger, *, origin: int = 0, hop: int = 1, topic_id: str = "present"
+    offset: int, owner: bytes, known: CopyLedger, *, origin: int = 0, hop: int = 1, topic_id: str = "present"
 ) -> Letter:
     """A copy at *offset* that *owner* wrote, of the record that was consumed at *origin*."""
     header = new_header(
@@ -137,7 +137,7 @@ def test_since_a_ledger_was_lost_it_is_known_again() -> None:
 def test_letters_of_a_former_source_are_listed() -> None:
     """The ledger tells of the topic that exists now; where there is none any more, of what it last was."""
     known = commit(5, FIRST, scan_end=10)
-    gone = LetterLedger.read(known, 10, 10)
+    gone = CopyLedger.read(known, 10, 10)
 
     assert letter(3, FIRST, ledger(known), topic_id="former").verdict.counts == "unknown"
     assert letter(3, FIRST, gone, topic_id="former").verdict == SETTLED

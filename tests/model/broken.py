@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from streams.deadletter.counting import LetterLedger
+from streams.deadletter.counting import CopyLedger
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import Listing
 from streams.engine import parking
@@ -224,12 +224,12 @@ _add = Listing.add
 # -- rule 20: and only those that count -------------------------------------------------------------------------------
 
 
-def is_fenced_never(ledger: LetterLedger, offset: int, header: CopyHeader) -> bool:
+def is_fenced_never(ledger: CopyLedger, offset: int, header: CopyHeader) -> bool:
     """Take a copy for one of an owner, whenever it was appended."""
     return False
 
 
-def is_settled_never(ledger: LetterLedger, offset: int) -> bool:
+def is_settled_never(ledger: CopyLedger, offset: int) -> bool:
     """Take every copy for one that nobody is through with."""
     return False
 
@@ -279,8 +279,8 @@ LETTERS_SCANNED: Final = (Patch(ChainState, "restore", restore_without_letters),
 LETTERS_END: Final = (Patch(ChainState, "scanned", scan_and_end_nothing),)
 FROM_THE_START: Final = (Patch(ChainState, "restore", restore_from_the_end),)
 EACH_ONCE: Final = (Patch(Listing, "add", add_each),)
-LETTERS_FENCED: Final = (Patch(LetterLedger, "is_fenced", is_fenced_never),)
-LETTERS_SETTLED: Final = (Patch(LetterLedger, "is_settled", is_settled_never),)
+LETTERS_FENCED: Final = (Patch(CopyLedger, "is_fenced", is_fenced_never),)
+LETTERS_SETTLED: Final = (Patch(CopyLedger, "is_settled", is_settled_never),)
 MOVE_ON: Final = (Patch(parking, "load", load_without_relief),)
 FOLLOWED: Final = (Patch(ChainState, "is_followed", is_followed_never),)
 DEAD_HEAD: Final = (Patch(ChainState, "arrive", arrive_and_settle_dead),)

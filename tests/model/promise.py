@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
-from streams.deadletter.counting import LetterLedger
+from streams.deadletter.counting import CopyLedger
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import Listing
 from streams.engine.chain import unpack
@@ -123,7 +123,7 @@ class Promise:
         """List the dead letters in *log*, as commands do."""
         listing, engine = Listing(limit=len(log)), self._memory.engine
         commit = None if stored.offset is None else Committed(stored.offset, stored.metadata)
-        ledger = LetterLedger.read(commit, len(log), len(log), engine.plan.topic_id)
+        ledger = CopyLedger.read(commit, len(log), len(log), engine.plan.topic_id)
         for message in engine.read(len(engine.plan.stages) - 1, 0, log):
             try:
                 listing.add(Letter.read(message, ledger))
