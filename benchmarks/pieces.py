@@ -157,7 +157,7 @@ def _chunks() -> Iterator[tuple[PartitionState, Chunk]]:
         )
         state.begin_chain()
         chunk = state.admit(messages_read())
-        assert chunk is not None, "new offsets"  # noqa: S101
+        assert chunk is not None, "new offsets"  # noqa: S101  # for the types
         yield state, chunk
 
 
@@ -180,7 +180,7 @@ def fail(one: tuple[PartitionState, list[Item]]) -> list[Decision]:
 def _settle(one: tuple[PartitionState, Chunk]) -> None:
     state, chunk = one
     state.settle_chunk(chunk)
-    assert state.ledger.committable == _AT_ONCE  # noqa: S101
+    assert state.ledger.committable == _AT_ONCE  # noqa: S101  # what is timed was done
 
 
 def _through_lanes(one: tuple[PartitionState, Chunk]) -> None:
