@@ -92,7 +92,7 @@ def list_(
     with Admin(settings_for(bootstrap)) as admin:
         topics = _topics(admin, group, which["topic"])
         if by is not None:
-            _print_heaps(*heaps(admin, topics, wanted, _BY[by]), by=by, limit=limit, as_json=as_json)
+            _print_heaps(heaps(admin, topics, wanted, _BY[by]), by=by, limit=limit, as_json=as_json)
             return
         listing = newest(admin, topics, wanted, limit, shows_all=shows_all)
     if as_json:
@@ -108,7 +108,7 @@ def list_(
 def export(group: str, *, bootstrap: str | None, **which: Any) -> None:
     """Write the dead letters of GROUP whole, a line of JSON each: payload, headers, origin, error, attempts, stack.
 
-    Each record once, partition by partition in the order in which they died. Nothing is changed.
+    Each record once; those of one partition in the order in which they died. Nothing is changed.
     """
     wanted, count = _filter(which), 0
     out = sys.stdout.buffer
@@ -204,10 +204,10 @@ def _row(letter: Letter, *, with_copy: bool) -> tuple[object, ...]:
     )
 
 
-def _print_heaps(found: Sequence[Heap], kinds: int, *, by: str, limit: int, as_json: bool) -> None:
+def _print_heaps(found: Sequence[Heap], *, by: str, limit: int, as_json: bool) -> None:
     shown = found[:limit]
     if as_json:
-        print_json({"by": by, "kinds": kinds, "heaps": [_heap(one) for one in shown]})
+        print_json({"by": by, "kinds": len(found), "heaps": [_heap(one) for one in shown]})
         return
     if shown:
         rows = [
@@ -215,8 +215,8 @@ def _print_heaps(found: Sequence[Heap], kinds: int, *, by: str, limit: int, as_j
             for one in shown
         ]
         print_table((by, "#dead letters", "first", "last", "one of them"), rows)
-    more = f", the {len(shown):,} with most shown (--limit)" if kinds > len(shown) else ""
-    click.echo(f"{sum(one.count for one in found):,} dead letter(s) of {kinds:,} kind(s){more}")
+    more = f", the {len(shown):,} with most shown (--limit)" if len(found) > len(shown) else ""
+    click.echo(f"{sum(one.count for one in found):,} dead letter(s) of {len(found):,} kind(s){more}")
 
 
 def _heap(one: Heap) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def lag(group: str, *, bootstrap: str | None, as_json: bool) -> None:
     if as_json:
         print_json(_document(found, ages))
         return
-    owners = owners_of(found)
+    owners = found.owners
     rows = [_row(one, ages.get(place), owners.get(place)) for place, one in sorted(found.progress.items())]
     print_table(
         ("topic", "#partition", "#committed", "#settled above", "#end", "#outstanding", "#behind", "member"),
@@ -75,11 +75,6 @@ def oldest_ages(settings: Settings, progress: Mapping[Partition, Progress], now_
     return {place: max(0.0, now_s - stamp / 1000) for place, stamp in stamps.items() if stamp >= 0}
 
 
-def owners_of(found: Standing) -> dict[Partition, Member]:
-    """Give the member that has each partition."""
-    return {place: member for member in found.group.members for place in member.partitions}
-
-
 def member_name(member: Member | None) -> str | None:
     """Name *member* as a person can tell it from others."""
     return None if member is None else f"{member.instance_id or member.member_id[:8]}@{member.host}"
@@ -93,7 +88,7 @@ def _row(one: Progress, age_s: float | None, owner: Member | None) -> tuple[obje
 
 
 def _document(found: Standing, ages: Mapping[Partition, float]) -> dict[str, Any]:
-    owners = owners_of(found)
+    owners = found.owners
     return {
         "group": found.group.name,
         "state": found.group.state,

@@ -14,10 +14,10 @@ from streams.cli.naming import key_of, origin_of
 from streams.cli.output import age, cell, plain, print_json, print_table, readable, say, time_of
 from streams.engine.standing import Standing, standing
 from streams.envelope import Envelope
-from streams.errors import TopicError, UsageError
+from streams.errors import DecodeError, TopicError, UsageError
 from streams.kafka.admin import Admin
 from streams.monitor.journey import STATES, Journey, State, journey
-from streams.monitor.queue import MOST_READ, Queue, Waiting, queues
+from streams.monitor.queue import Queue, Waiting, queues
 from streams.monitor.standstill import Waits, standstill
 from streams.monitor.trail import Copy
 from streams.record import Partition, headers_of
@@ -48,7 +48,7 @@ def why(group: str, *, key: str | None, origin: str | None, bootstrap: str | Non
         now_ms = int(time.time() * 1000)
         if place is not None:
             _require_read(found, place[0].topic)
-            _print_journey(journey(admin, group, *place), found, now_ms, as_json=as_json)
+            _print_journey(journey(admin, found, *place), found, now_ms, as_json=as_json)
         elif wanted is not None:
             _print_queues(wanted, list(queues(admin, found, wanted)), found, now_ms, as_json=as_json)
         else:
@@ -143,7 +143,7 @@ def _print_queues(key: bytes, found: list[Queue], group: Standing, now_ms: int, 
         print_table(columns, [_queue_row(one.place, record, now_ms) for record in one.records])
         click.echo(plain(_head(one, group, now_ms)))
         if not one.is_whole:
-            say(f"more of this key may come behind these: {one.place} was looked through for {MOST_READ:,} offsets")
+            say(f"more of {one.place} may be of this key: of so many copies and offsets not all are gone through")
     if not found:
         click.echo(f"Nothing of key {cell(readable(key))} waits in {group.group.name}: it is done, or was never here.")
 
@@ -243,7 +243,10 @@ def _until(copy: Copy | None, now_ms: int) -> str | None:
 
 
 def _trace(one: Journey) -> str | None:
-    return None if one.record is None else Envelope.from_headers(headers_of(one.record)).trace_id
+    try:
+        return None if one.record is None else Envelope.from_headers(headers_of(one.record)).trace_id
+    except DecodeError:  # the client can't read its headers; all else is told
+        return None
 
 
 def _document(one: Journey, group: Standing) -> dict[str, Any]:

@@ -10,7 +10,7 @@ copy may count.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, Literal, NamedTuple, TypeAlias
@@ -19,7 +19,9 @@ from streams.engine.chain import CopyHeader
 from streams.engine.snapshot import decode
 from streams.errors import LedgerError
 from streams.kafka.admin import Admin
+from streams.kafka.message import Message, place_of
 from streams.kafka.offsets import Committed, Watermarks, committed, ends, watermarks
+from streams.kafka.reader import Stretch, read
 from streams.kafka.topics import find_topics
 from streams.record import Partition
 
@@ -126,6 +128,24 @@ class CopyLedger:
     def is_fenced(self, offset: int, header: CopyHeader) -> bool:
         """Say whether the copy at *offset* was neither scanned nor sent under the assignment that committed."""
         return offset >= self.scan_end and header.assignment_id != self.assignment_id
+
+
+def read_copies(
+    admin: Admin, topics: Sequence[CopyTopic], only: int | None = None
+) -> Iterator[tuple[Message, CopyLedger]]:
+    """Give every record of *topics* up to their present ends, each with the ledger that judges it.
+
+    Each partition's come in their order, partitions mixed; of one partition *only*, or of all.
+
+    Raises:
+        BrokerError: The broker does not answer.
+    """
+    found = find_topics(admin, [topic.name for topic in topics])
+    places = [place for topic in found.values() for place in topic.all_partitions if only in (None, place.number)]
+    ledgers = read_ledgers(admin, topics, places)
+    stretches = {place: Stretch(mark.low, mark.high) for place, (_, mark) in ledgers.items()}
+    for message in read(admin.settings, stretches):
+        yield message, ledgers[place_of(message)][0]
 
 
 def read_ledgers(

@@ -89,7 +89,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which letters are wanted; upper and lower case count the same."""
+    """Which letters are wanted; in what is a part of a text upper and lower case count the same."""
 
     error: str = ""
     """A part of the error's class, message or reason."""

@@ -13,19 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from streams.deadletter.counting import SUPERSEDED, CopyTopic, read_ledgers
+from streams.deadletter.counting import SUPERSEDED, CopyTopic, read_copies
 from streams.deadletter.letter import Filter, Letter, RecordName
 from streams.engine.chain import dlq_topic
 from streams.engine.topics import dlq_names
 from streams.errors import DecodeError, LedgerError, TopicError
 from streams.kafka.admin import Admin
-from streams.kafka.message import place_of
-from streams.kafka.reader import Stretch, read
 from streams.kafka.topics import find_topics, list_topics
 from streams.record import Partition
 
 _PREVIEW_BYTES: Final = 1_024
-MOST_HEAPS: Final = 1_000
 _REMEMBERED: Final = 500_000
 """Names kept to tell a second copy; further apart than this many letters, both copies are shown."""
 
@@ -161,7 +158,7 @@ def _newest(admin: Admin, topics: Sequence[CopyTopic], wanted: Filter, listing: 
 
 
 def each(admin: Admin, topics: Sequence[CopyTopic], wanted: Filter) -> Iterator[Letter]:
-    """Give every wanted letter of *topics* whole, each record once, partition by partition as they were written.
+    """Give every wanted letter of *topics* whole, each record once: each partition's as written, partitions mixed.
 
     Memory is bounded: of two copies of one record that are further apart than
     `_REMEMBERED` letters, both are given.
@@ -178,10 +175,8 @@ def each(admin: Admin, topics: Sequence[CopyTopic], wanted: Filter) -> Iterator[
             yield letter
 
 
-def heaps(
-    admin: Admin, topics: Sequence[CopyTopic], wanted: Filter, by: Callable[[Letter], str]
-) -> tuple[list[Heap], int]:
-    """Count the wanted letters by what *by* says of each; give the `MOST_HEAPS` largest, and how many there are in all.
+def heaps(admin: Admin, topics: Sequence[CopyTopic], wanted: Filter, by: Callable[[Letter], str]) -> list[Heap]:
+    """Count the wanted letters by what *by* says of each, the largest heap first.
 
     Those beyond `_REMEMBERED` different ones are counted together, under no name.
     """
@@ -191,7 +186,7 @@ def heaps(
         if name not in found and len(found) >= _REMEMBERED:
             name = ""
         found.setdefault(name, Heap(name, replace(letter, value=None, headers=[]))).add(letter)
-    return heapq.nlargest(MOST_HEAPS, found.values(), key=lambda heap: heap.count), len(found)
+    return sorted(found.values(), key=lambda heap: heap.count, reverse=True)
 
 
 def find(admin: Admin, group: str, place: Partition, offset: int, *, shows_all: bool = False) -> Letter:
@@ -246,13 +241,9 @@ def _none_counts(group: str, place: Partition, offset: int, letter: Letter) -> T
 
 def _letters(admin: Admin, topics: Sequence[CopyTopic], only: int | None = None) -> Iterator[Letter | None]:
     """Give every record of *topics* up to their present ends; None for one that can't be read."""
-    found = find_topics(admin, [topic.name for topic in topics])
-    places = [place for topic in found.values() for place in topic.all_partitions if only in (None, place.number)]
-    ledgers = read_ledgers(admin, topics, places)
-    stretches = {place: Stretch(mark.low, mark.high) for place, (_, mark) in ledgers.items()}
-    for message in read(admin.settings, stretches):
+    for message, ledger in read_copies(admin, topics, only):
         try:
-            yield Letter.read(message, ledgers[place_of(message)][0])
+            yield Letter.read(message, ledger)
         except (LedgerError, DecodeError):
             yield None
 

@@ -14,7 +14,7 @@ from streams.engine.snapshot import decode
 from streams.engine.topics import chain_names, kind_of
 from streams.errors import LedgerError
 from streams.kafka.admin import Admin
-from streams.kafka.groups import Group, describe_group, list_groups
+from streams.kafka.groups import Group, Member, describe_group, list_groups
 from streams.kafka.offsets import Committed, Watermarks, committed, watermarks
 from streams.kafka.shape import Topic
 from streams.kafka.topics import find_topics, list_topics
@@ -100,6 +100,11 @@ class Standing:
     def topics(self) -> list[str]:
         """Its source topics."""
         return sorted({place.topic for place in self.progress})
+
+    @property
+    def owners(self) -> dict[Partition, Member]:
+        """The member that has each partition."""
+        return {place: member for member in self.group.members for place in member.partitions}
 
     @property
     def outstanding(self) -> int:

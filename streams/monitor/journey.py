@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from streams.deadletter.counting import COUNTS, SETTLED
-from streams.engine.standing import Progress, progress
+from streams.engine.standing import Progress, Standing
 from streams.engine.topics import kind_of
 from streams.errors import TopicError
 from streams.kafka.admin import Admin
 from streams.kafka.message import Message
-from streams.kafka.offsets import committed, watermarks
 from streams.kafka.reader import Stretch, first_records
 from streams.kafka.topics import find_topics
 from streams.monitor.trail import Copy, chain_topics_of, trail
@@ -90,19 +89,21 @@ class Journey:
         yield from sorted(told, key=lambda step: step.time_ms)
 
 
-def journey(admin: Admin, group: str, place: Partition, offset: int) -> Journey:
-    """Look up what became of the record of *group* at *place* and *offset*.
+def journey(admin: Admin, standing: Standing, place: Partition, offset: int) -> Journey:
+    """Look up what became of the record at *place* and *offset* of the group that stands as *standing* says.
 
     Raises:
         TopicError: There is no such topic or partition.
         BrokerError: The broker does not answer.
     """
-    topic = find_topics(admin, [place.topic]).get(place.topic)
-    if topic is None or place.number >= topic.partitions:
+    topic, found, group = (
+        find_topics(admin, [place.topic]).get(place.topic),
+        standing.progress.get(place),
+        standing.group.name,
+    )
+    if topic is None or found is None:
         raise TopicError(place.topic, f"there is no partition {place}. See which topics there are: streams topics list")
-    commit, mark = committed(admin, group).get(place), watermarks(admin, [place])[place]
-    found = progress(place, commit, mark)
-    stretch = {place: Stretch(offset, offset + 1)} if mark.low <= offset < mark.high else {}
+    stretch = {place: Stretch(offset, offset + 1)} if found.low <= offset < found.end else {}
     record = first_records(admin.settings, stretch).get(place)
     copies = trail(admin, group, place, lambda _, header: (header.topic_id, header.offset) == (topic.topic_id, offset))
     one = Journey(group, place, offset, _state(found, offset, record, copies), found, record, copies)

@@ -5,7 +5,6 @@ Counted in copies, and as of the group's last commits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from streams.engine.standing import Progress, Standing
@@ -60,7 +59,7 @@ def standstill(admin: Admin, found: Standing, now_ms: int) -> dict[Partition, Wa
     Raises:
         BrokerError: The broker does not answer.
     """
-    owners: Mapping[Partition, Member] = {place: one for one in found.group.members for place in one.partitions}
+    owners = found.owners
     waits = {place: Waits(source, owners.get(place)) for place, source in found.progress.items()}
     for topic in found.topics:
         for copy in copies(admin, chain_topics_of(admin, found.group.name, topic)):

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from streams.deadletter.counting import SUPERSEDED, CopyLedger, CopyTopic, Verdict, read_ledgers
+from streams.deadletter.counting import SUPERSEDED, CopyLedger, CopyTopic, Verdict, read_copies
 from streams.engine.chain import CopyHeader, ErrorHeader, delay_of, unpack, unpack_error
 from streams.engine.topics import chain_names, kind_of
 from streams.errors import DecodeError, LedgerError
 from streams.kafka.admin import Admin
 from streams.kafka.message import Message, place_of
-from streams.kafka.reader import Stretch, read
-from streams.kafka.topics import find_topics, list_topics
+from streams.kafka.topics import list_topics
 from streams.observer import ChainKind
 from streams.record import Partition, headers_of
 
@@ -92,18 +91,14 @@ def copies(
     Raises:
         BrokerError: The broker does not answer.
     """
-    existing = find_topics(admin, [topic.name for topic in topics])
-    places = [place for topic in existing.values() for place in topic.all_partitions if only in (None, place.number)]
-    ledgers = read_ledgers(admin, [topic for topic in topics if topic.name in existing], places)
     groups = {topic.group for topic in topics}
-    stretches = {place: Stretch(mark.low, mark.high) for place, (_, mark) in ledgers.items()}
-    for message in read(admin.settings, stretches):
+    for message, ledger in read_copies(admin, topics, only):
         try:
             header = unpack(headers_of(message))
         except (LedgerError, DecodeError):
             continue  # not written by streams: it is nobody's copy
         if header.group in groups and takes(message, header):
-            yield _copy(message, header, ledgers[place_of(message)][0])
+            yield _copy(message, header, ledger)
 
 
 def _copy(message: Message, header: CopyHeader, ledger: CopyLedger) -> Copy:
