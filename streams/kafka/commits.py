@@ -46,6 +46,22 @@ NOT_OURS: Final = frozenset(
 """Those of them after which this member can't commit any more."""
 
 
+NO_TEXT: Final = "(no text)"
+"""Stands for metadata that can't be read: another program wrote it, and no reader of ours takes this for its own."""
+
+
+def metadata_of(place: TopicPartition) -> str:
+    """Give the metadata of a committed offset, as text.
+
+    Other programs' end without a NUL, and the client reads on past them: what
+    it finds there, now and then, is no text.
+    """
+    try:
+        return place.metadata or ""
+    except UnicodeDecodeError:
+        return NO_TEXT
+
+
 class Entry(NamedTuple):
     """What is to be committed for one partition."""
 
@@ -112,7 +128,7 @@ def _flat(entry: Entry) -> tuple[str, int, int, str, int]:
 
 
 def _entry(place: TopicPartition) -> Entry:
-    return Entry(Partition(place.topic, place.partition), place.offset, place.metadata or "", epoch_of(place))
+    return Entry(Partition(place.topic, place.partition), place.offset, metadata_of(place), epoch_of(place))
 
 
 def epoch_of(place: TopicPartition) -> int:

@@ -20,7 +20,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 from streams.config import Settings
 from streams.errors import BrokerError
 from streams.kafka.clientlog import client_log
-from streams.kafka.commits import CommitAnswer, Entry, Flight, answer_to, epoch_of, places_of
+from streams.kafka.commits import CommitAnswer, Entry, Flight, answer_to, epoch_of, metadata_of, places_of
 from streams.kafka.faults import foreign_metadata
 from streams.kafka.message import ERROR
 from streams.kafka.reading import Cooperative, Eager, Reading
@@ -201,9 +201,7 @@ class GroupConsumer:
                     f"the committed offset of {stored.topic}/{stored.partition} can't be read: {stored.error.str()}"
                 )
         return {
-            _name(stored): Stored(
-                stored.offset if stored.offset >= 0 else None, stored.metadata or "", epoch_of(stored)
-            )
+            _name(stored): Stored(stored.offset if stored.offset >= 0 else None, metadata_of(stored), epoch_of(stored))
             for stored in found
         }
 

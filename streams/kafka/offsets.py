@@ -23,6 +23,7 @@ from streams.errors import BrokerError, CommitError
 from streams.kafka import faults
 from streams.kafka.admin import Admin
 from streams.kafka.clientlog import client_log
+from streams.kafka.commits import metadata_of
 from streams.kafka.groups import describe_group, require_stopped
 from streams.kafka.settings import reader
 from streams.record import Partition
@@ -144,7 +145,7 @@ def committed(admin: Admin, group: str) -> dict[Partition, Committed]:
         if place.error is not None and place.error.code() not in _NOT_TOLD:
             raise faults.fault(place.error, doing=doing, settings=admin.settings, topic=place.topic)
     return {
-        Partition(place.topic, place.partition): Committed(place.offset, place.metadata or "")
+        Partition(place.topic, place.partition): Committed(place.offset, metadata_of(place))
         for place in answers
         if place.error is None and place.offset >= 0
     }

@@ -9,13 +9,33 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from streams.config import Settings
-from streams.kafka.commits import CommitAnswer, Entry, Flight, answer_to, places_of
+from streams.engine.snapshot import decode
+from streams.errors import LedgerError
+from streams.kafka.commits import NO_TEXT, CommitAnswer, Entry, Flight, answer_to, metadata_of, places_of
 from streams.kafka.consumer import GroupConsumer, Stored
 from streams.record import Partition
 from tests.brokers import Kafka, Topics
 from tests.waiting import eventually
 
 TOO_LARGE = "x" * 4_096
+
+
+class Foreign:
+    """A committed offset whose metadata the client can't read."""
+
+    @property
+    def metadata(self) -> str:
+        """What another program wrote, and what follows it in memory."""
+        return b"o:\x80\xc5".decode()
+
+
+def test_metadata_that_can_not_be_read_is_nobodys_ledger() -> None:
+    """The offset beside it counts all the same: a group can be taken over from another program."""
+    found = metadata_of(Foreign())  # type: ignore[arg-type]  # as much of one as is looked at
+
+    assert found == NO_TEXT
+    with pytest.raises(LedgerError, match="not written by streams"):
+        decode(found)
 
 
 class Owner:
