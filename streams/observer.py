@@ -6,7 +6,7 @@ event, never once a record.  Metrics, status and logs implement it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -195,6 +195,15 @@ class Observer:
 
     def resumed(self, partition: Partition) -> None:
         """Intake of *partition* goes on."""
+
+    def misheard(self, offset: int | None, cause: str) -> None:
+        """What stands at *offset* of the control topic is no command, or (None) the topic can't be read."""
+
+    def obeyed(self, partition: Partition, verb: str, fates: Mapping[str, int]) -> None:
+        """A command of an operator was carried out; *fates*: of how many dead letters what became."""
+
+    def unanswered(self, command: str, code: str) -> None:
+        """The audit topic did not take the answer to *command*, by the client's error *code*; it is sent again."""
 
     def breaker_turned(self, dependency: str, state: CircuitState, why: str) -> None:
         """The breaker of *dependency* is in *state*; while it is not closed the routes that need it stand still."""

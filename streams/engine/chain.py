@@ -103,6 +103,8 @@ class CopyHeader(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """When its first run failed; 0 where none has."""
     is_suspect: bool = False
     """It was moved while nobody knew whether the record was finished: it is held for an operator, as before."""
+    spent: int = 0
+    """Of `attempts`, those before an operator had it tried again: the policy begins anew after them."""
 
     def after(self, hop: int, topic: str, offset: int, before: CopyHeader | None) -> CopyHeader:
         """Give the header of the next copy: of one that stands in *topic* at *offset* and is *before*, its header."""
@@ -114,11 +116,18 @@ class CopyHeader(msgspec.Struct, array_like=True, frozen=True, gc=False):
             redrives=before.redrives if before else 0,
             replay_id=before.replay_id if before else "",
             is_suspect=before.is_suspect if before else False,
+            spent=before.spent if before else 0,
         )
 
     def doubted(self, *, is_suspect: bool) -> CopyHeader:
         """Give the header with whether the record is held for doubt now."""
         return self if self.is_suspect == is_suspect else msgspec.structs.replace(self, is_suspect=is_suspect)
+
+    def redriven(self) -> CopyHeader:
+        """Give the header of a record that an operator has tried again: its history stays, its attempts are spent."""
+        return msgspec.structs.replace(
+            self, redrives=self.redrives + 1, spent=self.attempts, first_failed_ms=0, is_suspect=False
+        )
 
     @property
     def origin(self) -> Origin:
@@ -236,7 +245,7 @@ _SIGNED: Final = b"\xd3"
 """MessagePack's mark of a signed number of eight bytes."""
 
 
-_TAIL: Final = 6
+_TAIL: Final = 7
 """Bytes at the end of a header that hold the time of the first failure: those of one failure have them in common."""
 _TWINS: Final = 3
 """How many headers in a row have to be as long as the one before, and end like it, for further ones to be expected."""

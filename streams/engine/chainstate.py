@@ -27,6 +27,7 @@ from streams.engine.backlog import (
 )
 from streams.engine.chain import Alike, Attempt, CopyHeader, ErrorHeader, FirstHeaders, new_header, packed_in
 from streams.engine.chain import read as read_header
+from streams.engine.command import Asked
 from streams.engine.copies import Copies, Stage
 from streams.engine.policy import DeadLetterPolicy
 from streams.engine.snapshot import Snapshot, encode
@@ -86,6 +87,12 @@ class ChainState(Generic[T]):
         """By origin: what the copies say that are in memory."""
         self.reasons: dict[int, ErrorHeader] = {}
         """By origin: why the dead letters are dead that are moving on."""
+        self.asked: dict[int, Asked] = {}
+        """By origin: dead letters of which an operator wants something."""
+        self.put_off = False
+        """Something could not be done yet of what was asked for."""
+        self.reopened: set[LaneKey] = set()
+        """Keys with a dead letter that is tried again: an older record came behind younger ones."""
         self.seen_until = -1
         """The highest origin that the scan found: records of the source up to it may come again."""
         self.fenced = 0
@@ -300,6 +307,8 @@ class ChainState(Generic[T]):
         self.moving -= 1
         if left is not None:  # else it comes from the source
             self.leave(origin, left)
+            if origin in self.asked and self.asked[origin].is_moving:
+                self.asked.pop(origin).fate = "retried"
         backlog = self.index[lane]
         if number == self.dlq and self.after_death == "continue":
             backlog.remove(origin)

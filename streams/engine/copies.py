@@ -64,6 +64,8 @@ class Copies:
         """Of the copies below this offset nobody knows whether they were finished: their ledger was lost (rule 17)."""
         self.relief = range(0)
         """Outstanding copies at these offsets are to be moved, so that the ledger can move on."""
+        self.sought = -1
+        """Outstanding copies from this offset on are to be read: an operator wants some of them; -1: none."""
         self.aged_until = 0
         """Copies below this offset are so old that retention would take them in time."""
         self.characters = 0
@@ -176,13 +178,15 @@ class Copies:
             self.cursor = max(self.cursor, min(offset + 1, self.end))  # beyond stands what is not acknowledged yet
         if offset in self.relief:
             self.relief = range(offset + 1, self.relief.stop)
+        if 0 <= self.sought <= offset and self._flags.find(OUTSTANDING, *self._between(self.sought, offset)) < 0:
+            self.sought = offset + 1
         self._ready.discard(offset)
 
     # -- out ------------------------------------------------------------------------------
 
     def skips(self, offset: int) -> bool:
         """Say whether outstanding copies before *offset* have not been met yet: they were not due when they came."""
-        return self._flags.find(OUTSTANDING, max(0, self.cursor - self._base), max(0, offset - self._base)) >= 0
+        return self._flags.find(OUTSTANDING, *self._between(self.cursor, offset)) >= 0
 
     @property
     def end(self) -> int:
@@ -236,7 +240,17 @@ class Copies:
             offers.append(self.cursor)
         if self.relief and (oldest := self._next_relief()) is not None:
             offers.append(oldest)
+        if (next_sought := self.next_sought()) is not None:
+            offers.append(next_sought)
         return min(offers) if offers else first
+
+    def next_sought(self) -> int | None:
+        """Give the next outstanding copy that is to be read for an operator; None where that is over."""
+        if self.sought < 0:
+            return None
+        at = self._flags.find(OUTSTANDING, max(0, self.sought - self._base))
+        self.sought = self._base + at if at >= 0 else -1
+        return self.sought if at >= 0 else None
 
     def ranges(self) -> Iterator[range]:
         """Give the settled offsets above `committable` as ascending ranges."""
@@ -270,6 +284,9 @@ class Copies:
         at = self._flags.find(OUTSTANDING, max(0, self.relief.start - self._base))
         self.relief = range(self._base + at, self.relief.stop) if at >= 0 else range(0)
         return self.relief.start if self.relief else None
+
+    def _between(self, start: int, stop: int) -> tuple[int, int]:
+        return max(0, start - self._base), max(0, stop - self._base)
 
     def _first_ready(self) -> int | None:
         order = self._order

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import takewhile
+from itertools import compress, takewhile
 from typing import ClassVar, NamedTuple
 
 from streams.kafka.message import Message
@@ -27,17 +27,33 @@ class Chunk:
     Always true: `settled` has one byte a record, and a byte never returns to 0.
     """
 
-    __slots__ = ("base", "indexes", "last", "mark", "messages", "offsets", "oldest_ms", "settled", "size_bytes")
+    __slots__ = (
+        "base",
+        "indexes",
+        "keys",
+        "last",
+        "mark",
+        "messages",
+        "offsets",
+        "oldest_ms",
+        "rounds",
+        "settled",
+        "size_bytes",
+    )
 
     def __init__(self, messages: list[Message]) -> None:
         """Hold *messages*: one partition's, ascending offsets, at least one."""
         count = len(messages)
         self.messages = messages
-        """Those that are to run; emptied once they are in lanes."""
+        """Those that are to run and stand in no lane yet."""
         self.size_bytes = sum(map(len, messages))
         """Bytes of the values of those that are to run."""
         self.indexes: Sequence[int] = range(count)
         """Where each of `messages` stands in `settled`."""
+        self.keys: list[bytes | int] | None = None
+        """The lane of each of `messages`, once that was looked at."""
+        self.rounds = 0
+        """How often it was begun as a whole and stopped at a record that did not end well."""
         self.base: int = _offset(messages[0])
         self.last: int = _offset(messages[-1])
         self.offsets: list[int] | None = None
@@ -54,9 +70,37 @@ class Chunk:
         return self.base + index if self.offsets is None else self.offsets[index]
 
     def settle_all(self) -> None:
-        """Note that no record of the chunk needs more work."""
-        self.settled = bytearray(b"\x01") * len(self.settled)
+        """Note that none of `messages` needs more work: those in lanes settle by themselves."""
+        settled = self.settled
+        if len(self.messages) == len(settled):
+            self.settled = bytearray(b"\x01") * len(settled)
+        else:
+            for index in self.indexes:
+                settled[index] = 1
         self.messages = []
+
+    def take(self, count: int | None = None) -> tuple[list[Message], Sequence[int]]:
+        """Take the first *count* of `messages` out, or all: give them, and where they stand in `settled`."""
+        messages, indexes = self.messages, self.indexes
+        if count is None:
+            self.messages, self.keys, self.size_bytes = [], None, 0
+            return messages, indexes
+        taken = messages[:count]
+        self.messages, self.indexes = messages[count:], indexes[count:]
+        self.keys = None if self.keys is None else self.keys[count:]
+        self.size_bytes -= sum(map(len, taken))
+        return taken, indexes[:count]
+
+    def pick(self, wanted: Sequence[bool]) -> tuple[list[Message], Sequence[int]]:
+        """Take out those of the first `messages` that are *wanted*, one answer each; as `take` gives them."""
+        messages, indexes, keys = self.messages, self.indexes, self.keys
+        picked, places = list(compress(messages, wanted)), list(compress(indexes, wanted))
+        kept, count = [not one for one in wanted], len(wanted)
+        self.messages = [*compress(messages, kept), *messages[count:]]
+        self.indexes = [*compress(indexes, kept), *indexes[count:]]
+        self.keys = None if keys is None else [*compress(keys, kept), *keys[count:]]
+        self.size_bytes -= sum(map(len, picked))
+        return picked, places
 
     def settle_ranges(self, ranges: Iterable[range]) -> None:
         """Settle the records whose offsets lie in *ranges* and drop them from `messages`."""

@@ -15,7 +15,9 @@ from streams.clock import Clock, SystemClock
 from streams.config import Settings
 from streams.engine.assignment import Assignment
 from streams.engine.caution import Caution
+from streams.engine.command import control_topic
 from streams.engine.commit import Committer
+from streams.engine.control import Control
 from streams.engine.elsewhere import Elsewhere
 from streams.engine.ending import Emptiness, RunReport, Until
 from streams.engine.executors.eventloop import AsyncExecutor, EventLoop
@@ -44,7 +46,9 @@ from streams.kafka.consumer import GroupConsumer
 from streams.kafka.offsets import watermarks
 from streams.kafka.producer import EngineProducer
 from streams.kafka.session import Session
+from streams.kafka.tail import Tail
 from streams.observer import Observer
+from streams.record import Partition
 
 _CLOSE_WITHIN_S: Final = 10.0
 _ENDS_WITHIN_S: Final = 30.0
@@ -94,6 +98,7 @@ class Member:
         listening = self._consumer if protocol == "consumer" else None
         self._upkeep = Upkeep(settings, plans, self._committer, self._clock, self._observer, consumer=listening)
         self._assignment = self._make_assignment(state_class)
+        self._control = self._make_control()
         self._loop = self._make_loop()
 
     def _make_assignment(self, state_class: type[PartitionState]) -> Assignment:
@@ -112,6 +117,18 @@ class Member:
         )
         assignment.lacking = Growth(self._plans, self._admin).lacking
         return assignment
+
+    def _make_control(self) -> Control:
+        """Make the room that hears what operators want."""
+        group = self._settings.group
+        return Control(
+            group=group,
+            plans=self._plans,
+            source=Tail(self._settings, Partition(control_topic(group), 0)),
+            producer=lambda: EngineProducer(self._settings),
+            clock=self._clock,
+            observer=self._observer,
+        )
 
     def _make_loop(self) -> ConsumerLoop:
         """Make the rooms that a record passes through, and the loop that goes round in them."""
@@ -207,6 +224,7 @@ class Member:
             while self._stop_reason is None:
                 self._loop.run_once()
                 self._upkeep.look(self._assignment)
+                self._control.look(self._assignment.all())
                 self.beat()
                 if ends_at is not None and self._clock.monotonic() >= ends_at:
                     self.stop("its time was over")
@@ -269,7 +287,7 @@ class Member:
         for executor in self._executors.values():
             executor.close()
         self._consumer.close(_CLOSE_WITHIN_S)
-        for room in (self._reader, self._admin, self._upkeep):
+        for room in (self._reader, self._admin, self._upkeep, self._control):
             room.close()
 
     def _is_working(self) -> bool:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from streams.engine.backlog import MOVING, Backlog, LaneKey, number_of, pack
-from streams.engine.chain import CopyHeader, original, unpack_error
+from streams.engine.chain import CopyHeader, unpack_error
 from streams.engine.chain import unpack as read_header
-from streams.engine.partition import LOADED, Bury, Item, Move, PartitionState, Run
+from streams.engine.partition import Bury, Item, Move, PartitionState, Run
+from streams.engine.redrive import obey
 from streams.errors import KeyFullError
 from streams.kafka.message import Message
 from streams.record import Headers
@@ -71,6 +72,8 @@ def _take(state: PartitionState, number: int, message: Message, wall_ms: int) ->
     key, is_relief = chain.lane_of(message, header), offset in chain.parts[number].relief
     backlog, here = chain.index.get(key), pack(number, header.hop, offset)
     place = None if backlog is None else backlog.place(header.offset)
+    if number == chain.dlq and header.offset in chain.asked and not chain.asked[header.offset].is_moving:
+        return obey(state, message, header, key, here)
     if number == chain.dlq:
         return _move_letter(state, message, header, None if place is None else key, here) if is_relief else None
     if backlog is None or place not in (MOVING, here):  # not the live copy of its record (rule 4)
@@ -82,21 +85,12 @@ def _take(state: PartitionState, number: int, message: Message, wall_ms: int) ->
     may_run = is_free and _may_load(state, backlog, header.offset) and chain.parts[number].is_due(offset, wall_ms)
     if is_free and (is_followed or (is_relief and (state.is_suspended or not may_run))):
         home = cast("int", chain.dlq) if is_followed else _home(state, number, offset, wall_ms)
-        return state.depart(_take_in(state, message, header.doubted(is_suspect=backlog.is_suspect), key), home)
+        return state.depart(state.take_in(message, header.doubted(is_suspect=backlog.is_suspect), key), home)
     if may_run:
-        state.loaded(backlog).append(_take_in(state, message, header.doubted(is_suspect=False), key))
+        state.loaded(backlog).append(state.take_in(message, header.doubted(is_suspect=False), key))
         backlog.in_memory += 1
         return key
     return None
-
-
-def _take_in(state: PartitionState, message: Message, header: CopyHeader, key: LaneKey) -> Item:
-    """Give the record that a copy holds as an item; it counts as being in memory."""
-    state.chain.carried[header.offset] = header
-    state.admitted += 1
-    state.outstanding += 1
-    state.outstanding_bytes += len(message)
-    return original(message, header), LOADED, 0, key, state
 
 
 def _move_letter(
@@ -118,7 +112,7 @@ def _move_letter(
     reason = unpack_error(cast("Headers", message.headers()))
     if reason is not None:
         chain.reasons[origin] = reason
-    return state.depart(_take_in(state, message, header, key), number_of(here))
+    return state.depart(state.take_in(message, header, key), number_of(here))
 
 
 def _may_load(state: PartitionState, backlog: Backlog[Item], origin: int) -> bool:

@@ -22,13 +22,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat, takewhile
+from itertools import compress, islice, repeat, takewhile
 from typing import Final, TypeAlias, cast
 
 import msgspec
 
 from streams.engine.backlog import Backlog, LaneKey, first_places
-from streams.engine.chain import Attempt, CopyHeader, read
+from streams.engine.chain import Attempt, CopyHeader, original, read
 from streams.engine.chainstate import ChainState
 from streams.engine.ledger import Chunk, Ledger
 from streams.engine.retries import Hold, Retries, Trouble
@@ -145,6 +145,8 @@ class PartitionState:
     """Nothing starts any more; what runs may end and settle."""
     lacks: str = ""
     """What is missing of its chain, where something is: until that is made nothing of it starts."""
+    is_whole: bool = False
+    """Records of it are running that stand in no lane."""
     is_dropped: bool = False
     """Not ours any more: whatever still comes in is ignored."""
     admitted: int = 0
@@ -198,7 +200,7 @@ class PartitionState:
         self.has_caught_up = True
 
     def settle_chunk(self, chunk: Chunk) -> None:
-        """Note that every record of *chunk* has run well."""
+        """Note that every record of *chunk* that stands in no lane has run well."""
         self.outstanding -= len(chunk.messages)
         self.outstanding_bytes -= chunk.size_bytes
         if chunk.messages:  # an earlier owner may have settled them all
@@ -206,23 +208,41 @@ class PartitionState:
         chunk.settle_all()
 
     def settle_first(self, chunk: Chunk, count: int) -> None:
-        """Note that the first *count* records of *chunk* have run well."""
-        for index, message in zip(chunk.indexes[:count], chunk.messages, strict=False):
-            chunk.settled[index] = 1
-            self.outstanding_bytes -= len(message)
-        self.outstanding -= count
+        """Note that the first *count* records of *chunk* have run well, and take them out of it."""
         if count:
-            self.latest = chunk.messages[count - 1]
+            self._settle_taken(chunk.settled, *chunk.take(count))
 
-    def enlane(self, chunk: Chunk, start: int = 0) -> Sequence[Run]:
-        """Put the records of *chunk* from the *start*-th on into their lanes; give the runs of free lanes."""
-        messages = chunk.messages[start:] if start else chunk.messages
-        indexes = chunk.indexes[start:] if start else chunk.indexes
-        chunk.messages = []
-        keys: list[LaneKey] = self._keys(chunk, messages, indexes)
+    def settle_picked(self, chunk: Chunk, ended: Sequence[bool]) -> None:
+        """Note that those of the first records of *chunk* that have *ended* well have, and take them out of it."""
+        self._settle_taken(chunk.settled, *chunk.pick(ended))
+
+    def _settle_taken(self, settled: bytearray, messages: Sequence[Message], indexes: Sequence[int]) -> None:
+        for index in indexes:
+            settled[index] = 1
+        self.outstanding_bytes -= sum(map(len, messages))
+        self.outstanding -= len(messages)
+        if messages:
+            self.latest = messages[-1]
+
+    def enlane(self, chunk: Chunk, count: int | None = None) -> Sequence[Run]:
+        """Put the first *count* records of *chunk*, or all, into their lanes; give the runs of free lanes."""
+        keys = self.keys_of(chunk)
+        messages, indexes = chunk.take(count)
+        return self._line_up(chunk.settled, messages, indexes, keys)
+
+    def enlane_busy(self, chunk: Chunk) -> None:
+        """Put the records of *chunk* whose lanes are busy into these; the others may run without one."""
+        if not self.lanes.keys().isdisjoint(keys := self.keys_of(chunk)):
+            is_busy = list(map(self.lanes.__contains__, keys))
+            messages, indexes = chunk.pick(is_busy)
+            self._line_up(chunk.settled, messages, indexes, list(compress(keys, is_busy)))
+
+    def _line_up(
+        self, settled: bytearray, messages: Sequence[Message], indexes: Sequence[int], keys: Sequence[LaneKey]
+    ) -> Sequence[Run]:
         lanes = self.lanes
         runs: list[list[Item]] = []
-        for item in zip(messages, repeat(chunk.settled), indexes, keys, repeat(self)):
+        for item in zip(messages, repeat(settled), indexes, keys, repeat(self)):
             key = item[3]
             if key not in lanes:
                 lanes[key] = run = [item]
@@ -234,7 +254,8 @@ class PartitionState:
         for run in runs:
             lanes[run[0][3]] = None
         if self.chain.index:
-            self.crowd.update((key, self.crowd.get(key)) for key in keys if key in self.chain.index)
+            index, crowd = self.chain.index, self.crowd
+            crowd.update((key, crowd.get(key)) for key in islice(keys, len(messages)) if key in index)
         return runs
 
     def _is_known(self, message: Message) -> bool:
@@ -244,12 +265,20 @@ class PartitionState:
         backlog = self.chain.index.get(offset if key is None else key)
         return backlog is not None and backlog.place(offset) is not None
 
-    def _keys(self, chunk: Chunk, messages: list[Message], indexes: Sequence[int]) -> list[LaneKey]:
+    def keys_of(self, chunk: Chunk) -> list[LaneKey]:
+        """Give the lane of each record of *chunk* that stands in none yet."""
+        if chunk.keys is None:
+            chunk.keys = self._keys(chunk)
+        return chunk.keys
+
+    def _keys(self, chunk: Chunk) -> list[LaneKey]:
         if not self.chain.is_ordered:
-            return [chunk.offset_at(index) for index in indexes]
-        keys: list[bytes | None] = list(map(KEY, messages))
+            return [chunk.offset_at(index) for index in chunk.indexes]
+        keys: list[bytes | None] = list(map(KEY, chunk.messages))
         if None in keys:
-            return [chunk.offset_at(index) if key is None else key for key, index in zip(keys, indexes, strict=True)]
+            return [
+                chunk.offset_at(index) if key is None else key for key, index in zip(keys, chunk.indexes, strict=True)
+            ]
         return cast("list[LaneKey]", keys)
 
     # -- in: what became of it ------------------------------------------------------------
@@ -411,8 +440,11 @@ class PartitionState:
         first, waiting = backlog.first, self.lanes[key] or []
         if first is None:
             del self.chain.index[key]
+            self.chain.reopened.discard(key)
             self.crowd.pop(key, None)
             return self.release(key)
+        if key in self.chain.reopened and backlog.loaded:
+            self._unload(backlog, first)
         run: list[Item] = []
         if waiting:  # rule 2: the smallest origin
             run = list(takewhile(lambda item: offset_of(item) < first, waiting))
@@ -432,7 +464,7 @@ class PartitionState:
     def moved(self, moves: Sequence[Move]) -> list[tuple[Item, Run]]:
         """Note that the broker has the copies of *moves*; give the next runs of their lanes, each with its record."""
         chain, lanes, followers, dead, size_bytes = self.chain, self.lanes, list[tuple[Item, Run]](), 0, 0
-        keys = chain.index
+        keys, reopened = chain.index, chain.reopened
         for number, part in _by_number(moves):
             offsets = [move.offset for move in part]
             is_tier, first_place = chain.parts[number].is_tier, first_places(number, offsets[-1])
@@ -454,7 +486,7 @@ class PartitionState:
                 if isinstance(move, Bury):
                     dead += 1
                     self.latest = message
-                elif backlog.first not in (None, origin) and not chain.is_followed(backlog):
+                elif backlog.first not in (None, origin) and not chain.is_followed(backlog) and key not in reopened:
                     continue
                 follower = self.advance(key)
                 if follower is not None:
@@ -463,6 +495,14 @@ class PartitionState:
         self.outstanding_bytes -= size_bytes
         self.withdrawn += len(moves) - dead
         return followers
+
+    def take_in(self, message: Message, header: CopyHeader, key: LaneKey) -> Item:
+        """Give the record that a copy holds as an item; it counts as being in memory."""
+        self.chain.carried[header.offset] = header
+        self.admitted += 1
+        self.outstanding += 1
+        self.outstanding_bytes += len(message)
+        return original(message, header), LOADED, 0, key, self
 
     def depart(self, item: Item, number: int) -> Move:
         """Let *item* leave for another topic of the chain; nothing younger of its key starts before it is there."""

@@ -35,6 +35,8 @@ class Trouble(msgspec.Struct, Generic[T], eq=False):
     first_failed_s: float = 0.0
     history: tuple[Attempt, ...] = ()
     first_failed_ms: int = 0
+    spent: int = 0
+    """Of the attempts, those that the policy does not count: an operator had the record tried again after them."""
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -87,8 +89,10 @@ class Retries(Generic[T]):
             trouble = self.trouble[lane] = Trouble(item, first_failed_s=now_s, first_failed_ms=wall_ms)
             if before is not None and before.attempts:
                 trouble.attempts, trouble.history = before.attempts, before.history
-                trouble.first_failed_ms = before.first_failed_ms
-                trouble.first_failed_s = now_s - (wall_ms - before.first_failed_ms) / 1000
+                trouble.spent = before.spent
+                if before.first_failed_ms:
+                    trouble.first_failed_ms = before.first_failed_ms
+                    trouble.first_failed_s = now_s - (wall_ms - before.first_failed_ms) / 1000
         trouble.attempts += 1
         trouble.history = (*trouble.history[-9:], Attempt(wall_ms, type(error).__name__))
         return trouble
@@ -97,7 +101,7 @@ class Retries(Generic[T]):
         """Say what the policy makes of *outcome*, the last failure of *trouble*."""
         return self.policy.decide(
             outcome.cause,
-            attempt=trouble.attempts,
+            attempt=trouble.attempts - trouble.spent,
             since_first_s=now_s - trouble.first_failed_s,
             after_s=None if outcome.after is None else outcome.after.total_seconds(),
         )

@@ -57,6 +57,8 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True):
     blamed: int = -1
     """Origin of a record that ran alone when a process died, and how often that was so."""
     deaths: int = 0
+    control: int = -1
+    """Of the source: operators' commands below this offset of the control topic have been carried out; -1: none."""
 
     def scanned_to(self, end: int) -> Snapshot:
         """Give a copy that says how far a dead-letter topic was scanned."""

@@ -90,7 +90,7 @@ class Sweeper:
             if (
                 self._relief.look(states, now_s)
                 or self._reader.positions
-                or any(state.chain.outstanding for state in states)
+                or any(state.chain.outstanding or state.chain.asked for state in states)
             ):
                 self._place(states, now_s)
         if self._reader.positions:
@@ -153,10 +153,10 @@ class Sweeper:
 
 
 def _readable(state: PartitionState, now_s: float) -> Sequence[Copies]:
-    """Give the topics of *state* that may be read: where a route stands still and one can try, only what moves on."""
+    """Give the topics of *state* that may be read: where a route stands still and one can try, only what is to move."""
     parts = state.chain.parts
     if state.is_closed:
         return ()
     if state.chain.outstanding and not (state.is_suspended and state.can_probe(now_s)):
         return parts
-    return [part for part in parts if part.relief]
+    return [part for part in parts if part.relief or part.sought >= 0]

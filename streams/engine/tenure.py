@@ -37,6 +37,8 @@ class Tenure:
     blamed: int = -1
     """Origin of a record that ran alone when a process died, and how often that was so."""
     deaths: int = 0
+    control: int = -1
+    """Operators' commands below this offset have been carried out; -1: none was ever heard of."""
     tested: int = 0
     """Records that have run alone."""
     is_graceful: bool = False
@@ -54,7 +56,7 @@ class Tenure:
         if former.named >= 0 and former.process != process:
             blamed, deaths = former.named, deaths + 1 if former.named == blamed else 1
         is_suspected = deaths > 0 or starts >= max_deaths - NAMED_DEATHS + 1
-        return cls(starts, process, is_suspected, blamed=blamed, deaths=deaths)
+        return cls(starts, process, is_suspected, blamed=blamed, deaths=deaths, control=former.control)
 
     def snapshot(
         self, assignment_id: bytes, runs: tuple[int, ...], committable: int, marks: tuple[int, ...]
@@ -76,6 +78,7 @@ class Tenure:
             named=-1 if self.is_graceful else self.named,
             blamed=self.blamed,
             deaths=self.deaths,
+            control=self.control,
         )
 
     def _stands_still(self, committable: int, marks: tuple[int, ...]) -> bool:

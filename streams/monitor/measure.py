@@ -6,13 +6,14 @@ import math
 import platform
 import time
 from collections import Counter as Count
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from streams.clock import Clock, SystemClock
+from streams.engine.command import Fate
 from streams.monitor.lag import LagAge, lag_records
 from streams.monitor.metrics import PLACE, TABLE, TOPIC
 from streams.monitor.series import Counter, Gauge, Histogram, Labels, SeriesCollector
@@ -148,6 +149,11 @@ class MetricsObserver(Observer):
         """Count copies that are nobody's."""
         self._counters["streams_fenced_copies_total"].add((partition.topic,), copies)
 
+    def obeyed(self, partition: Partition, verb: str, fates: Mapping[str, int]) -> None:
+        """Count dead letters that an operator acted on."""
+        for fate, letters in fates.items():
+            self._counters["streams_operator_letters_total"].add((partition.topic, fate), letters)
+
     def committed(self, partition: Partition, offset: int, took_s: float) -> None:
         """Observe how long the broker took."""
         self._histograms["streams_commit_seconds"].observe((partition.topic,), max(0.0, took_s))
@@ -214,6 +220,8 @@ class MetricsObserver(Observer):
                 counter.add((topic,), 0)
         for outcome in get_args(OutcomeName):
             self._outcomes.add((topic, outcome), 0)
+        for fate in get_args(Fate):
+            self._counters["streams_operator_letters_total"].add((topic, fate), 0)
         for kind in get_args(ChainKind):
             self._counters["streams_relocated_records_total"].add((topic, kind), 0)
         for histogram in self._histograms.values():

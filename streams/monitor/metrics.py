@@ -73,6 +73,13 @@ TABLE: Final = (
         "Times that the broker refused a dead letter; its partition reads nothing further until it is taken.",
     ),
     Row(
+        "streams_operator_letters_total",
+        "counter",
+        ("topic", "fate"),
+        "Dead letters that operators acted on, by what became of them: retried, forgotten, gone (no dead letter any "
+        "more) or impossible (the chain has nowhere to run them from).",
+    ),
+    Row(
         "streams_expired_records_total",
         "counter",
         TOPIC,

@@ -248,6 +248,31 @@ class LogObserver(Observer):
             {**_place(partition, offset), "code": code},
         )
 
+    # ------------------------------------------------------------------ operators
+
+    def misheard(self, offset: int | None, cause: str) -> None:
+        """Say that commands can't be read, or one of them can't."""
+        what = "operators' commands can't be read" if offset is None else "no command of an operator: it is passed over"
+        self._say(logging.WARNING, what, (cause,), {"cause": cause} | ({} if offset is None else {"offset": offset}))
+
+    def obeyed(self, partition: Partition, verb: str, fates: Mapping[str, int]) -> None:
+        """Say what an operator had done."""
+        self._say(
+            logging.INFO,
+            "a command of an operator was carried out",
+            (partition,),
+            {**_place(partition), "verb": verb, **fates},
+        )
+
+    def unanswered(self, command: str, code: str) -> None:
+        """Say that the audit lacks an answer."""
+        self._say(
+            logging.ERROR,
+            "the audit topic does not take an answer: it is sent again; look at that topic and the right to write it",
+            (code,),
+            {"command": command, "code": code},
+        )
+
     # ------------------------------------------------------------------ routes that stand still
 
     def breaker_turned(self, dependency: str, state: CircuitState, why: str) -> None:

@@ -72,19 +72,27 @@ class History:
         """Their handlers have ended well, and all that they sent has landed."""
         self.copies: dict[tuple[Partition, int], list[Copy]] = {}
         """By the record that they are copies of."""
+        self.asked: set[tuple[Partition, int]] = set()
+        """Those that an operator wanted tried again, or dropped."""
+        self.dropped: set[tuple[Partition, int]] = set()
+        """Those that an operator had dropped; until that is committed a crash brings them back."""
         self.said = Said({})
         self.faults: list[str] = []
         self._running: dict[tuple[Partition, int], bytes] = {}
         self._done_in: set[tuple[bytes, Partition, int]] = set()
+        self._started_in: set[tuple[bytes, Partition, int]] = set()
         self._latest: dict[tuple[bytes, Partition, bytes], int] = {}
         self._finished: dict[Partition, set[int]] = {partition: set() for partition in PARTITIONS}
+        self._buried: dict[Partition, set[int]] = {partition: set() for partition in PARTITIONS}
+        """Of these, those that were dead letters then: an operator may have them tried again."""
 
     # -- what happens ----------------------------------------------------------------------------------
 
     def start(self, partition: Partition, offset: int, assignment_id: bytes) -> None:
         """A handler begins, under one assignment of its partition."""
         name, key = f"{partition}/{offset}", self.keys[partition][offset]
-        if offset in self._finished[partition]:
+        is_redriven = (partition, offset) in self.asked and offset in self._buried[partition]
+        if offset in self._finished[partition] and not is_redriven:
             self.faults.append(f"{name} began again after its end had been committed")
         if key is not None:
             self._start_of_key(partition, offset, key, assignment_id)
@@ -101,11 +109,16 @@ class History:
         younger = any(other > offset and (partition, other) in self.started for other in same)
         if younger and not self.has_ended(partition, offset):
             self.faults.append(f"{name} began after a younger one of its key")
-        if self._latest.get((assignment_id, partition, key), -1) > offset:
+        if self._latest.get((assignment_id, partition, key), -1) > offset and (partition, offset) not in self.asked:
             self.faults.append(f"{name} began after a younger one of its key in one assignment")
+        is_first = (assignment_id, partition, offset) not in self._started_in  # what was at work before may go on
+        if is_first and any(other < offset and self._is_back(partition, other, assignment_id) for other in same):
+            self.faults.append(f"{name} began before an older one that is tried again")
+        self._started_in.add((assignment_id, partition, offset))
         self._latest[assignment_id, partition, key] = offset
         is_judged = self.dead_letters != "continue" and self.said.owner(partition) == assignment_id
-        if is_judged and any(other < offset and self._is_dead(partition, other) for other in same):
+        dead = (other for other in same if other < offset and (partition, other) not in self.asked)
+        if is_judged and any(self._is_dead(partition, other) for other in dead):
             self.faults.append(f"{name} began though an older one of its key is dead")
 
     def end(self, partition: Partition, offset: int, *, is_settled: bool = True) -> None:
@@ -129,7 +142,7 @@ class History:
             offset
             for offset in self.keys[source]
             if self.said.settles(source, offset)
-            and (source, offset) not in self.done
+            and (source, offset) not in self.done | self.dropped
             and not any(map(self.said.keeps, self.copies.get((source, offset), ())))
         ]
         if open_:
@@ -142,6 +155,7 @@ class History:
             for offset in self.keys[source]
             if self.said.settles(source, offset) and not any(map(self.said.keeps, self._waiting(source, offset)))
         }
+        self._buried[source] = {offset for offset in self._finished[source] if self._is_dead(source, offset)}
 
     # -- what it comes to ------------------------------------------------------------------------------
 
@@ -157,7 +171,7 @@ class History:
             (partition, offset)
             for partition in PARTITIONS
             for offset in self.keys[partition]
-            if (partition, offset) not in self.done
+            if (partition, offset) not in self.done | self.dropped
             and not self._is_dead(partition, offset)
             and not self._is_blocked(partition, offset)
         ]
@@ -180,6 +194,12 @@ class History:
         )
         older = [other for other, one in self.keys[partition].items() if one == key and other < offset]
         return is_kept and any(self._is_dead(partition, other) for other in older)
+
+    def _is_back(self, partition: Partition, offset: int, assignment_id: bytes) -> bool:
+        """This owner has had it moved back from the dead letters, and it has not ended since."""
+        latest = self.copies.get((partition, offset), [])[-1:]
+        is_here = any(not copy.is_letter and copy.assignment_id == assignment_id for copy in latest)
+        return is_here and (partition, offset) in self.asked and (partition, offset) not in self.done
 
     def _waiting(self, partition: Partition, offset: int) -> list[Copy]:
         return [copy for copy in self.copies.get((partition, offset), ()) if not copy.is_letter]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streams.engine.backlog import LaneKey
+from streams.engine.ledger import Chunk
 from streams.engine.partition import NEVER, Bury, Item, PartitionState, Run, finish
 from streams.engine.retries import Hold
 from streams.engine.snapshot import decode
@@ -86,9 +87,17 @@ class PartitionAgainstModel(RuleBasedStateMachine):
             offset = self.end + gap
             self.keys[offset], self.sizes[offset], self.end = key, size, offset + 1
 
-    @rule(records=RECORDS, count=st.integers(1, 12), again=st.integers(0, 2), well=st.none() | st.integers(0, 9))
-    def deliver(self, records: list[tuple[int, bytes | None, int]], count: int, again: int, well: int | None) -> None:
-        """A batch is read; with *well* so many of it run at once, as inline handlers do where no lane is busy."""
+    @rule(
+        records=RECORDS,
+        count=st.integers(1, 12),
+        again=st.integers(0, 2),
+        well=st.none() | st.integers(0, 9),
+        width=st.integers(1, 4),
+    )
+    def deliver(
+        self, records: list[tuple[int, bytes | None, int]], count: int, again: int, well: int | None, width: int = 1
+    ) -> None:
+        """A batch is read, and goes into lanes; with *well* it runs whole, and each so many records one fails."""
         self.append(records)
         if self.position > max(self.keys):
             self.reach()
@@ -101,17 +110,39 @@ class PartitionAgainstModel(RuleBasedStateMachine):
         new = [one for one in part[min(again, start) :] if one not in self.settled]
         assert chunk is not None
         assert [one.offset() for one in chunk.messages] == new
-        if well is None or self.state.lanes or not self.has_lease:
+        if well is None or not self.has_lease:
             self.place.update(dict.fromkeys(new, "lane"))
             self.hand_out(self.state.enlane(chunk))
-        elif well >= len(new):
-            self.state.settle_chunk(chunk)
-            self.settled.update(new)
         else:
+            self.run_whole(chunk, new, well, width)
+
+    def run_whole(self, chunk: Chunk, rest: list[int], well: int, width: int) -> None:
+        """What is busy waits; *well* records run, and of the *width* after them the first stops its key."""
+        while True:
+            busy = {self.lane(one) for one in self.place}
+            waiting = [one for one in rest if self.lane(one) in busy]
+            self.place.update(dict.fromkeys(waiting, "lane"))
+            self.state.enlane_busy(chunk)
+            rest = [one for one in rest if one not in waiting]
+            assert [one.offset() for one in chunk.messages] == rest
+            if well >= len(rest):
+                self.state.settle_chunk(chunk)
+                self.settled.update(rest)
+                return
             self.state.settle_first(chunk, well)
-            self.settled.update(new[:well])
-            self.place.update(dict.fromkeys(new[well:], "lane"))
-            self.hand_out(self.state.enlane(chunk, well))
+            call = rest[well : well + width]
+            has_ended = [self.lane(one) != self.lane(call[0]) for one in call]
+            self.state.settle_picked(chunk, has_ended)
+            stopped = [one for one, ended in zip(call, has_ended, strict=True) if not ended]
+            self.settled.update(rest[:well], set(call).difference(stopped))
+            self.place.update(dict.fromkeys(stopped, "lane"))
+            self.hand_out(self.state.enlane(chunk, len(stopped)))
+            rest = rest[well + len(call) :]
+
+    def lane(self, offset: int) -> LaneKey:
+        """Name the lane of a record."""
+        key = self.keys[offset]
+        return offset if key is None else key
 
     def reach(self) -> None:
         """The end of the log is told."""

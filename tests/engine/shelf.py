@@ -57,8 +57,9 @@ class Shelf:
             after_death=self.after_death,
             is_ordered=self.is_ordered,
         )
-        for number in range(len(self.stages)):
-            self.scan(chain, number)
+        stretches = [self.restore(chain, number) for number in range(len(self.stages))]
+        for number, stretch in enumerate(stretches):
+            chain.scan(number, self.between(number, stretch))
         found = self.stored.get(ORDERS, Stored(0, ""))
         snapshot = decode(found.metadata)
         committed = found.offset or 0
@@ -69,10 +70,17 @@ class Shelf:
 
     def scan(self, chain: ChainState[Item], number: int) -> None:
         """One topic is scanned, from what is committed to its end."""
+        chain.scan(number, self.between(number, self.restore(chain, number)))
+
+    def restore(self, chain: ChainState[Item], number: int) -> range:
+        """The ledger of one topic begins where it is committed; give what is to be scanned."""
         place = self.place(number)
         found = self.stored.get(place, Stored(None, ""))
-        stretch = chain.restore(number, found.offset, decode(found.metadata), range(self.log.end(place)))
-        chain.scan(number, [one for one in self.log.since(place, stretch.start) if (one.offset() or 0) < stretch.stop])
+        return chain.restore(number, found.offset, decode(found.metadata), range(self.log.end(place)))
+
+    def between(self, number: int, stretch: range) -> list[Message]:
+        """What a topic of the chain holds in *stretch*."""
+        return [one for one in self.log.since(self.place(number), stretch.start) if (one.offset() or 0) < stretch.stop]
 
     def commit(self) -> None:
         """The broker stores what the owner's ledgers say."""

@@ -362,8 +362,9 @@ def test_a_lease_that_ends_in_mid_run_stops_it(workshop: Any) -> None:
             orders.close()
 
     shop = workshop(work)
-    orders.lanes[b"x"] = None  # a busy lane: inline handlers then go lane by lane too
+    orders.lanes[b"a"] = None  # a busy lane: inline handlers then go lane by lane too
     shop.give(orders, *messages((0, b"a"), (1, b"a"), (2, b"a"), (3, b"a")))
+    shop.executor.submit([orders.release(b"a")])
     (stopped,) = shop.stop_at()
 
     assert ran == [0, 1]

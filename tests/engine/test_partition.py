@@ -138,8 +138,42 @@ def test_the_front_of_a_chunk_settles_alone() -> None:
 
     assert partition.latest is not None
     assert partition.latest.offset() == 1
-    assert offsets(*partition.enlane(chunk, 2)) == [[2], [3]]
+    assert offsets(*partition.enlane(chunk)) == [[2], [3]]
     assert (partition.outstanding, partition.ledger.committable) == (2, 2)
+
+
+def test_only_records_of_busy_keys_wait_and_the_rest_of_a_chunk_settles_as_one() -> None:
+    """With key a under way, its later records wait behind it in order; those of other keys need no lane."""
+    partition = state()
+    (run,) = partition.enlane(admitted(partition, message(0, b"a")))
+    chunk = admitted(partition, message(1, b"b", b"xyz"), *messages((2, b"a"), (3, b"c"), (4, b"a")))
+    partition.enlane_busy(chunk)
+
+    assert [one.offset() for one in chunk.messages] == [1, 3]
+    partition.settle_chunk(chunk)
+    assert (partition.outstanding, partition.outstanding_bytes) == (3, 3 * len(message(0)))
+    assert [(one.start, one.stop) for one in partition.ledger.ranges()] == [(1, 2), (3, 4)]
+    (behind,) = finish([run])
+    assert offsets(behind) == [[2, 4]]
+    assert list(finish([behind])) == []
+    assert partition.ledger.committable == 5
+
+
+def test_of_a_call_what_ended_well_settles_and_a_troubled_key_goes_into_its_lane() -> None:
+    """Of four records of a call the second stops key b: its later one is behind it, the others have settled."""
+    partition = state()
+    chunk = admitted(partition, *messages((0, b"a"), (1, b"b"), (2, b"c"), (3, b"b"), (4, b"b")))
+    partition.settle_picked(chunk, [True, False, True, False])
+    (run,) = partition.enlane(chunk, 2)
+    partition.enlane_busy(chunk)
+
+    assert offsets(run) == [[1, 3]]
+    assert chunk.messages == []
+    partition.settle_chunk(chunk)
+    assert (partition.outstanding, partition.ledger.committable) == (3, 1)
+    assert [(one.start, one.stop) for one in partition.ledger.ranges()] == [(2, 3)]
+    (behind,) = finish([run])
+    assert offsets(behind) == [[4]]
 
 
 # -- failures -----------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 from hypothesis import Phase, settings
@@ -65,8 +65,22 @@ class MiscountsBytes(PartitionState):
 class RunsAKeyAtOnce(PartitionState):
     """Gives each record a lane of its own, whatever its key."""
 
-    def _keys(self, chunk: Chunk, messages: list[Message], indexes: object) -> list[LaneKey]:
-        return [message.offset() or 0 for message in messages]
+    def _keys(self, chunk: Chunk) -> list[LaneKey]:
+        return [message.offset() or 0 for message in chunk.messages]
+
+
+class OvertakesInWholes(PartitionState):
+    """Runs a chunk whole, records of busy keys too."""
+
+    def enlane_busy(self, chunk: Chunk) -> None:
+        """Leave them where they are."""
+
+
+class SettlesTheCall(PartitionState):
+    """Takes a call in which one record failed for one that went well."""
+
+    def settle_picked(self, chunk: Chunk, ended: Sequence[bool]) -> None:
+        super().settle_picked(chunk, [True] * len(ended))
 
 
 class RememberAfterRestart(PartitionState):
@@ -100,6 +114,8 @@ def finish_and_forget(runs: Iterable[Run]) -> Iterator[Run]:
         SettlesWhatFails,
         MiscountsBytes,
         RunsAKeyAtOnce,
+        OvertakesInWholes,
+        SettlesTheCall,
         RememberAfterRestart,
         finish_and_forget,
     ],

@@ -184,17 +184,69 @@ def test_cost_is_the_lowest_of_the_latest() -> None:
     assert cost.seconds == 0.005
 
 
-@pytest.mark.parametrize("why", ["a busy lane", "no lease"])
-def test_what_can_not_run_whole_gets_lanes(why: str) -> None:
-    """A key in trouble, or a lease that has ended."""
-    floor = Floor(charge)
-    orders = state(lease_until=NEVER) if why == "no lease" else state()
-    if why == "a busy lane":
-        orders.lanes[b"x"] = None
+def test_without_a_lease_there_are_lanes() -> None:
+    """What may not start now waits in them."""
+    floor, orders = Floor(charge), state(lease_until=NEVER)
     floor.give(orders, *keyed(b"a", b"b"))
 
     assert not floor.started
     assert len(floor.ready) == 2
+
+
+@pytest.mark.usefixtures("patient")
+def test_what_waits_behind_a_busy_lane_stays_behind_and_the_rest_runs_whole() -> None:
+    """A key in trouble costs its own records a lane, and no others; with nothing but such records nothing starts."""
+    ran: list[int] = []
+    floor, orders = Floor(lambda record: ran.append(record.offset)), state()
+    orders.lanes[b"x"] = None
+    floor.give(orders, *keyed(b"a", b"x", b"b", b"x"))
+    floor.give(orders, (4, b"x"))
+    floor.give(orders, (5, b"a"))
+    floor.work_off()
+    before, behind = list(ran), orders.release(b"x")
+
+    assert before == [0, 2, 5]
+    assert floor.wholes.take_settled() == 3
+    assert behind is not None
+    assert [item[0].offset() for item in behind] == [1, 3, 4]
+    assert (orders.ledger.committable, orders.outstanding) == (1, 3)
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("fail", [1, 16, 17])
+def test_a_chunk_goes_on_whole_behind_failures_unless_there_are_many(fail: int) -> None:
+    """Sixteen records of other keys fail, and the rest still runs whole; with the next one it goes into lanes."""
+    floor, orders = Floor(lambda record: Retry(BAD) if record.offset < fail else None), state()
+    floor.give(orders, *((offset, b"%d" % (offset % 50)) for offset in range(100)))
+    wholes = 0
+    while floor.started:
+        wholes += 1
+        floor.work_whole()
+        floor.look()
+    lanes = len(floor.ready)
+    floor.work_off()
+
+    assert wholes == min(fail + 1, 17)
+    assert lanes == (0 if fail <= 16 else 33)
+    assert [offset for offset, _ in floor.stopped] == list(range(fail))
+    assert [item[0].offset() for item in orders.lanes[b"0"] or []] == [50]
+    assert orders.outstanding == 2 * fail
+    assert floor.wholes.take_settled() == (100 - 2 * fail if fail <= 16 else 0)
+
+
+@pytest.mark.usefixtures("patient")
+def test_of_a_call_that_says_which_records_failed_the_others_settle_as_a_part_of_the_chunk() -> None:
+    """They need no lanes; a key with a failure gets one, with all its records of that call in it."""
+    floor = Floor(lambda part: [Retry(BAD) if record.offset == 2 else None for record in part], batch=4)
+    orders = state()
+    floor.give(orders, *((offset, b"b" if offset in {2, 3, 39} else b"%d" % offset) for offset in range(40)))
+    floor.work_off()
+
+    assert floor.stopped == [(2, Retry(BAD))]
+    assert floor.wholes.take_settled() == 37
+    assert orders.lanes.keys() == {b"b"}
+    assert [item[0].offset() for item in orders.lanes[b"b"] or []] == [3, 39]
+    assert (orders.ledger.committable, orders.outstanding) == (2, 3)
 
 
 # -- how they end -------------------------------------------------------------------------------------

@@ -61,6 +61,21 @@ def test_relief_loses_nothing_and_keeps_keys_in_order(seed: int, dead_letters: D
     assert any(moved_on(world))
 
 
+@pytest.mark.parametrize("dead_letters", ["continue", "hold", "follow"])
+@pytest.mark.parametrize("seed", range(3))
+def test_operators_lose_nothing_and_keep_keys_in_order(seed: int, dead_letters: DeadLetterPolicy) -> None:
+    """Dead letters are tried again and dropped, by commands that come late and twice, while relief moves them."""
+    is_relieved = seed % 2 == 1
+    world = World(seed, policy="park", dead_letters=dead_letters, has_operators=True, is_relieved=is_relieved)
+    lived(world, turns=120)
+    fates = {asked.fate for _, asked in world.answers_given}
+
+    assert world.history.faults == []
+    assert world.history.missing == []
+    assert "gone" in fates
+    assert fates & {"retried", "forgotten"}
+
+
 def moved_on(world: World) -> list[Partition]:
     """Give the places of copies that were moved to the end of the topic in which they stood."""
     logs = world.log.records.items()

@@ -17,10 +17,13 @@ from typing import Any
 from confluent_kafka import KafkaError
 
 from streams.app import App
+from streams.engine.chain import unpack
 from streams.engine.chainstate import ChainState
+from streams.engine.command import Asked, Verb, Wanted
 from streams.engine.context import Context
 from streams.engine.partition import Item, PartitionState
 from streams.engine.policy import DeadLetterPolicy, OrderPolicy
+from streams.engine.redrive import ask, look
 from streams.engine.relief import Relief
 from streams.kafka.commits import CommitAnswer, Entry
 from streams.kafka.consumer import EndReached, Event, Stored
@@ -112,6 +115,7 @@ class World:
         chain_class: type[ChainState[Item]] = ChainState,
         has_gaps: bool = True,
         is_relieved: bool = False,
+        has_operators: bool = False,
         death_rate: float = 0.02,
     ) -> None:
         self.rng = random.Random(seed)
@@ -133,6 +137,10 @@ class World:
         self._gaps = (0, 0, 0, 2) if has_gaps else (0,)
         self._is_relieved = is_relieved
         """Ledgers are relieved at a small size and a small span, and what waits in the chain ages all the time."""
+        self._has_operators = has_operators
+        """Dead letters are tried again and dropped, by commands that come twice and to any owner."""
+        self.commands: list[tuple[Verb, Partition, Wanted]] = []
+        self.answers_given: list[tuple[Partition, Asked]] = []
         self._death_rate = death_rate
         self._state_class = state_class
         self._chain_class = chain_class
@@ -301,7 +309,37 @@ class World:
             self.member = self._begin()
         if self._is_relieved and not self.is_calm and self.rng.random() < 0.2:
             self._age()
+        if self._has_operators:
+            self._operate()
         self.member.loop.run_once()
+
+    def _operate(self) -> None:
+        """Somebody wants something of a dead letter; or what was wanted before comes once more."""
+        states = self.member.assignment.all()
+        if not self.is_calm and self.rng.random() < 0.3 and states:
+            state = self.rng.choice(states)
+            letters = self.log.records.get(Partition("orders.billing.dlq", state.partition.number), [])
+            if letters and (not self.commands or self.rng.random() < 0.7):
+                letter = self.rng.choice(letters)
+                header = unpack(letter.headers())
+                wanted = Wanted(header.offset, header.redrives, self.rng.randrange((letter.offset() or 0) + 1))
+                verb: Verb = "retry" if self.rng.random() < 0.8 else "forget"
+                self.commands.append((verb, state.partition, wanted))
+            if self.commands:
+                verb, partition, wanted = self.rng.choice(self.commands)
+                self._command(verb, partition, wanted)
+        for state in states:
+            look(state)
+        for partition, asked in self.answers_given:
+            if asked.fate == "forgotten":
+                self.history.dropped.add((partition, asked.wanted.origin))
+
+    def _command(self, verb: Verb, partition: Partition, wanted: Wanted) -> None:
+        """The owner of *partition* hears a command."""
+        state = self.member.assignment.get(partition)
+        if state is not None and not state.is_closed:
+            self.history.asked.add((partition, wanted.origin))
+            self.answers_given += [(partition, one) for one in ask(state, verb, [wanted])]
 
     def _age(self) -> None:
         """All that waits in the chain has become old."""

@@ -50,7 +50,7 @@ SHAPED: dict[type, frozenset[str]] = {
     ),
     Copies: frozenset(
         {"stage", "delay_ms", "is_tier", "outstanding", "cursor", "scan_end", "unsure_until", "relief"}
-        | {"aged_until", "characters"}
+        | {"aged_until", "characters", "sought"}
         | {"_base", "_flags", "_mark", "_stamps", "_ready", "_order", "_earlier"}
     ),
     Backlog: frozenset(
@@ -124,7 +124,17 @@ def _copies(value: Copies) -> Hashable:
     outstanding = tuple(offset for offset in range(value.committable, value.end) if value.is_outstanding(offset))
     due = tuple(map(value.due_ms, outstanding)) if value.is_tier else ()
     ready = tuple(sorted(value._ready.intersection(outstanding)))  # noqa: SLF001  # its whole memory is looked at
-    return value.end, outstanding, due, ready, value.cursor, value.scan_end, value.unsure_until, value.relief
+    return (
+        value.end,
+        outstanding,
+        due,
+        ready,
+        value.cursor,
+        value.scan_end,
+        value.unsure_until,
+        value.relief,
+        value.sought,
+    )
 
 
 def _backlog(value: Backlog[Any]) -> Hashable:

@@ -53,9 +53,8 @@ def test_every_rule_is_switched_off_somewhere(row: str) -> None:
 
 
 def test_no_rule_is_missing() -> None:
-    """All of them are on the page; the one without a row is told of below the table."""
-    assert [number for number in range(1, 23) if str(number) not in ROWS] == [19]
-    assert "Rule 19" in PAGE
+    """All of them are on the page."""
+    assert [number for number in range(1, 23) if str(number) not in ROWS] == []
 
 
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.rule)

@@ -48,6 +48,7 @@ def test_no_label_grows_with_the_data() -> None:
         "kind",
         "dependency",
         "reason",
+        "fate",
         "version",
         "python",
     }

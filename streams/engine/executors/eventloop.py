@@ -102,6 +102,8 @@ class AsyncExecutor:
         self._wholes = Wholes(route, self._cost, self._submit_whole)
         self._chunks: deque[Whole | Alone] = deque()
         self._runners: dict[_Runner, None] = {}
+        self._first = 0
+        """Runs that are ready and go before the next whole chunk: neither is to wait for ever."""
         self._burst = 1
         self._is_armed = False
         self._closed = False
@@ -177,10 +179,12 @@ class AsyncExecutor:
                     await asyncio.sleep(0)
                     resumed = time.monotonic()
                     continue  # what was ready may be another runner's now
-                if self._chunks:
+                if self._chunks and (self._first <= 0 or not self._ready):
                     await self._whole(self._chunks.popleft(), runner)
+                    self._first = len(self._ready)
                     continue
                 run = self._ready.popleft()
+                self._first -= 1
                 if self.route.batch:
                     self._sort(await self._batch(self._fill(run), runner))
                 else:
@@ -222,7 +226,7 @@ class AsyncExecutor:
 
     async def _whole_records(self, whole: Whole, runner: _Runner) -> tuple[int, Verdict]:
         """As `perform_whole`."""
-        route, clock, state, chunk = self.route, time.monotonic, whole.state, whole.chunk
+        route, clock, state, chunk, indexes = self.route, time.monotonic, whole.state, whole.chunk, whole.indexes
         is_bare, decode, handler = route.is_bare, route.decode, route.handler
         too_long, at = begin(whole, runner), -1
         ended: Ended
@@ -235,7 +239,7 @@ class AsyncExecutor:
                     result = await handler(decode(message))
                     ended = None if result is None else route.outcome(result)
                 else:
-                    ended = await route.invoke_async(item_of(message, chunk, chunk.indexes[at], state))
+                    ended = await route.invoke_async(item_of(message, chunk, indexes[at], state))
                 if runner.is_late:  # it ended its work all the same
                     runner.forget_cancellation()
             except Stop as stop:

@@ -13,7 +13,7 @@ from operator import length_hint
 from typing import Any, Final
 
 from streams.engine.executors.executor import NOT_STARTED, Interruption, NotStarted, next_batch, perform, perform_batch
-from streams.engine.executors.whole import Alone, Cost, Whole, Wholes, perform_chunk
+from streams.engine.executors.whole import MOST_ROUNDS, Alone, Cost, Whole, Wholes, perform_chunk
 from streams.engine.ledger import Chunk
 from streams.engine.partition import PartitionState, Run
 from streams.engine.route import Ended, Route
@@ -46,28 +46,35 @@ class InlineExecutor:
         self._interrupted: list[Interruption] = []
 
     def take(self, state: PartitionState, chunk: Chunk) -> None:
-        """Run *chunk*; settle it as a whole where every run ends well, else go by lanes from there on."""
+        """Run *chunk*, but for the records whose lanes are busy; settle it as a whole where every run ends well.
+
+        Where one does not it gets its lane, and the rest goes on without it; after many of them it goes by lanes.
+        """
         if not self.route.is_bare:
             self.submit(self._wholes.take(state, chunk))
             return
-        if state.lanes or time.monotonic() > state.lease_until:
+        if time.monotonic() > state.lease_until:
             self.submit(state.enlane(chunk))
             return
         CURRENT.set(self._slot)
-        count = len(chunk.messages)
         started = time.monotonic()
-        done, ended = self._run_chunk(state, chunk)
+        while True:
+            if state.lanes:
+                state.enlane_busy(chunk)
+            count = len(chunk.messages)
+            done, ended = self._run_chunk(state, chunk)
+            self._slot.runs += done
+            self._settled += done
+            if done == count:
+                state.settle_chunk(chunk)
+                break
+            state.settle_first(chunk, done)
+            self._sort([Interruption(run, 0, ended) for run in state.enlane(chunk, 1)])
+            chunk.rounds += 1
+            if ended is NOT_STARTED or chunk.rounds > MOST_ROUNDS:
+                self.submit(state.enlane(chunk))
+                break
         self._slot.spent_s += time.monotonic() - started
-        self._settled += done
-        if done == count:
-            self._slot.runs += count
-            state.settle_chunk(chunk)
-            return
-        state.settle_first(chunk, done)
-        first, *others = state.enlane(chunk, done)
-        self._sort((Interruption(first, 0, ended),))
-        self._slot.runs += done
-        self.submit(others)
         del ended  # an error in it holds this frame: the two would hold the chunk until the collector comes
 
     def _run_chunk(self, state: PartitionState, chunk: Chunk) -> tuple[int, Ended | NotStarted]:

@@ -162,17 +162,18 @@ class ThreadExecutor:
 
     def _drain_ready(self, worker: _Worker) -> None:
         route, ready, chunks, finish = self.route, self._ready, self._chunks, self._finished.append
-        started, runs = time.monotonic(), 0
+        started, runs, first = time.monotonic(), 0, 0
         while ready or chunks:
-            if chunks:
+            if chunks and (first <= 0 or not ready):
                 self._count(worker, started, runs)
                 self._whole(worker)
-                started, runs = time.monotonic(), 0
+                started, runs, first = time.monotonic(), 0, len(ready)  # what waits now goes before the next chunk
                 continue
             try:
                 run = ready.popleft()
             except IndexError:  # another worker was faster
                 continue
+            first -= 1
             if route.batch:
                 runs += self._batch(run, worker)
             else:

@@ -2,9 +2,12 @@
 
 Lanes are what slow handlers need: each key goes on while another one waits.
 They cost more than a quick handler does, and where handlers are quick nothing
-waits.  So chunks run whole while a run costs next to nothing, one at a time of
-a partition, and a chunk is *split* as soon as one of its records takes long,
-or ends in anything but success: what the slot has not begun goes into lanes.
+waits but what is behind a record that failed.  So chunks run whole while a run
+costs next to nothing, one at a time of a partition, but for the records whose
+lanes are busy.  Where one ends in anything but success it gets its lane, the
+later ones of its key wait there, and what is left begins anew; where that
+happens too often, or a record takes long, the chunk is *split*: what the slot
+has not begun goes into lanes.
 
 The slot takes records from an iterator, and whoever splits the chunk takes
 all that are left from the same one: each is a single step of the interpreter,
@@ -16,7 +19,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import compress, islice
 from operator import length_hint
 from typing import Final, NamedTuple, TypeAlias
 
@@ -36,6 +39,10 @@ _UNKNOWN_COST_S: Final = 0.001
 """What a run is taken to cost before the first has been measured."""
 _LATEST: Final = 8
 """Averages that are kept."""
+MOST_ROUNDS: Final = 16
+"""A chunk begins anew so often: each time the lanes of what is left of it are looked at."""
+_LEAST_REST: Final = 32
+"""And with so many records: less is not worth handing over."""
 _PATIENCE_S: Final = 0.01
 """How long a run may hold up the later ones of its partition; to wait for the interpreter takes 5 ms already."""
 
@@ -79,7 +86,20 @@ class Whole:
     The slot takes from `source`, and writes `at` where it calls for several at once; all else is the poll thread's.
     """
 
-    __slots__ = ("at", "behind", "chunk", "count", "heads", "messages", "slot", "source", "state", "stop", "width")
+    __slots__ = (
+        "at",
+        "behind",
+        "chunk",
+        "count",
+        "heads",
+        "indexes",
+        "messages",
+        "slot",
+        "source",
+        "state",
+        "stop",
+        "width",
+    )
 
     def __init__(self, state: PartitionState, chunk: Chunk, behind: deque[Chunk], width: int) -> None:
         """Have *chunk*, *width* records a call, and what has come *behind* it wait."""
@@ -88,6 +108,7 @@ class Whole:
         self.behind = behind
         self.width = width
         self.messages: Sequence[Message] = chunk.messages
+        self.indexes: Sequence[int] = chunk.indexes
         self.count = self.stop = len(chunk.messages)
         """How many records it had, and how many of them the slot has got, or will get."""
         self.source: Iterator[Message] = iter(chunk.messages)
@@ -95,7 +116,7 @@ class Whole:
         """Where the call with a batch that is under way begins; of the latest one between two of them."""
         self.slot: Slot | None = None
         """Where it runs, once it does."""
-        self.heads: list[Run] | None = None
+        self.heads: Sequence[Run] | None = None
         """The lanes of what the slot had in hand, once it is split."""
 
     @property
@@ -110,9 +131,9 @@ class Whole:
 
     def in_hand(self) -> list[Item]:
         """Give the records of the call that is under way, for people and watchers."""
-        chunk, at = self.chunk, self.place
-        here = zip(self.messages[at : at + self.width], chunk.indexes[at : at + self.width], strict=True)
-        return [item_of(one, chunk, index, self.state) for one, index in here]
+        at = self.place
+        here = zip(self.messages[at : at + self.width], self.indexes[at : at + self.width], strict=True)
+        return [item_of(one, self.chunk, index, self.state) for one, index in here]
 
 
 class Alone(NamedTuple):
@@ -126,8 +147,8 @@ class Alone(NamedTuple):
 class Wholes:
     """Which chunks of a route run whole; owned by the poll thread, but for `ended`.
 
-    Always true: while a chunk of a partition runs whole nothing else of that
-    partition does; what is read meanwhile waits behind it.
+    Always true: while a chunk of a partition runs whole no record of its keys
+    is anywhere else; what is read meanwhile waits behind it.
     """
 
     def __init__(self, route: Route, cost: Cost, start: Callable[[Whole | Alone], None]) -> None:
@@ -158,16 +179,26 @@ class Wholes:
         runs = list[Run]()
         while chunks:
             chunk = chunks.popleft()
-            if not runs and self._goes_whole(state, chunk):
+            if runs or not self._goes_whole(state, chunk):
+                runs += state.enlane(chunk)
+                continue
+            if state.lanes:
+                state.enlane_busy(chunk)
+            if chunk.messages:
                 whole = Whole(state, chunk, chunks, self.route.batch or 1)
                 self._under_way[state] = whole
+                state.is_whole = True
                 self._start(whole)
                 break
-            runs += state.enlane(chunk)
         return runs
 
     def _goes_whole(self, state: PartitionState, chunk: Chunk) -> bool:
-        return self._cost.seconds < self._quick_s and not state.lanes and time.monotonic() <= state.lease_until
+        return (
+            self._cost.seconds < self._quick_s
+            and time.monotonic() <= state.lease_until
+            and not state.chain.asked
+            and (not chunk.rounds or (chunk.rounds <= MOST_ROUNDS and len(chunk.messages) >= _LEAST_REST))
+        )
 
     def collect(self) -> list[Run]:
         """Take what slots have reported, and split what takes long; give the runs that may start."""
@@ -175,14 +206,14 @@ class Wholes:
         while self.ended:
             whole, done, verdict = self.ended.popleft()
             self._ended += 1
-            if whole.heads is None and verdict is None:
+            if whole.heads is not None:
+                self._tell(whole.heads, whole.indexes[done:], verdict)
+            elif verdict is None:
                 self._settled += whole.count
                 whole.state.settle_chunk(whole.chunk)
                 runs += self._go_on(whole)
             else:
-                if whole.heads is None:
-                    runs += self._split(whole)
-                self._tell(whole, done, verdict)
+                runs += self._go_round(whole, done, verdict)
             del verdict  # an error in it holds frames
         if self._under_way:
             late = time.monotonic() - _PATIENCE_S
@@ -213,48 +244,67 @@ class Wholes:
 
     def _go_on(self, whole: Whole) -> list[Run]:
         """Give way to what has come behind *whole*."""
-        del self._under_way[whole.state]
+        self._end(whole.state)
         return [] if whole.state.is_dropped else self._begin(whole.state, whole.behind)
+
+    def _end(self, state: PartitionState) -> None:
+        """Note that nothing of *state* runs without a lane any more."""
+        del self._under_way[state]
+        state.is_whole = False
+
+    def _go_round(self, whole: Whole, done: int, verdict: Verdict) -> list[Run]:
+        """Put into lanes what *whole* has stopped at, and go on with the rest."""
+        state, chunk = whole.state, whole.chunk
+        state.settle_first(chunk, done)
+        self._settled += done
+        stop = done + (len(verdict) if isinstance(verdict, list) else min(whole.width, whole.count - done))
+        indexes = whole.indexes[done:stop]
+        if isinstance(verdict, list):
+            indexes, verdict = self._settle_well(state, chunk, indexes, verdict)
+        self._tell(state.enlane(chunk, len(indexes)), indexes, verdict)
+        chunk.rounds += 1
+        whole.behind.appendleft(chunk)
+        return self._go_on(whole)
+
+    def _settle_well(
+        self, state: PartitionState, chunk: Chunk, indexes: Sequence[int], outcomes: list[Outcome | None]
+    ) -> tuple[Sequence[int], list[Outcome | None]]:
+        """Settle what of a call ended well, but for keys with another outcome; give what is left of both."""
+        keys = state.keys_of(chunk)[: len(outcomes)]
+        troubled = {key for key, outcome in zip(keys, outcomes, strict=True) if outcome is not None}
+        is_left = [key in troubled for key in keys]
+        state.settle_picked(chunk, [not one for one in is_left])
+        self._settled += is_left.count(False)
+        return list(compress(indexes, is_left)), list(compress(outcomes, is_left))
 
     def _split(self, whole: Whole) -> list[Run]:
         """Put into lanes what the slot has not begun, and what it has in hand as lanes that are running."""
         state, chunk = whole.state, whole.chunk
         stop = whole.take_back()
         begun = whole.at if self.route.batch else max(0, stop - 1)
-        whole.heads = heads = list[Run]()
-        last = chunk.indexes[stop - 1] if stop else -1
         state.settle_first(chunk, begun)
-        runs = list[Run]()
-        for run in state.enlane(chunk, begun):
-            count = sum(item[2] <= last for item in run)
-            if not count:
-                runs.append(run)
-                continue
-            heads.append(run[:count])
-            state.hold_back(run, count)
-        del self._under_way[state]
-        for late in whole.behind:
-            runs += state.enlane(late)
         self._settled += begun
-        return runs
+        whole.heads = state.enlane(chunk, stop - begun)
+        self._end(state)
+        return [run for late in (chunk, *whole.behind) for run in state.enlane(late)]
 
-    def _tell(self, whole: Whole, done: int, verdict: Verdict) -> None:
-        """Say what became of what the slot had in hand."""
-        for head in whole.heads or ():
+    def _tell(self, heads: Sequence[Run], indexes: Sequence[int], verdict: Verdict) -> None:
+        """Say what became of *heads*, lanes of what a slot had in hand; it stopped at the first of *indexes*."""
+        outcomes = dict(zip(indexes, verdict, strict=False)) if isinstance(verdict, list) else {}
+        for head in heads:
             if verdict is None:
                 self._finished.append(head)
                 continue
-            first = whole.chunk.indexes[done]
-            ended = sum(item[2] < first for item in head)
-            if isinstance(verdict, Raised):
-                self._start(Alone(head, ended))
-            elif isinstance(verdict, list):
-                outcomes = dict(zip(whole.chunk.indexes[done : done + len(verdict)], verdict, strict=True))
+            if isinstance(verdict, list):
                 one = first_trouble(head, [outcomes.get(item[2]) for item in head])
                 if one.outcome is None:
                     self._finished.append(one.run)
                 else:
                     self._interrupted.append(one)
+                continue
+            ended = sum(item[2] < indexes[0] for item in head)
+            if isinstance(verdict, Raised):
+                self._start(Alone(head, ended))
             elif ended == len(head):
                 self._finished.append(head)
             else:
@@ -273,7 +323,7 @@ def perform_chunk(wholes: Wholes, whole: Whole, slot: Slot) -> int:
 
 def perform_whole(route: Route, whole: Whole, slot: Slot) -> tuple[int, Verdict]:
     """Run the records of *whole* in order; give how many ended well, and what stopped the next one."""
-    clock, state, chunk = time.monotonic, whole.state, whole.chunk
+    clock, state, chunk, indexes = time.monotonic, whole.state, whole.chunk, whole.indexes
     too_long, at = begin(whole, slot), -1
     ended: Ended
     for at, message in enumerate(whole.source):
@@ -281,7 +331,7 @@ def perform_whole(route: Route, whole: Whole, slot: Slot) -> tuple[int, Verdict]
         if now > too_long or now > state.lease_until:
             return at, NOT_STARTED
         try:
-            ended = route.invoke(item_of(message, chunk, chunk.indexes[at], state))
+            ended = route.invoke(item_of(message, chunk, indexes[at], state))
         except Stop as stop:
             ended = route.outcome(stop.outcome)
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is the record's outcome

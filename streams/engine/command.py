@@ -1,0 +1,149 @@
+"""What operators tell a group, and what it answers: the topics, and what stands in them.
+
+A command goes into the group's control topic and names dead letters; every
+member reads it, and the owner of the partition carries it out.  What became of
+it goes into the audit topic.  Both are JSON, so that any tool can read them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from streams.errors import LedgerError
+
+Verb: TypeAlias = Literal["retry", "forget"]
+"""``retry``: the record runs again, in its place in the order of its key.  ``forget``: it needs no more work."""
+
+Fate: TypeAlias = Literal["retried", "forgotten", "gone", "impossible"]
+"""What became of one letter.
+
+``gone``: there is no such dead letter (any more): the same command came
+before, another one did, or it was retried meanwhile.  ``impossible``: the
+group's chain has no topic from which it could run again.
+"""
+
+VERSION: Final = 1
+MOST_LETTERS: Final = 500
+"""Letters that one command names: all of them are answered at once."""
+_MOST_NAME: Final = 200
+_MOST_REASON: Final = 2_000
+
+
+def control_topic(group: str) -> str:
+    """Name the topic in which *group* is told what to do."""
+    return f"streams.{group}.control"
+
+
+def audit_topic(group: str) -> str:
+    """Name the topic in which *group* tells what was done."""
+    return f"streams.{group}.audit"
+
+
+class Wanted(msgspec.Struct, array_like=True, frozen=True):
+    """One dead letter, named by what it is and not by where it stands."""
+
+    origin: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+    """Offset of its record in the source."""
+    redrives: Annotated[int, Meta(ge=0)]
+    """How often an operator had it tried again by then: with another number it is not the letter that was meant."""
+    at: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+    """Where it stood in the dead-letter topic when it was looked up: it is looked for from there on."""
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What one record of the control topic says."""
+
+    version: int = VERSION
+    id: Annotated[str, Meta(min_length=1, max_length=_MOST_NAME)]
+    """Random; names the command in the audit."""
+    verb: Verb
+    topic: str
+    """The source."""
+    topic_id: str
+    """Of the source: a topic made anew is another one."""
+    partition: Annotated[int, Meta(ge=0)]
+    letters: Annotated[tuple[Wanted, ...], Meta(min_length=1, max_length=MOST_LETTERS)]
+    who: Annotated[str, Meta(max_length=_MOST_NAME)] = ""
+    why: Annotated[str, Meta(max_length=_MOST_REASON)] = ""
+    time_ms: int = 0
+    """When it was given, ms since 1970-01-01 UTC."""
+
+    def pack(self) -> bytes:
+        """Give the record's value."""
+        return msgspec.json.encode(self)
+
+    @property
+    def key(self) -> bytes:
+        """The record's key: what is said of one partition stays in its order."""
+        return f"{self.topic}/{self.partition}".encode()
+
+
+class Asked(msgspec.Struct, eq=False):
+    """One dead letter of which something is wanted, until that is answered."""
+
+    verb: Verb
+    wanted: Wanted
+    fate: Fate | None = None
+    """What became of it; of one that is tried again, as soon as the broker has its copy."""
+    is_moving: bool = False
+    """That copy is on its way."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What one record of the audit topic says: what became of the letters of a command."""
+
+    version: int = VERSION
+    id: str
+    """The command's."""
+    verb: Verb
+    group: str
+    topic: str
+    partition: int
+    fates: tuple[tuple[int, Fate], ...]
+    """The origin of each letter, and what became of it."""
+    who: str = ""
+    why: str = ""
+    asked_ms: int = 0
+    time_ms: int = 0
+    """When it was done."""
+
+    def pack(self) -> bytes:
+        """Give the record's value."""
+        return msgspec.json.encode(self)
+
+
+_decode_command = msgspec.json.Decoder(Command).decode
+_decode_answer = msgspec.json.Decoder(Answer).decode
+
+
+def read_command(value: bytes | None) -> Command:
+    """Read what stands in a control topic.
+
+    Raises:
+        LedgerError: It is no command that this program knows.
+    """
+    try:
+        command = _decode_command(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LedgerError(f"no command: {error}") from error
+    if command.version != VERSION:
+        raise LedgerError(f"a command of version {command.version}; this program reads {VERSION}")
+    return command
+
+
+def read_answer(value: bytes | None) -> Answer:
+    """Read what stands in an audit topic.
+
+    Raises:
+        LedgerError: It is no answer that this program knows.
+    """
+    try:
+        answer = _decode_answer(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LedgerError(f"no answer: {error}") from error
+    if answer.version != VERSION:
+        raise LedgerError(f"an answer of version {answer.version}; this program reads {VERSION}")
+    return answer

@@ -1,0 +1,281 @@
+"""What operators want is heard, done in its order, and answered; and what is committed of it is true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from streams.engine.command import Command, Verb, Wanted, audit_topic, read_answer
+from streams.engine.control import Control
+from streams.engine.partition import Bury, PartitionState
+from streams.engine.plan import ChainPlan
+from streams.kafka.message import Message, make_message
+from streams.kafka.producer import Fate, Parcel
+from streams.observer import Observer
+from streams.testing.clock import ManualClock
+from tests.engine.shelf import Shelf
+from tests.engine.stage import AT_DLQ, PARK, TOPIC_ID
+from tests.engine.test_redrive import ONCE
+
+
+class Script:
+    """A control topic that is written by the test."""
+
+    def __init__(self) -> None:
+        self.log: list[bytes | None] = []
+        self.begun: list[int | None] = []
+        self.position: int | None = None
+        self.was_reset = False
+        self.trouble = ""
+        self.is_anew = False
+        """It has nothing at the offset that is asked for, and begins anew."""
+        self._at = 0
+
+    def begin(self, offset: int | None) -> None:
+        self.begun.append(offset)
+        self._at, self.position = 0 if self.is_anew else offset or 0, offset
+
+    def take(self, limit: int) -> Sequence[Message]:
+        self.was_reset = self.is_anew
+        part = self.log[self._at : self._at + limit]
+        found = [make_message("control", 0, self._at + index, value=value) for index, value in enumerate(part)]
+        self._at += len(part)
+        self.position = self._at if part else self.position
+        return found
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class Post:
+    """Takes answers, and says of each what becomes of it."""
+
+    def __init__(self) -> None:
+        self.sent: list[Parcel[Any]] = []
+        self.fates: list[Fate] = []
+        self.is_full = False
+
+    def produce(self, parcels: Sequence[Parcel[Any]]) -> int:
+        if self.is_full:
+            return 0
+        self.sent += parcels
+        return len(parcels)
+
+    def acknowledge(self, timeout_s: float = 0) -> list[Parcel[Any]]:
+        told = []
+        for fate in self.fates:
+            parcel = self.sent[-1]
+            parcel.fate = fate
+            told.append(parcel)
+        self.fates = []
+        return told
+
+    def push(self, timeout_s: float) -> int:
+        return 0
+
+
+class Ear(Observer):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+
+    def misheard(self, offset: int | None, cause: str) -> None:
+        self.heard.append(("misheard", offset))
+
+    def unanswered(self, command: str, code: str) -> None:
+        self.heard.append(("unanswered", command))
+
+
+class Room:
+    """Control over a shelf with dead letters of the keys a and b."""
+
+    def __init__(self) -> None:
+        self.shelf = Shelf(PARK, policy=ONCE)
+        for place in ((0, b"a"), (1, b"b")):
+            for run in self.shelf.read(place):
+                decision = self.shelf.decide(run)
+                assert isinstance(decision, Bury)
+                self.shelf.take(decision)
+        self.source, self.post, self.ear, self.clock = Script(), Post(), Ear(), ManualClock()
+        self.control = self.open()
+
+    def open(self) -> Control:
+        """A member begins."""
+        plan = ChainPlan("orders", "billing", TOPIC_ID, PARK, "park", "continue")
+        return Control(
+            group="billing",
+            plans={"orders": plan},
+            source=self.source,
+            producer=lambda: self.post,  # type: ignore[arg-type,return-value]  # as much of one as is asked for
+            clock=self.clock,
+            observer=self.ear,
+        )
+
+    @property
+    def state(self) -> PartitionState:
+        """The partition, in its present owner's hands."""
+        return self.shelf.state
+
+    def look(self, *fates: Fate) -> None:
+        """A moment passes; the answers that were sent meet their *fates*."""
+        self.post.fates = list(fates)
+        self.clock.advance(6)
+        self.control.look([self.state])
+
+    def obey(self) -> None:
+        """The dead letters are read, and what moves arrives."""
+        for move in self.shelf.load(AT_DLQ)[1]:
+            self.shelf.take(move)
+
+
+def command(name: str, *origins: int, verb: Verb = "forget", topic_id: str = TOPIC_ID, partition: int = 0) -> bytes:
+    """A command about letters that stand where their origin says."""
+    letters = tuple(Wanted(origin, 0, 0) for origin in origins)
+    return Command(
+        id=name, verb=verb, topic="orders", topic_id=topic_id, partition=partition, letters=letters, who="ann"
+    ).pack()
+
+
+def told(room: Room) -> list[tuple[str, tuple[tuple[int, str], ...]]]:
+    """The answers that were sent."""
+    answers = [read_answer(parcel.value) for parcel in room.post.sent]
+    return [(answer.id, answer.fates) for answer in answers]
+
+
+def test_a_command_is_done_answered_and_then_committed() -> None:
+    """Not before its answer is acknowledged does a commit say that it was carried out."""
+    room = Room()
+    room.source.log += [command("one", 0)]
+    room.look()
+    asked = room.state.tenure.control
+    room.obey()
+    room.look()
+    sent = room.state.tenure.control
+    room.look("stored")
+
+    assert (asked, sent, room.state.tenure.control) == (0, 0, 1)
+    assert told(room) == [("one", ((0, "forgotten"),))]
+    assert room.post.sent[0].topic == audit_topic("billing")
+
+
+def test_commands_of_a_partition_are_done_one_after_the_other() -> None:
+    """The second begins when the first is answered."""
+    room = Room()
+    room.source.log += [command("one", 0), command("two", 1)]
+    room.look()
+    first = list(room.state.chain.asked)
+    room.obey()
+    room.look()
+    room.look("stored")
+    room.look()
+    second = list(room.state.chain.asked)
+    room.obey()
+    room.look()
+    room.look("stored")
+
+    assert (first, second) == ([0], [1])
+    assert [name for name, _ in told(room)] == ["one", "two"]
+    assert room.state.tenure.control == 2
+
+
+@pytest.mark.parametrize("fate", ["refused", "unknown"])
+def test_an_answer_that_is_not_taken_is_sent_again(fate: Fate) -> None:
+    """Told twice is better than never; until then nothing of it is committed as done."""
+    room = Room()
+    room.source.log += [command("one", 0)]
+    room.look()
+    room.obey()
+    room.look()
+    room.look(fate)
+    between = room.state.tenure.control
+    room.look()
+    room.look("stored")
+
+    assert between == 0
+    assert [name for name, _ in told(room)] == ["one", "one"]
+    assert ("unanswered", "one") in room.ear.heard
+    assert room.state.tenure.control == 1
+
+
+def test_an_answer_waits_while_the_producer_is_full() -> None:
+    """It is sent once there is room."""
+    room = Room()
+    room.source.log += [command("one", 0)]
+    room.look()
+    room.obey()
+    room.post.is_full = True
+    room.look()
+    room.post.is_full = False
+    room.look()
+
+    assert [name for name, _ in told(room)] == ["one"]
+
+
+@pytest.mark.parametrize("value", [command("x", 0, topic_id="another"), command("x", 0, partition=7), b"{", None])
+def test_what_does_not_concern_a_partition_is_passed_over(value: bytes | None) -> None:
+    """Another partition's, another lineage's, no command: nothing is asked for, and the next one is done."""
+    room = Room()
+    room.source.log += [value, command("one", 0)]
+    room.look()
+    room.obey()
+    room.look()
+
+    assert [name for name, _ in told(room)] == ["one"]
+    assert (("misheard", 0) in room.ear.heard) == (value in {b"{", None})
+
+
+def test_the_next_owner_goes_on_where_the_commits_say() -> None:
+    """What was answered is not heard again; what was not is."""
+    room = Room()
+    room.source.log += [command("one", 0), command("two", 1)]
+    room.look()
+    room.obey()
+    room.look()
+    room.look("stored")
+    room.shelf.commit()
+    room.shelf.own(b"second")
+    room.state.begin_chain()
+    tenure = room.state.tenure
+    tenure.control = 1  # the shelf keeps no tenure from one owner to the next
+    room.control = room.open()
+    room.look()
+
+    assert room.source.begun == [None, 1]
+    assert list(room.state.chain.asked) == [1]
+
+
+def test_a_control_topic_that_was_made_anew_is_heard_from_its_beginning() -> None:
+    """Its offsets begin again, below what was heard of the old one."""
+    room = Room()
+    room.state.tenure.control = 50
+    room.source.is_anew = True
+    room.source.log += [command("one", 0)]
+    room.look()
+
+    assert room.source.begun == [50]
+    assert list(room.state.chain.asked) == [0]
+
+
+def test_who_can_not_be_heard_is_told() -> None:
+    """No right to read the topic: members go on, and say so."""
+    room = Room()
+    room.source.trouble = "TOPIC_AUTHORIZATION_FAILED"
+    room.look()
+
+    assert ("misheard", None) in room.ear.heard
+
+
+def test_a_partition_that_went_is_forgotten() -> None:
+    """Its commands are its next owner's."""
+    room = Room()
+    room.source.log += [command("one", 0)]
+    room.look()
+    room.state.close()
+    room.look()
+    room.obey()
+    room.look()
+
+    assert told(room) == []
