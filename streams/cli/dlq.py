@@ -1,72 +1,46 @@
-"""`streams dlq`: dead letters, listed and shown."""
+"""`streams dlq`: dead letters, listed and shown; what acts on them stands in `redrive.py`."""
 
 from __future__ import annotations
 
 import base64
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
 import click
 import orjson
 
 from streams.cli.connect import bootstrap_option, json_option, settings_for
-from streams.cli.naming import HEX, key_of, origin_of
+from streams.cli.letters import BY, chosen_topics, filter_of, filters
+from streams.cli.naming import HEX, origin_of
 from streams.cli.output import plain, print_json, print_table, readable, say, time_of
+from streams.cli.redrive import forget, retry
 from streams.deadletter.counting import CopyTopic
-from streams.deadletter.letter import Filter, Letter
-from streams.deadletter.read import Heap, Listing, each, find, heaps, letter_topics, newest
-from streams.errors import TopicError, UsageError
+from streams.deadletter.letter import Letter
+from streams.deadletter.read import Heap, Listing, each, find, heaps, newest
+from streams.errors import UsageError
 from streams.kafka.admin import Admin
 from streams.record import Headers
-from streams.replay.target import parse_time
 
 _SHOWN_CHARS: Final = 4_000
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-_BY: Final[dict[str, Callable[[Letter], str]]] = {
-    "error": lambda letter: "-" if letter.error is None else f"{letter.error.error}: {letter.error.message}"[:200],
-    "class": lambda letter: "-" if letter.error is None else letter.error.error,
-    "reason": lambda letter: "-" if letter.error is None else letter.error.reason,
-    "handler": lambda letter: "-" if letter.error is None else letter.error.handler,
-    "key": lambda letter: readable(letter.key) or "-",
-    "topic": lambda letter: letter.header.topic,
-}
-"""What letters are counted by."""
-
-
-def _filters(command: _Command) -> _Command:
-    """Add the options that say which letters."""
-    for option in reversed(_FILTERS):
-        command = option(command)
-    return command
-
-
-_FILTERS: Final = (
-    click.option("--topic", help="Only of this source topic."),
-    click.option("--error", default="", help="Only where the error's class, message or reason contains this."),
-    click.option("--key", help="Only of this Kafka key; hex:.. for bytes."),
-    click.option("--handler", default="", help="Only where the handler's name contains this."),
-    click.option("--text", default="", help="Only where the payload contains this."),
-    click.option("--since", metavar="TIME", help="Only what died then or later: ISO 8601, or -90m, -1h, -2d."),
-    click.option("--until", metavar="TIME", help="Only what died before then."),
-)
 
 
 @click.group()
 def dlq() -> None:
-    """Look at dead letters."""
+    """Look at dead letters, have them tried again, or forget them."""
+
+
+dlq.add_command(retry)
+dlq.add_command(forget)
 
 
 @dlq.command("list", epilog="Example:  streams dlq list billing --error Timeout --since -1h")
 @click.argument("group", required=False)
-@_filters
+@filters
 @click.option(
     "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Show the newest so many."
 )
-@click.option("--by", type=click.Choice(list(_BY)), help="Count them by this, most first, instead of listing them.")
+@click.option("--by", type=click.Choice(list(BY)), help="Count them by this, most first, instead of listing them.")
 @click.option("--all", "shows_all", is_flag=True, help="Every copy, and why those do not count that do not.")
 @bootstrap_option
 @json_option
@@ -88,11 +62,11 @@ def list_(
     """
     if by and shows_all:
         raise UsageError("--by counts each record once, and --all shows every copy: choose one")
-    wanted = _filter(which)
+    wanted = filter_of(which)
     with Admin(settings_for(bootstrap)) as admin:
-        topics = _topics(admin, group, which["topic"])
+        topics = chosen_topics(admin, group, which["topic"])
         if by is not None:
-            _print_heaps(heaps(admin, topics, wanted, _BY[by]), by=by, limit=limit, as_json=as_json)
+            _print_heaps(heaps(admin, topics, wanted, BY[by]), by=by, limit=limit, as_json=as_json)
             return
         listing = newest(admin, topics, wanted, limit, shows_all=shows_all)
     if as_json:
@@ -103,44 +77,21 @@ def list_(
 
 @dlq.command(epilog="Example:  streams dlq export billing --error Timeout > letters.jsonl")
 @click.argument("group")
-@_filters
+@filters
 @bootstrap_option
 def export(group: str, *, bootstrap: str | None, **which: Any) -> None:
     """Write the dead letters of GROUP whole, a line of JSON each: payload, headers, origin, error, attempts, stack.
 
     Each record once; those of one partition in the order in which they died. Nothing is changed.
     """
-    wanted, count = _filter(which), 0
+    wanted, count = filter_of(which), 0
     out = sys.stdout.buffer
     with Admin(settings_for(bootstrap)) as admin:
-        for letter in each(admin, _topics(admin, group, which["topic"]), wanted):
+        for letter in each(admin, chosen_topics(admin, group, which["topic"]), wanted):
             out.write(orjson.dumps(_whole(letter), default=str) + b"\n")
             count += 1
     out.flush()
     say(f"{count:,} dead letter(s)")
-
-
-def _topics(admin: Admin, group: str | None, topic: str | None) -> list[CopyTopic]:
-    topics = letter_topics(admin, group=group, source=topic)
-    if not topics and (group or topic):
-        raise _nothing(group, topic)
-    return topics
-
-
-def _filter(which: Mapping[str, Any]) -> Filter:
-    """Read the options of `_filters`."""
-    now_s = time.time()
-    since, until = (None if which[name] is None else parse_time(which[name], now_s) for name in ("since", "until"))
-    if since is not None and until is not None and since >= until:
-        raise UsageError("--since is not before --until: nothing could have died between them")
-    return Filter(
-        error=which["error"],
-        handler=which["handler"],
-        text=which["text"],
-        key=None if which["key"] is None else key_of(which["key"]),
-        since_ms=since,
-        until_ms=until,
-    )
 
 
 @dlq.command(epilog="Example:  streams dlq show billing orders/3/1042")
@@ -161,14 +112,6 @@ def show(group: str, origin: str, *, raw: bool, shows_all: bool, bootstrap: str 
         print_json(_whole(letter))
     else:
         _print_letter(letter)
-
-
-def _nothing(group: str | None, topic: str | None) -> TopicError:
-    whose = f"group {group!r}" if group else "any group"
-    of = f" of topic {topic!r}" if topic else ""
-    return TopicError(
-        topic or "", f"{whose} has no dead-letter topic{of} here. See which groups there are: streams status"
-    )
 
 
 def _print_listing(listing: Listing) -> None:
@@ -257,6 +200,7 @@ def _outline(letter: Letter) -> dict[str, Any]:
         "key": readable(letter.key),
         "died": time_of(letter.died_ms),
         "attempts": header.attempts,
+        "redrives": header.redrives,
         "error": None if error is None else error.error,
         "message": None if error is None else error.message,
         "reason": None if error is None else error.reason,

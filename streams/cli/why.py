@@ -206,7 +206,10 @@ def _sentence(one: Journey, group: Standing, now_ms: int) -> str:
     if one.state == "expired":
         return "EXPIRED: retention removed it before the group had read it."
     if one.state == "dead-lettered":
-        return f"DEAD-LETTERED. See it: streams dlq show {one.group} {one.name}"
+        return (
+            f"DEAD-LETTERED. See it: streams dlq show {one.group} {one.name};"
+            f" have it tried again: streams dlq retry {one.group} {one.name}"
+        )
     if one.state == "done":
         return "DONE."
     told = one.state.upper()
