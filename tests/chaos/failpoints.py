@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from streams.engine.commit import Committer
+from streams.engine.control import Control
 from streams.engine.partition import Bury, Move, PartitionState
 from streams.engine.relocation import Relocator
 from streams.kafka.consumer import GroupConsumer
@@ -59,6 +60,9 @@ class Failpoints:
             "after-letter": self.after_letter,
             "after-copy": self.after_copy,
             "before-commit": self.before_commit,
+            "copied-before-commit": self.copied_before_commit,
+            "answer-on-its-way": self.answer_on_its_way,
+            "answered-before-commit": self.answered_before_commit,
             "poll-dies": self.poll_dies,
             "poll-hangs": self.poll_hangs,
         }
@@ -75,14 +79,46 @@ class Failpoints:
     def before_commit(self) -> None:
         """End the process when a dead letter is acknowledged and settled, before the commit that says so is sent."""
         letters = list[Move]()
+        _listen(lambda moves: letters.extend(move for move in moves if isinstance(move, Bury)))
+        self._end_at_commit(lambda: bool(letters))
+
+    def copied_before_commit(self) -> None:
+        """The same once a copy for a retry topic or the parked one is acknowledged and its letter settled."""
+        copies = list[Move]()
+        _listen(lambda moves: copies.extend(move for move in moves if not isinstance(move, Bury)))
+        self._end_at_commit(lambda: bool(copies))
+
+    def answer_on_its_way(self) -> None:
+        """End the process when the answer to a command was handed to the client, and nobody knows whether it went."""
+        answer = Control._answer  # noqa: SLF001  # the very moment
+
+        def end(control: Control, *args: Any) -> None:
+            answer(control, *args)
+            self._end()
+
+        _patch(Control, "_answer", end)
+
+    def answered_before_commit(self) -> None:
+        """End the process when the audit has the answer, before the commit that says the command was carried out."""
+        told = list[bool]()
+        hear = Control._hear_of_answers  # noqa: SLF001  # the very moment
+
+        def listen(control: Control) -> None:
+            before = control._under_way  # noqa: SLF001  # the same
+            hear(control)
+            told.extend([True] * (control._under_way < before))  # noqa: SLF001  # the same
+
+        _patch(Control, "_hear_of_answers", listen)
+        self._end_at_commit(lambda: bool(told))
+
+    def _end_at_commit(self, is_time: Callable[[], bool]) -> None:
         commit = GroupConsumer.commit
 
         def send(consumer: GroupConsumer, *entries: Any) -> None:
-            if letters:
+            if is_time():
                 self._end()
             commit(consumer, *entries)
 
-        _listen(lambda moves: letters.extend(move for move in moves if isinstance(move, Bury)))
         _patch(GroupConsumer, "commit", send)
 
     def poll_dies(self) -> None:
