@@ -24,7 +24,7 @@ from tests.engine.stage import AT_DLQ, AT_PARKED, ORDERS, PARK, TOPIC_ID, chain_
 from tests.fuzz.damage import DEEP, NUMBERS, damaged, packed, some_bytes, some_text
 from tests.fuzz.search import demand
 
-_FIELDS: Final = (int, str, str, int, int, int, str, bytes, int, str, int, int, tuple, int, str, int, bool)
+_FIELDS: Final = (int, str, str, int, int, int, str, bytes, int, str, int, int, tuple, int, str, int, bool, int)
 _REQUIRED: Final = 12
 _MOST_HOPS: Final = 65_535
 _OURS: Final = b"assigned"
