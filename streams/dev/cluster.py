@@ -12,7 +12,7 @@ from pathlib import Path
 from streams.dev import process
 from streams.dev.broker import Broker
 from streams.dev.folder import DataFolder, Member, Roster, default_folder, new_cluster_id
-from streams.dev.ports import answers, free_ports, is_free
+from streams.dev.ports import HOST, answers, free_ports, is_free
 from streams.dev.process import Process
 from streams.dev.runtime import Runtime
 from streams.errors import BrokerError, UsageError
@@ -116,14 +116,16 @@ class DevCluster:
         self.await_answer()
 
     def await_answer(self, *, deadline_s: float = _READY_WITHIN_S) -> None:
-        """Wait until every broker answers and sees all the others.
+        """Wait until every broker answers and sees all the others, where its proxy leads to as well.
 
         Raises:
             BrokerError: One ended, or does not answer within *deadline_s*.
         """
         brokers = self.brokers
         for broker in brokers:
-            await_broker(broker.address, deadline_s, brokers=len(brokers), between_tries=self._check_alive)
+            entrances = [broker.address, *([f"{HOST}:{broker.proxied_port}"] if broker.proxied_port else [])]
+            for entrance in entrances:
+                await_broker(entrance, deadline_s, brokers=len(brokers), between_tries=self._check_alive)
 
     def down(self) -> int:
         """End its brokers; their records stay in the folder.
