@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -20,7 +20,7 @@ from streams.cli.output import Failure, print_json, print_table, say
 from streams.deadletter.act import Outcome, Who, act, commands, prepare
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import each, find
-from streams.engine.command import MOST_LETTERS, Verb
+from streams.engine.command import MOST_LETTERS, MOST_NAME, MOST_REASON, Verb
 from streams.errors import UsageError
 from streams.kafka.admin import Admin
 from streams.kafka.groups import describe_group
@@ -29,6 +29,8 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _PROGRESS_EVERY_S: Final = 1.0
 _TELL_KINDS: Final = 10
+_NO_FILTER: Final = {"topic": None, "error": "", "key": None, "handler": "", "text": "", "since": None, "until": None}
+"""What the options of `filters` say where they choose nothing; an empty key is a key."""
 
 
 def _which(command: _Command) -> _Command:
@@ -86,11 +88,11 @@ def forget(group: str, **options: Any) -> None:
 
 def _act(verb: Verb, group: str, options: dict[str, Any], *, most_redrives: int | None = None) -> None:
     """Choose, show, and with --yes have it done."""
-    who = Who(options["who"] or _me(), options["why"])
+    who = _who(options)
     with Admin(settings_for(options["bootstrap"])) as admin:
         letters = islice(_chosen(admin, group, options, most_redrives), options["limit"])
         if not options["yes"]:
-            _print_plan(verb, group, list(letters), as_json=options["as_json"])
+            _print_plan(verb, group, letters, as_json=options["as_json"])
             return
         if not (members := describe_group(admin, group).members):
             say(f"No member of group {group} runs: it is done as soon as one does.")
@@ -116,7 +118,7 @@ def _act(verb: Verb, group: str, options: dict[str, Any], *, most_redrives: int 
 
 def _chosen(admin: Admin, group: str, options: dict[str, Any], most_redrives: int | None) -> Iterator[Letter]:
     wanted = filter_of(options)
-    is_filtered = any(options[name] for name in ("topic", "error", "key", "handler", "text", "since", "until"))
+    is_filtered = any(options[name] not in (None, default) for name, default in _NO_FILTER.items())
     if (bool(options["origins"]) + is_filtered + options["everything"]) != 1:
         raise UsageError("say which: TOPIC/PARTITION/OFFSET, or a filter such as --error, or --all; one of them")
     if options["origins"]:
@@ -126,16 +128,20 @@ def _chosen(admin: Admin, group: str, options: dict[str, Any], most_redrives: in
     return (one for one in found if most_redrives is None or one.header.redrives < most_redrives)
 
 
-def _print_plan(verb: Verb, group: str, letters: Sequence[Letter], *, as_json: bool) -> None:
-    kinds = Counter(map(BY["error"], letters))
-    keys = len({letter.key for letter in letters})
+def _print_plan(verb: Verb, group: str, letters: Iterable[Letter], *, as_json: bool) -> None:
+    """Say what would be done; of the letters nothing is kept but their keys."""
+    kinds, met = Counter[str](), set[bytes | None]()
+    for letter in letters:
+        kinds[BY["error"](letter)] += 1
+        met.add(letter.key)
+    count, keys = kinds.total(), len(met)
     if as_json:
-        print_json({"group": group, "verb": verb, "applied": False, "letters": len(letters), "errors": dict(kinds)})
+        print_json({"group": group, "verb": verb, "applied": False, "letters": count, "errors": dict(kinds)})
         return
-    if letters:
-        print_table(("#dead letters", "error"), [(count, error) for error, count in kinds.most_common(_TELL_KINDS)])
+    if count:
+        print_table(("#dead letters", "error"), [(many, error) for error, many in kinds.most_common(_TELL_KINDS)])
     would = "would be tried again" if verb == "retry" else "would be dropped for good"
-    click.echo(f"Nothing was changed: {len(letters):,} dead letter(s) of {keys:,} key(s) {would}. Do it with --yes.")
+    click.echo(f"Nothing was changed: {count:,} dead letter(s) of {keys:,} key(s) {would}. Do it with --yes.")
 
 
 def _print_outcome(verb: Verb, group: str, outcome: Outcome, *, as_json: bool) -> None:
@@ -175,6 +181,14 @@ def _progress() -> Callable[[Outcome], None]:
             say(f"  {outcome.asked:,} asked for, {outcome.fates.total():,} answered")
 
     return tell
+
+
+def _who(options: dict[str, Any]) -> Who:
+    who = Who(options["who"] or _me()[:MOST_NAME], options["why"])
+    for name, text, most in (("--who", who.name, MOST_NAME), ("--why", who.reason, MOST_REASON)):
+        if len(text) > most:
+            raise UsageError(f"{name} has {len(text):,} characters; the audit takes {most:,}")
+    return who
 
 
 def _me() -> str:

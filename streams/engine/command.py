@@ -7,7 +7,8 @@ it goes into the audit topic.  Both are JSON, so that any tool can read them.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeAlias
+from collections.abc import Callable
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -28,8 +29,9 @@ group's chain has no topic from which it could run again.
 VERSION: Final = 1
 MOST_LETTERS: Final = 500
 """Letters that one command names: all of them are answered at once."""
-_MOST_NAME: Final = 200
-_MOST_REASON: Final = 2_000
+MOST_NAME: Final = 200
+MOST_REASON: Final = 2_000
+"""Characters of who wants it, and why."""
 
 
 def control_topic(group: str) -> str:
@@ -57,7 +59,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """What one record of the control topic says."""
 
     version: int = VERSION
-    id: Annotated[str, Meta(min_length=1, max_length=_MOST_NAME)]
+    id: Annotated[str, Meta(min_length=1, max_length=MOST_NAME)]
     """Random; names the command in the audit."""
     verb: Verb
     topic: str
@@ -66,8 +68,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Of the source: a topic made anew is another one."""
     partition: Annotated[int, Meta(ge=0)]
     letters: Annotated[tuple[Wanted, ...], Meta(min_length=1, max_length=MOST_LETTERS)]
-    who: Annotated[str, Meta(max_length=_MOST_NAME)] = ""
-    why: Annotated[str, Meta(max_length=_MOST_REASON)] = ""
+    who: Annotated[str, Meta(max_length=MOST_NAME)] = ""
+    why: Annotated[str, Meta(max_length=MOST_REASON)] = ""
     time_ms: int = 0
     """When it was given, ms since 1970-01-01 UTC."""
 
@@ -115,6 +117,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self)
 
 
+_Said = TypeVar("_Said", Command, Answer)
+
 _decode_command = msgspec.json.Decoder(Command).decode
 _decode_answer = msgspec.json.Decoder(Answer).decode
 
@@ -125,13 +129,7 @@ def read_command(value: bytes | None) -> Command:
     Raises:
         LedgerError: It is no command that this program knows.
     """
-    try:
-        command = _decode_command(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LedgerError(f"no command: {error}") from error
-    if command.version != VERSION:
-        raise LedgerError(f"a command of version {command.version}; this program reads {VERSION}")
-    return command
+    return _known(_decode_command, value, "command")
 
 
 def read_answer(value: bytes | None) -> Answer:
@@ -140,10 +138,14 @@ def read_answer(value: bytes | None) -> Answer:
     Raises:
         LedgerError: It is no answer that this program knows.
     """
+    return _known(_decode_answer, value, "answer")
+
+
+def _known(decode: Callable[[bytes], _Said], value: bytes | None, what: str) -> _Said:
     try:
-        answer = _decode_answer(value or b"")
+        said = decode(value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LedgerError(f"no answer: {error}") from error
-    if answer.version != VERSION:
-        raise LedgerError(f"an answer of version {answer.version}; this program reads {VERSION}")
-    return answer
+        raise LedgerError(f"no {what}: {error}") from error
+    if said.version != VERSION:
+        raise LedgerError(f"the {what} is of version {said.version}; this program reads {VERSION}")
+    return said

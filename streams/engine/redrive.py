@@ -2,7 +2,7 @@
 
 Functions on a `PartitionState`, sans I/O as it is, beside those of
 `parking.py`: `ask` says what is wanted, reading the dead-letter topic meets it
-(`obey`), `answers` says what became of it.
+(`obey`), `look` ends the search; each `Asked` says what became of its letter.
 
 A letter that is tried again moves to where records wait for their key, and
 from then on is one of its key's outstanding records as any other: the oldest
@@ -25,7 +25,7 @@ _HOMES: Final = ("parked", "tier")
 
 
 def ask(state: PartitionState, verb: Verb, letters: Iterable[Wanted]) -> list[Asked]:
-    """Have *letters* of *state* looked for; `answers` tells what became of them."""
+    """Have *letters* of *state* looked for; each answer gets its fate once that is known."""
     chain = state.chain
     asked = [Asked(verb, one) for one in letters]
     is_possible = verb == "forget" or _home(state) is not None

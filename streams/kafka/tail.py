@@ -45,7 +45,7 @@ class Tail:
         self._consumer: Consumer | None = None
         self._floor = 0
         self.trouble = ""
-        """What the client complained of since something was read last; it goes on trying."""
+        """What the client complained of at the last `take`; it goes on trying."""
         self.was_reset = False
         """The log had nothing at the offset that was asked for, and is read from its beginning: it was made anew."""
         self.position: int | None = None
@@ -63,7 +63,7 @@ class Tail:
         """Give what has arrived, up to *limit* records; does not wait."""
         if self._consumer is None:
             return []
-        records = list[Message]()
+        records, self.trouble = list[Message](), ""
         for message in self._consumer.consume(limit, 0):
             error = message.error()
             if error is None:
@@ -71,7 +71,6 @@ class Tail:
             elif error.code() not in _NOT_THERE:
                 self.trouble = error.str()
         if records:
-            self.trouble = ""
             self.was_reset = self.was_reset or cast("int", records[0].offset()) < self._floor
             self.position = cast("int", records[-1].offset()) + 1
         return records
