@@ -29,6 +29,9 @@ IN_FLIGHT_AT_LEAST: Final = 50
 _WORKERS: Final = 2
 _LOOK_S: Final = 0.01
 _NO_COMMIT_S: Final = 1.0
+_PATIENT_UP_TO: Final = 0.6
+"""The share of the events up to which the kill waits for a commit; later any moment will do that is bad enough."""
+
 _STUCK_S: Final = 60.0
 
 
@@ -159,7 +162,12 @@ class Stage:
         self._plight = None
 
     def _has_just_committed(self, victim: Worker) -> bool:
-        """Say whether *victim* committed since the last call; where no commit comes for a second, that is no matter."""
+        """Say whether *victim* committed since the last call.
+
+        That is no matter where no commit comes for a second, nor once the events run short.
+        """
+        if self._workers.ended > self.total * _PATIENT_UP_TO:
+            return True
         before, self._committed = self._committed, self._offsets()
         moved = {number for number, offset in self._committed.items() if offset != before.get(number)}
         has_moved = bool(moved & victim.partitions)

@@ -29,7 +29,7 @@ patience = RetryPolicy(delays=("50ms", "200ms", "1s", "3s"), memory_up_to="500ms
 ``.3s``; later events of its aircraft wait behind it in ``flights.tower.parked``, and all other aircraft go on."""
 
 
-@app.on(TOPIC, key="tail", retry=patience, concurrency=96)
+@app.on(TOPIC, key="tail", retry=patience, concurrency=128)
 async def follow(event: FlightEvent, ctx: Context) -> DeadLetter | None:
     """Have the radar confirm the event, and write it down."""
     journal().note("start", event.id, ctx.record.partition)

@@ -21,7 +21,7 @@ LOST_EVERY: Final = 300
 SLOW: Final = 0.01
 """Share of events whose call takes a quarter of a second."""
 
-_QUICK_S: Final = (0.005, 0.025)
+_QUICK_S: Final = (0.01, 0.05)
 _SLOW_S: Final = 0.25
 
 
