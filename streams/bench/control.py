@@ -57,7 +57,7 @@ def _read(reader: BareReader, records: int, work: _Work) -> Outcome:
         work.do(batch)
         if seen >= records:
             break
-        batch = reader.consume(_AT_ONCE, 1.0)
+        batch = reader.consume(min(_AT_ONCE, records - seen), 1.0)  # the client waits until it has as many
     work.finish()
     return begin.until(Reading.now(), seen, resident_bytes=resident_bytes())
 
