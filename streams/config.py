@@ -140,6 +140,10 @@ class Settings:
     records; 0: for ever. What waits is written anew at a third of it, so that it never ages away while a member runs;
     a group that stands still for longer loses what waits. Tiers keep at least four times their delay."""
 
+    status_every_s: float = 5.0
+    """Seconds between two reports of a member to ``streams.<group>.status``, from which `streams why` tells what is
+    stuck, waits in memory or stands still; 0: none are written, and what members hold shows as due."""
+
     metrics_port: int | None = None
     """Port of /metrics, /livez and /readyz; 0 takes a free one; None serves none."""
 
@@ -342,4 +346,5 @@ _RANGES: dict[str, tuple[float, float]] = {
     "key_records": (1, 100_000_000),
     "chain_history_s": (0, 31_536_000),
     "chain_retention_s": (0, 315_360_000),
+    "status_every_s": (0, 3_600),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -101,6 +101,44 @@ class PartitionView:
 
 
 @dataclass(frozen=True, slots=True)
+class RunView:
+    """A handler run under way at one moment."""
+
+    partition: Partition
+    offset: int
+    """Of its record; of several in one call the first."""
+    records: int
+    """Records in that call."""
+    running_s: float
+    timeout_s: float
+    """How long it may run."""
+
+    @property
+    def is_stuck(self) -> bool:
+        """It has run past its time, and has not returned."""
+        return self.running_s > self.timeout_s
+
+
+@dataclass(frozen=True, slots=True)
+class HeldView:
+    """A record that waits in memory for its next attempt, at one moment."""
+
+    partition: Partition
+    offset: int
+    attempts: int
+    """Runs so far."""
+    due_s: float
+    """Seconds until the next one."""
+    error: str
+    """Class of the last error."""
+
+
+MOST_RUNS: Final = 20
+MOST_HELD: Final = 50
+"""So many of each a view shows at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class MemberView:
     """This member at one moment; made once a second."""
 
@@ -113,6 +151,12 @@ class MemberView:
     outstanding_bytes: int
     stuck: int
     """Runs that passed their handler's timeout and have not returned."""
+    member_id: str = ""
+    """The name that the group's coordinator has for it; "" before it has joined."""
+    runs: Sequence[RunView] = ()
+    """Those under way the longest, at most `MOST_RUNS`."""
+    held: Sequence[HeldView] = ()
+    """Records that wait in memory for another attempt, the next ones of each partition, at most `MOST_HELD`."""
 
 
 class Observer:

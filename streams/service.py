@@ -38,13 +38,16 @@ from streams.errors import BrokerError, StreamsError, TopicError
 from streams.kafka import faults
 from streams.kafka.admin import START_WITHIN_S, Admin
 from streams.kafka.offsets import committed
+from streams.kafka.producer import EngineProducer
 from streams.kafka.protocol import resolve_protocol
 from streams.kafka.session import session_of
 from streams.kafka.topics import await_topics, create_topics, find_topics, list_topics, news_within_s, require_topics
 from streams.monitor.health import Health
 from streams.monitor.measure import MetricsObserver
+from streams.monitor.report import make_status_topic
 from streams.monitor.server import start_server
 from streams.monitor.states import LogObserver
+from streams.monitor.status import StatusObserver
 from streams.monitor.tally import Tally, Totals
 from streams.observer import Observer, Observers
 from streams.supervisor import PARENT_VARIABLE
@@ -78,7 +81,6 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
     tally, health = Tally(), Health()
     metrics = MetricsObserver(settings.group)
     log = LogObserver(settings.group)
-    observers = Observers(metrics, log, tally, health, *([observer] if observer else []))
     with contextlib.ExitStack() as stack:
         stack.callback(log.close)
         if settings.metrics_port is not None:
@@ -87,6 +89,7 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
             )
         protocol, why = resolve_protocol(settings)
         chains = prepare_topics(settings, app.routes)
+        more = [one for one in (observer, _status(settings, stack)) if one is not None]
         _log.info("group %s: protocol %s, as %s", settings.group, protocol, why)
         event_loop, state = stack.enter_context(_resources(app))
         member = Member(
@@ -102,7 +105,7 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
                 for topic, route in app.routes.items()
             },
             event_loop=event_loop,
-            observer=observers,
+            observer=Observers(metrics, log, tally, health, *more),
             beat=health.beat,
             state_class=state_class(os.environ),
         )
@@ -111,6 +114,21 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
         _stop_with_parent(member, health)
         report = member.run(until)
     return Summary(settings.group, protocol, report, tally.totals)
+
+
+def _status(settings: Settings, stack: contextlib.ExitStack) -> Observer | None:
+    """Give what reports to the group's status topic; None where it is not to, or nobody lets it have that topic."""
+    if not settings.status_every_s:
+        return None
+    try:
+        with Admin(settings, timeout_s=START_WITHIN_S) as admin:
+            make_status_topic(admin, settings.group)
+    except BrokerError as error:
+        _log.warning("no status is reported: 'streams why' can't tell what this member has in hand (%s)", error)
+        return None
+    status = StatusObserver(settings.group, lambda: EngineProducer(settings), every_s=settings.status_every_s)
+    stack.callback(status.close)
+    return status
 
 
 def prepare_topics(settings: Settings, routes: Mapping[str, Route]) -> dict[str, Chain]:

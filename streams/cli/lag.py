@@ -9,13 +9,14 @@ from typing import Any
 import click
 
 from streams.cli.connect import bootstrap_option, json_option, settings_for
-from streams.cli.output import age, print_json, print_table
+from streams.cli.output import print_json, print_table
 from streams.config import Settings
 from streams.engine.standing import Progress, Standing, standing
 from streams.errors import BrokerError
 from streams.kafka.admin import Admin
 from streams.kafka.groups import Member
 from streams.kafka.reader import Stretch, first_records
+from streams.monitor.spelling import age
 from streams.record import Partition
 
 

@@ -91,16 +91,6 @@ def time_of(timestamp_ms: int) -> str | None:
     return datetime.fromtimestamp(timestamp_ms / 1000, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def age(seconds: float | None) -> str:
-    """Give a span as a person says it."""
-    if seconds is None:
-        return "-"
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"
-
-
 def readable(data: bytes | None) -> Any:
     """Give *data* as text where it is UTF-8, else as ``hex:...``; None stays None."""
     if data is None:

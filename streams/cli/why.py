@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
+import msgspec
 
 from streams.cli.connect import bootstrap_option, json_option, settings_for
 from streams.cli.lag import member_name, require_known
 from streams.cli.naming import key_of, origin_of
-from streams.cli.output import age, cell, plain, print_json, print_table, readable, say, time_of
+from streams.cli.output import cell, plain, print_json, print_table, readable, say, time_of
 from streams.engine.standing import Standing, standing
 from streams.envelope import Envelope
 from streams.errors import DecodeError, TopicError, UsageError
 from streams.kafka.admin import Admin
+from streams.kafka.groups import Group
+from streams.monitor.conditions import conditions
 from streams.monitor.journey import STATES, Journey, State, journey
 from streams.monitor.queue import Queue, Waiting, queues
+from streams.monitor.report import Held, Report, Running, in_hand, reports
+from streams.monitor.spelling import age
 from streams.monitor.standstill import Waits, standstill
 from streams.monitor.trail import Copy
 from streams.record import Partition, headers_of
 
 _HERE: Final = "not read yet, or in a member's hands, or waiting in its memory"
+_REPORTED: Final = "not read yet, or in members' hands"
 
 
 @click.command(epilog="Example:  streams why billing --record orders/3/1042")
@@ -37,7 +43,8 @@ def why(group: str, *, key: str | None, origin: str | None, bootstrap: str | Non
     """Tell what of GROUP is not done, and what it waits for.
 
     It asks the broker alone, so it works where no member lives. All is as of the group's last commits, a second ago
-    where it runs: what a member has in hand, or lets wait in memory, is 'due', as is what nobody has read yet.
+    where it runs. What members have in hand they report every few seconds: what runs and for how long, what waits in
+    memory, which breakers are open; of a record that none of them names, only that it is 'due' is known.
     """
     if key is not None and origin is not None:
         raise UsageError("--key and --record: choose one")
@@ -45,14 +52,38 @@ def why(group: str, *, key: str | None, origin: str | None, bootstrap: str | Non
     place = None if origin is None else origin_of(origin)
     with Admin(settings_for(bootstrap, group=group)) as admin:
         found = require_known(standing(admin, group))
-        now_ms = int(time.time() * 1000)
+        now = _Now(found, reports(admin, group), int(time.time() * 1000))
         if place is not None:
             _require_read(found, place[0].topic)
-            _print_journey(journey(admin, found, *place), found, now_ms, as_json=as_json)
+            _print_journey(journey(admin, found, *place), now, as_json=as_json)
         elif wanted is not None:
-            _print_queues(wanted, list(queues(admin, found, wanted)), found, now_ms, as_json=as_json)
+            _print_queues(wanted, list(queues(admin, found, wanted)), now, as_json=as_json)
         else:
-            _print_standstill(standstill(admin, found, now_ms), found, now_ms, as_json=as_json)
+            _print_standstill(standstill(admin, found, now.ms), now, as_json=as_json)
+
+
+class _Now(NamedTuple):
+    """What is known of the group at this moment."""
+
+    standing: Standing
+    told: Mapping[str, Report]
+    """What its members reported last."""
+    ms: int
+
+    @property
+    def group(self) -> Group:
+        return self.standing.group
+
+    @property
+    def who(self) -> str:
+        return f"Group {self.group.name} is {self.group.state}, with {len(self.group.members)} member(s)."
+
+    @property
+    def members(self) -> dict[str, Any]:
+        return {"state_of_group": self.group.state, "members": len(self.group.members)}
+
+    def in_hand(self, place: Partition, offset: int) -> tuple[Report, Running | Held] | None:
+        return in_hand(self.told, place, offset)
 
 
 def _require_read(found: Standing, topic: str) -> None:
@@ -64,16 +95,30 @@ def _require_read(found: Standing, topic: str) -> None:
 # -- a group ---------------------------------------------------------------------------------------------
 
 
-def _print_standstill(waits: Mapping[Partition, Waits], found: Standing, now_ms: int, *, as_json: bool) -> None:
+def _print_standstill(waits: Mapping[Partition, Waits], now: _Now, *, as_json: bool) -> None:
+    found = conditions(now.group, now.told, now.ms)
     if as_json:
-        partitions = [_waits(place, one, now_ms) for place, one in waits.items()]
-        print_json({"group": found.group.name, **_members(found), "partitions": partitions})
+        print_json(
+            {
+                "group": now.group.name,
+                **now.members,
+                "conditions": [one._asdict() for one in found],
+                "partitions": [_waits(place, one, now.ms) for place, one in waits.items()],
+                "reports": [msgspec.to_builtins(report) for report in now.told.values()],
+            }
+        )
         return
     if waits:
         columns = ("topic", "#partition", "member", "#due", "#waiting", "next", "#parked", "#dead letters")
-        print_table(columns, [_row(place, one, now_ms) for place, one in waits.items()])
-    for line in _reasons(list(waits.values()), found, now_ms):
+        print_table(columns, [_row(place, one, now.ms) for place, one in waits.items()])
+    for condition in found:
+        if condition.is_wrong:
+            click.echo(plain(f"{condition.text}."))
+    for line in _reasons(list(waits.values()), now):
         click.echo(line)
+    for condition in found:
+        if not condition.is_wrong:
+            click.echo(plain(f"{condition.text}."))
 
 
 def _row(place: Partition, one: Waits, now_ms: int) -> tuple[object, ...]:
@@ -82,23 +127,23 @@ def _row(place: Partition, one: Waits, now_ms: int) -> tuple[object, ...]:
     return (*place, member_name(one.member), due, one.waiting - one.due, later, one.parked, one.dead)
 
 
-def _reasons(waits: Sequence[Waits], found: Standing, now_ms: int) -> Iterator[str]:
+def _reasons(waits: Sequence[Waits], now: _Now) -> Iterator[str]:
     """Give what an operator has to know, in sentences."""
-    group = found.group.name
+    group = now.group.name
     if not waits:
-        yield f"Nothing stands still: all that {group} has accepted is done. {_who(found)}"
+        yield f"Nothing stands still: all that {group} has accepted is done. {now.who}"
         return
     due = sum(one.source.outstanding + one.due for one in waits)
     alone = [one for one in waits if one.member is None and one.source.outstanding + one.due]
-    if due and not found.group.members:
-        yield f"{due:,} due, and nobody works on them: {_who(found)} Start one: streams run module:app"
+    if due and not now.group.members:
+        yield f"{due:,} due, and nobody works on them: {now.who} Start one: streams run module:app"
     elif alone:
-        yield f"{due:,} due; {len(alone)} partition(s) with some of them have no member yet. {_who(found)}"
+        yield f"{due:,} due; {len(alone)} partition(s) with some of them have no member yet. {now.who}"
     elif due:
-        yield f"{due:,} due: {_HERE}. {_who(found)}"
+        yield f"{due:,} due: {_HERE if not now.told else _REPORTED}. {now.who}"
     later = [one.next_due_ms for one in waits if one.next_due_ms is not None]
     if later:
-        count, first_s = sum(one.waiting - one.due for one in waits), (min(later) - now_ms) / 1000
+        count, first_s = sum(one.waiting - one.due for one in waits), (min(later) - now.ms) / 1000
         yield f"{count:,} wait in retry topics for another attempt, the first for {age(first_s)} more."
     if parked := sum(one.parked for one in waits):
         yield f"{parked:,} are parked behind an earlier record of their key: streams why {group} --key KEY"
@@ -127,45 +172,51 @@ def _waits(place: Partition, one: Waits, now_ms: int) -> dict[str, Any]:
 # -- a key -----------------------------------------------------------------------------------------------
 
 
-def _print_queues(key: bytes, found: list[Queue], group: Standing, now_ms: int, *, as_json: bool) -> None:
+def _print_queues(key: bytes, found: list[Queue], now: _Now, *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "group": group.group.name,
+                "group": now.group.name,
                 "key": readable(key),
-                **_members(group),
-                "queues": [_queue(one) for one in found],
+                **now.members,
+                "queues": [_queue(one, now) for one in found],
             }
         )
         return
     for one in found:
         columns = ("record", "state", "where", "until", "#attempts", "last error")
-        print_table(columns, [_queue_row(one.place, record, now_ms) for record in one.records])
-        click.echo(plain(_head(one, group, now_ms)))
+        print_table(columns, [_queue_row(one.place, record, now) for record in one.records])
+        click.echo(plain(_head(one, now)))
         if not one.is_whole:
             say(f"more of {one.place} may be of this key: of so many copies and offsets not all are gone through")
     if not found:
-        click.echo(f"Nothing of key {cell(readable(key))} waits in {group.group.name}: it is done, or was never here.")
+        click.echo(f"Nothing of key {cell(readable(key))} waits in {now.group.name}: it is done, or was never here.")
 
 
-def _queue_row(place: Partition, record: Waiting, now_ms: int) -> tuple[object, ...]:
-    copy = record.copy
-    where = str(place) if copy is None else f"{copy.place}/{copy.offset}"
-    last = copy.header.history[-1].error if copy is not None and copy.header.history else None
-    attempts = None if copy is None else copy.header.attempts
-    return f"{place}/{record.offset}", record.state, where, _until(copy, now_ms), attempts, last
+def _queue_row(place: Partition, record: Waiting, now: _Now) -> tuple[object, ...]:
+    copy, name = record.copy, f"{place}/{record.offset}"
+    if copy is not None:
+        last = copy.header.history[-1].error if copy.header.history else None
+        return name, record.state, f"{copy.place}/{copy.offset}", _until(copy, now.ms), copy.header.attempts, last
+    match now.in_hand(place, record.offset):
+        case (report, Running()):
+            return name, "running", f"member {report.member[:8]}", None, None, None
+        case (report, Held() as held):
+            until = time_of(held.due_ms) if held.due_ms > now.ms else "due"
+            return name, "waiting", f"memory of {report.member[:8]}", until, held.attempts, held.error
+    return name, record.state, str(place), None, None, None
 
 
-def _head(one: Queue, group: Standing, now_ms: int) -> str:
+def _head(one: Queue, now: _Now) -> str:
     head = one.records[0]
-    how = _said(head.state, head.copy, now_ms)
+    how = _said(one.place, head.offset, head.state, head.copy, now)
     told = f"{len(one.records):,} record(s) not done; the oldest, {one.place}/{head.offset}, {how}"
     is_awaited = head.state == "waiting" and any(record.state == "parked" for record in one.records)
     behind = ", and the others wait for it" if is_awaited else ""
-    return f"{told}{behind}. {_who(group)}"
+    return f"{told}{behind}. {now.who}"
 
 
-def _queue(one: Queue) -> dict[str, Any]:
+def _queue(one: Queue, now: _Now) -> dict[str, Any]:
     return {
         "topic": one.place.topic,
         "partition": one.place.number,
@@ -176,6 +227,7 @@ def _queue(one: Queue) -> dict[str, Any]:
                 "time": time_of(record.timestamp_ms),
                 "state": record.state,
                 "copy": None if record.copy is None else _copy(record.copy),
+                "in_hand": _in_hand(one.place, record.offset, now) if record.copy is None else None,
             }
             for record in one.records
         ],
@@ -185,11 +237,11 @@ def _queue(one: Queue) -> dict[str, Any]:
 # -- a record --------------------------------------------------------------------------------------------
 
 
-def _print_journey(one: Journey, group: Standing, now_ms: int, *, as_json: bool) -> None:
+def _print_journey(one: Journey, now: _Now, *, as_json: bool) -> None:
     if as_json:
-        print_json(_document(one, group))
+        print_json(_document(one, now))
         return
-    click.echo(f"{plain(one.name)} of {one.group}: {_sentence(one, group, now_ms)}")
+    click.echo(f"{plain(one.name)} of {one.group}: {plain(_sentence(one, now))}")
     if one.key is not None:
         click.echo(f"key    {cell(readable(one.key))}")
     if (trace := _trace(one)) is not None:
@@ -198,7 +250,7 @@ def _print_journey(one: Journey, group: Standing, now_ms: int, *, as_json: bool)
         print_table(("time", "where", "what"), [(time_of(step.time_ms), step.where, step.what) for step in one.steps()])
 
 
-def _sentence(one: Journey, group: Standing, now_ms: int) -> str:
+def _sentence(one: Journey, now: _Now) -> str:
     if one.state == "absent":
         if one.offset >= one.source.end:
             return f"there is no such record yet; the partition ends at {one.source.end:,}."
@@ -212,20 +264,48 @@ def _sentence(one: Journey, group: Standing, now_ms: int) -> str:
         )
     if one.state == "done":
         return "DONE."
-    told = one.state.upper()
-    told += f": {_HERE}" if one.here is None else f" {_where(one.here, now_ms)}"
+    if one.here is None and (hand := now.in_hand(one.place, one.offset)) is not None:
+        state, _, more = _hand(*hand, now.ms).partition(" ")
+        told = f"{state.upper()} {more}"
+    else:
+        told = one.state.upper() + (f": {_HERE}" if one.here is None else f" {_where(one.here, now.ms)}")
     if one.behind is not None:
-        first = f"{one.place}/{one.behind.header.offset}"
-        told += f", behind {first}, which {_said(STATES[one.behind.kind], one.behind, now_ms)}"
-    return f"{told}. {_who(group)}"
+        first = one.behind.header.offset
+        told += f", behind {one.place}/{first}, which"
+        told += f" {_said(one.place, first, STATES[one.behind.kind], one.behind, now)}"
+    return f"{told}. {now.who}"
 
 
-def _said(state: State, copy: Copy | None, now_ms: int) -> str:
+def _said(place: Partition, offset: int, state: State, copy: Copy | None, now: _Now) -> str:
     """Say where a record is, behind its name."""
     if copy is None:
-        return f"is due: {_HERE}"
+        hand = now.in_hand(place, offset)
+        return f"is due: {_HERE}" if hand is None else f"is {_hand(*hand, now.ms)}"
     verb = {"waiting": "waits", "parked": "is parked"}.get(state, "is a dead letter")
-    return f"{verb} {_where(copy, now_ms)}"
+    return f"{verb} {_where(copy, now.ms)}"
+
+
+def _hand(report: Report, one: Running | Held, now_ms: int) -> str:
+    """Say what a member has said of a record, and when."""
+    ago = age(max(0, now_ms - report.time_ms) / 1000)
+    if isinstance(one, Held):
+        left = f"{age((one.due_ms - now_ms) / 1000)} more" if one.due_ms > now_ms else "its time is over"
+        what = f"waiting in memory for run {one.attempts + 1}, {left}, after {one.error}"
+    else:
+        run_s = max(0, now_ms - one.since_ms) / 1000
+        what = f"{'stuck' if one.is_stuck(now_ms) else 'running'} for {age(run_s)}"
+    return f"{what}, as member {report.name} said {ago} ago"
+
+
+def _in_hand(place: Partition, offset: int, now: _Now) -> dict[str, Any] | None:
+    hand = now.in_hand(place, offset)
+    if hand is None:
+        return None
+    report, one = hand
+    base = {"member": report.member, "told": time_of(report.time_ms)}
+    if isinstance(one, Held):
+        return {**base, "state": "waiting", "until": time_of(one.due_ms), "attempts": one.attempts, "error": one.error}
+    return {**base, "state": "stuck" if one.is_stuck(now.ms) else "running", "since": time_of(one.since_ms)}
 
 
 def _where(copy: Copy, now_ms: int) -> str:
@@ -252,14 +332,15 @@ def _trace(one: Journey) -> str | None:
         return None
 
 
-def _document(one: Journey, group: Standing) -> dict[str, Any]:
+def _document(one: Journey, now: _Now) -> dict[str, Any]:
     return {
         "group": one.group,
         "record": {"topic": one.place.topic, "partition": one.place.number, "offset": one.offset},
         "state": one.state,
         "key": readable(one.key),
         "trace_id": _trace(one),
-        **_members(group),
+        **now.members,
+        "in_hand": _in_hand(one.place, one.offset, now) if one.here is None else None,
         "here": None if one.here is None else _copy(one.here),
         "behind": None if one.behind is None else {"offset": one.behind.header.offset, "copy": _copy(one.behind)},
         "copies": [_copy(copy) for copy in one.copies],
@@ -283,15 +364,3 @@ def _copy(copy: Copy) -> dict[str, Any]:
         "why": copy.verdict.why or None,
         "error": None if copy.error is None else f"{copy.error.error}: {copy.error.message}",
     }
-
-
-# -- both ------------------------------------------------------------------------------------------------
-
-
-def _who(found: Standing) -> str:
-    group = found.group
-    return f"Group {group.name} is {group.state}, with {len(group.members)} member(s)."
-
-
-def _members(found: Standing) -> dict[str, Any]:
-    return {"state_of_group": found.group.state, "members": len(found.group.members)}

@@ -44,6 +44,11 @@ def audit_topic(group: str) -> str:
     return f"streams.{group}.audit"
 
 
+def status_topic(group: str) -> str:
+    """Name the topic in which the members of *group* tell how they stand."""
+    return f"streams.{group}.status"
+
+
 class Wanted(msgspec.Struct, array_like=True, frozen=True):
     """One dead letter, named by what it is and not by where it stands."""
 

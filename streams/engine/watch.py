@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import nlargest
+from itertools import islice
 from typing import Final
 
 from streams.clock import Clock
 from streams.engine.commit import Committer
 from streams.engine.executors.executor import Executor
 from streams.engine.intake import Intake
-from streams.engine.partition import NEVER, PartitionState
+from streams.engine.partition import NEVER, PartitionState, offset_of
 from streams.engine.slot import Slot
 from streams.kafka.consumer import GroupConsumer
-from streams.observer import MemberView, Observer, PartitionView
+from streams.observer import MOST_HELD, MOST_RUNS, HeldView, MemberView, Observer, PartitionView, RunView
 
 _REGULATE_EVERY_S: Final = 0.1
 _VIEW_EVERY_S: Final = 1.0
@@ -78,6 +80,9 @@ class Watch:
             outstanding=sum(state.outstanding for state in states),
             outstanding_bytes=sum(state.outstanding_bytes for state in states),
             stuck=sum(self._tell_stuck(executor, slot, now) for executor, slot in running),
+            member_id=self._consumer.member_id,
+            runs=_oldest(running, now),
+            held=list(islice((one for state in states for one in _held(state, now)), MOST_HELD)),
         )
 
     def _partition_view(self, state: PartitionState, now: float) -> PartitionView:
@@ -137,3 +142,23 @@ class Watch:
             self._counted[topic] = runs, spent_s
             if runs > before_runs:
                 self._observer.handled(topic, runs - before_runs, spent_s - before_s)
+
+
+def _oldest(running: Sequence[tuple[Executor, Slot]], now: float) -> list[RunView]:
+    """Give the runs in *running* that have gone on the longest."""
+    views = []
+    for executor, slot in running:
+        since, items = slot.since, slot.running()
+        if items:
+            place, offset = items[0][4].partition, items[0][0].offset() or 0
+            views.append(RunView(place, offset, len(items), max(0.0, now - since), executor.route.timeout_s))
+    return nlargest(MOST_RUNS, views, key=lambda view: view.running_s)
+
+
+def _held(state: PartitionState, now: float) -> Iterator[HeldView]:
+    """Give records of *state* that wait in memory, from the top of the heap: the first is the next one."""
+    for due_s, _, key in state.retries.held[:MOST_HELD]:
+        trouble = state.trouble.get(key)
+        if trouble is not None:
+            error = trouble.history[-1].error if trouble.history else ""
+            yield HeldView(state.partition, offset_of(trouble.item), trouble.attempts, max(0.0, due_s - now), error)

@@ -25,7 +25,7 @@ _ERROR_CHARS: Final = 300
 _ORDINARY: Final = frozenset({"in_flight", "partition", "bytes", "draining"})
 """Pauses that are back-pressure, or a stop, doing its work."""
 
-_ADVICE: Final[dict[PauseReason, str]] = {
+ADVICE: Final[dict[PauseReason, str]] = {
     "in_flight": "as many records are in flight as may be; reading goes on when half of them have settled",
     "partition": "as many of its records are in flight as may be; reading goes on when half of them have settled",
     "bytes": "as many bytes are in flight as may be; reading goes on when half of them have settled",
@@ -163,7 +163,7 @@ class LogObserver(Observer):
 
     def paused(self, partition: Partition, reason: PauseReason) -> None:
         """Say that intake stopped; in a low voice if that is how it should be."""
-        fields = {**_place(partition), "reason": reason, "why": _ADVICE.get(reason, "")}
+        fields = {**_place(partition), "reason": reason, "why": ADVICE.get(reason, "")}
         if reason in _ORDINARY:
             self._write(logging.DEBUG, "intake paused", fields)
         else:

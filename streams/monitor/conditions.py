@@ -1,0 +1,144 @@
+"""What is wrong with a group, in sentences: stuck handlers, routes and partitions that stand still, silent members.
+
+Concluded from what members report and what the coordinator says of them; told
+apart from what is merely slow, and from what waits for its time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
+
+from streams.kafka.groups import Group
+from streams.monitor.report import Report
+from streams.monitor.spelling import age
+from streams.monitor.states import ADVICE, spelled
+from streams.observer import PauseReason
+from streams.record import Partition
+
+Kind: TypeAlias = Literal["stuck", "breaker", "guard", "paused", "blocked", "silent", "busy", "last words"]
+"""``busy`` is nothing wrong: records are in members' hands.  ``last words``: said by a member that is gone."""
+
+_ORDINARY: Final = frozenset({"in_flight", "partition", "bytes"})
+"""Pauses that are back-pressure: the handlers are slower than what comes."""
+_COVERED: Final = frozenset({"breaker", "guard"})
+"""Pauses of which another sentence says more."""
+
+
+class Condition(NamedTuple):
+    """One thing that an operator has to know."""
+
+    kind: Kind
+    text: str
+
+    @property
+    def is_wrong(self) -> bool:
+        """Something stands still that should not."""
+        return self.kind not in {"busy", "last words"}
+
+
+def conditions(group: Group, reports: Mapping[str, Report], now_ms: int) -> list[Condition]:
+    """Say what is wrong with *group*, the worst first; where nothing is, what its members have in hand."""
+    present = {member.member_id for member in group.members}
+    living = [one for name, one in reports.items() if name in present]
+    if not living:
+        return list(_last_words(group, reports, now_ms))
+    wrong = [
+        *_stuck(living, now_ms),
+        *_circuits(living),
+        *_paused(living),
+        *_blocked(living),
+        *_silent(living, now_ms),
+    ]
+    return wrong + list(_busy(living, now_ms))
+
+
+def _stuck(living: list[Report], now_ms: int) -> Iterator[Condition]:
+    for report in living:
+        for run in report.runs:
+            if run.is_stuck(now_ms):
+                text = (
+                    f"STUCK: {run.topic}/{run.partition}/{run.offset} has run for"
+                    f" {age((now_ms - run.since_ms) / 1000)}, and may run for {age(run.timeout_s)}, in member"
+                    f" {report.name}. What it calls does not return; later records of its key wait for it"
+                )
+                yield Condition("stuck", text)
+
+
+def _circuits(living: list[Report]) -> Iterator[Condition]:
+    members: defaultdict[tuple[str, str], list[tuple[Report, str, str]]] = defaultdict(list)
+    for report in living:
+        for one in report.circuits:
+            members[one.kind, one.name].append((report, one.state, one.why))
+    for (kind, name), told in sorted(members.items()):
+        _, state, cause = told[-1]
+        stands = "is open" if state == "open" else "lets a few records try"
+        if kind == "breaker":
+            text = (
+                f"DEPENDENCY DOWN: the breaker of {name} {stands} in {len(told)} member(s): {cause}."
+                f" The topics that need it stand still, and no attempt is counted"
+            )
+            yield Condition("breaker", text)
+        else:
+            text = f"TOO MANY DEAD LETTERS: the guard of {name} {stands} in {len(told)} member(s): {cause}"
+            yield Condition("guard", text)
+
+
+def _paused(living: list[Report]) -> Iterator[Condition]:
+    places: defaultdict[str, list[Partition]] = defaultdict(list)
+    for report in living:
+        for one in report.troubled:
+            if one.paused and one.paused not in _COVERED:
+                places[one.paused].append(Partition(one.topic, one.partition))
+    for reason, partitions in sorted(places.items()):
+        advice = ADVICE.get(cast("PauseReason", reason), reason)
+        if reason in _ORDINARY:
+            yield Condition("paused", f"SLOW: intake of {spelled(partitions)} is paused ({reason}): {advice}")
+        else:
+            yield Condition("paused", f"PAUSED: intake of {spelled(partitions)} ({reason}): {advice}")
+
+
+def _blocked(living: list[Report]) -> Iterator[Condition]:
+    blocked = {
+        Partition(one.topic, one.partition): one.blocked for report in living for one in report.troubled if one.blocked
+    }
+    if blocked:
+        text = f"BLOCKED: {sum(blocked.values()):,} key(s) of {spelled(blocked)} stand still until somebody decides"
+        yield Condition("blocked", f"{text} about their dead letters: streams dlq list")
+
+
+def _silent(living: list[Report], now_ms: int) -> Iterator[Condition]:
+    for report in living:
+        if report.is_silent(now_ms):
+            text = (
+                f"SILENT: member {report.name} has reported nothing for {age((now_ms - report.time_ms) / 1000)}:"
+                f" it hangs, its machine is overloaded, or it is cut off from the broker"
+            )
+            yield Condition("silent", text)
+
+
+def _busy(living: list[Report], now_ms: int) -> Iterator[Condition]:
+    in_hand = sum(report.outstanding for report in living)
+    if not in_hand:
+        return
+    running, capacity = sum(one.running for one in living), sum(one.capacity for one in living)
+    begun = min((run.since_ms for report in living for run in report.runs), default=now_ms)
+    oldest = f", the oldest for {age((now_ms - begun) / 1000)}" if running else ""
+    retrying = sum(one.retrying for report in living for one in report.troubled)
+    waits = f"; {retrying:,} wait in memory for another attempt" if retrying else ""
+    text = f"{in_hand:,} in members' memory: {running:,} of {capacity:,} possible handler runs under way{oldest}{waits}"
+    yield Condition("busy", text)
+
+
+def _last_words(group: Group, reports: Mapping[str, Report], now_ms: int) -> Iterator[Condition]:
+    """Tell what members said that are gone without a word: what ran then may be what ended them."""
+    if group.members:
+        return
+    for report in sorted(reports.values(), key=lambda one: -one.time_ms)[:3]:
+        runs = ", ".join(f"{run.topic}/{run.partition}/{run.offset}" for run in report.runs[:3])
+        told = f"running {runs}" if runs else "nothing was running"
+        if report.circuits:
+            told += "; " + ", ".join(f"{one.kind} {one.name} {one.state}: {one.why}" for one in report.circuits)
+        ago = age((now_ms - report.time_ms) / 1000)
+        yield Condition("last words", f"The last that member {report.name} said, {ago} ago: {told}")
