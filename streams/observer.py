@@ -32,6 +32,7 @@ PauseReason: TypeAlias = Literal[
     "breaker",
     "guard",
     "caution",
+    "operator",
 ]
 """Why a partition's intake stands still."""
 
@@ -245,6 +246,12 @@ class Observer:
 
     def obeyed(self, partition: Partition, verb: str, fates: Mapping[str, int]) -> None:
         """A command of an operator was carried out; *fates*: of how many dead letters what became."""
+
+    def directed(self, offset: int, kind: str, topic: str, value: str, *, is_lifted: bool) -> None:
+        """This member follows the directive at *offset* of its topic, about *topic* or, empty, all of the group."""
+
+    def followed(self, offset: int) -> None:
+        """This member follows all directives below *offset* of their topic."""
 
     def unanswered(self, command: str, code: str) -> None:
         """The audit topic did not take the answer to *command*, by the client's error *code*; it is sent again."""

@@ -11,6 +11,7 @@ from streams.cli.connect import bootstrap_option, json_option, settings_for
 from streams.cli.output import print_json, print_table, time_of
 from streams.deadletter.act import answers
 from streams.engine.command import Answer
+from streams.engine.directive import Directive
 from streams.kafka.admin import Admin
 
 
@@ -20,14 +21,16 @@ from streams.kafka.admin import Admin
 @bootstrap_option
 @json_option
 def audit(group: str, *, limit: int, bootstrap: str | None, as_json: bool) -> None:
-    """Show what operators have had done to the dead letters of GROUP: who, what, why, and what came of it."""
+    """Show what operators have had done to GROUP and to its dead letters: who, what, why, and what came of it."""
     with Admin(settings_for(bootstrap)) as admin:
         found = answers(admin, group, limit)
     if as_json:
-        print_json({"group": group, "answers": [_told(one) for one in found]})
+        told = [_told(one) for one in found if isinstance(one, Answer)]
+        given = [_given(one) for one in found if isinstance(one, Directive)]
+        print_json({"group": group, "answers": told, "directives": given})
         return
     if not found:
-        click.echo(f"Nobody has acted on dead letters of group {group}.")
+        click.echo(f"Nobody has acted on group {group} or its dead letters.")
         return
     print_table(("done", "who", "what", "partition", "#letters", "result", "why"), map(_row, found))
 
@@ -46,7 +49,24 @@ def _told(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _row(answer: Answer) -> tuple[object, ...]:
+def _given(one: Directive) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "topic": one.topic or None,
+        "value": one.value or None,
+        "lifted": one.is_lifted,
+        "who": one.who,
+        "why": one.why or None,
+        "given": time_of(one.time_ms),
+    }
+
+
+def _row(answer: Answer | Directive) -> tuple[object, ...]:
+    if isinstance(answer, Directive):
+        what = f"{answer.kind} {answer.value}".strip()
+        result = "lifted" if answer.is_lifted else "given"
+        return time_of(answer.time_ms), answer.who, what, answer.topic or "all", None, result, answer.why
     fates = Counter(fate for _, fate in answer.fates)
     place = f"{answer.topic}/{answer.partition}"
     if len(answer.fates) == 1:

@@ -88,7 +88,7 @@ def forget(group: str, **options: Any) -> None:
 
 def _act(verb: Verb, group: str, options: dict[str, Any], *, most_redrives: int | None = None) -> None:
     """Choose, show, and with --yes have it done."""
-    who = _who(options)
+    who = who_of(options)
     with Admin(settings_for(options["bootstrap"])) as admin:
         letters = islice(_chosen(admin, group, options, most_redrives), options["limit"])
         if not options["yes"]:
@@ -183,7 +183,8 @@ def _progress() -> Callable[[Outcome], None]:
     return tell
 
 
-def _who(options: dict[str, Any]) -> Who:
+def who_of(options: dict[str, Any]) -> Who:
+    """Give who wants it, and why, as the options or the machine say."""
     who = Who(options["who"] or _me()[:MOST_NAME], options["why"])
     for name, text, most in (("--who", who.name, MOST_NAME), ("--why", who.reason, MOST_REASON)):
         if len(text) > most:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -56,9 +57,13 @@ def run(path: str, **options: Any) -> None:
     if options["processes"] > 1:
         _run_many(path, settings, options)
         return
+    from streams.engine.ending import RESTART
     from streams.service import run as run_app
 
     summary = run_app(app, settings, _until(options, settings))
+    if summary.report.reason == RESTART:
+        say(_sentence(summary))
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # this very command line
     if options["as_json"]:
         print_json(_document(summary))
     else:

@@ -13,6 +13,7 @@ from streams.cli.connect import bootstrap_option, json_option, settings_for
 from streams.cli.lag import member_name, require_known
 from streams.cli.naming import key_of, origin_of
 from streams.cli.output import cell, plain, print_json, print_table, readable, say, time_of
+from streams.engine.directive import Directive, standing_directives
 from streams.engine.standing import Standing, standing
 from streams.envelope import Envelope
 from streams.errors import DecodeError, TopicError, UsageError
@@ -52,7 +53,8 @@ def why(group: str, *, key: str | None, origin: str | None, bootstrap: str | Non
     place = None if origin is None else origin_of(origin)
     with Admin(settings_for(bootstrap, group=group)) as admin:
         found = require_known(standing(admin, group))
-        now = _Now(found, reports(admin, group), int(time.time() * 1000))
+        directives = list(standing_directives(admin, group).values())
+        now = _Now(found, reports(admin, group), int(time.time() * 1000), directives)
         if place is not None:
             _require_read(found, place[0].topic)
             _print_journey(journey(admin, found, *place), now, as_json=as_json)
@@ -69,6 +71,8 @@ class _Now(NamedTuple):
     told: Mapping[str, Report]
     """What its members reported last."""
     ms: int
+    standing_directives: Sequence[Directive]
+    """What operators want of it."""
 
     @property
     def group(self) -> Group:
@@ -96,7 +100,7 @@ def _require_read(found: Standing, topic: str) -> None:
 
 
 def _print_standstill(waits: Mapping[Partition, Waits], now: _Now, *, as_json: bool) -> None:
-    found = conditions(now.group, now.told, now.ms)
+    found = conditions(now.group, now.told, now.ms, now.standing_directives)
     if as_json:
         print_json(
             {
@@ -113,12 +117,12 @@ def _print_standstill(waits: Mapping[Partition, Waits], now: _Now, *, as_json: b
         print_table(columns, [_row(place, one, now.ms) for place, one in waits.items()])
     for condition in found:
         if condition.is_wrong:
-            click.echo(plain(f"{condition.text}."))
+            click.echo(plain(condition.text) + "." * (condition.kind != "halted"))
     for line in _reasons(list(waits.values()), now):
         click.echo(line)
     for condition in found:
         if not condition.is_wrong:
-            click.echo(plain(f"{condition.text}."))
+            click.echo(plain(condition.text) + "." * (condition.kind != "halted"))
 
 
 def _row(place: Partition, one: Waits, now_ms: int) -> tuple[object, ...]:

@@ -26,6 +26,7 @@ from streams.engine.command import (
     control_topic,
     read_answer,
 )
+from streams.engine.directive import Directive, read_directive
 from streams.errors import BrokerError, LedgerError
 from streams.kafka.admin import Admin
 from streams.kafka.bulk import BulkSender
@@ -183,15 +184,28 @@ class _Desk:
         return self.outcome.missing < before
 
 
-def answers(admin: Admin, group: str, limit: int) -> list[Answer]:
-    """Give the last answers in the audit of *group*, at most *limit*, oldest first; none where it has no audit."""
+def answers(admin: Admin, group: str, limit: int) -> list[Answer | Directive]:
+    """Give the last entries in the audit of *group*, at most *limit*, oldest first; none where it has no audit.
+
+    Answers to commands, and directives as they were given.
+    """
     place = Partition(audit_topic(group), 0)
     if place.topic not in find_topics(admin, [place.topic]):
         return []
     mark = watermarks(admin, [place])[place]
     start = max(mark.low, mark.high - limit)
-    found = (_answer(message.value()) for message in read(admin.settings, {place: Stretch(start, mark.high)}))
+    found = (_entry(message.value()) for message in read(admin.settings, {place: Stretch(start, mark.high)}))
     return list(islice((one for one in found if one is not None), limit))
+
+
+def _entry(value: bytes | None) -> Answer | Directive | None:
+    answer = _answer(value)
+    if answer is not None:
+        return answer
+    try:
+        return read_directive(value or b"")
+    except LedgerError:
+        return None
 
 
 def _answer(value: bytes | None) -> Answer | None:

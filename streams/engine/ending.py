@@ -20,6 +20,10 @@ _AGAIN_S: Final = 0.1
 """A topic that was made a moment ago may be unknown to one broker of several."""
 
 
+RESTART: Final = "an operator had it restarted"
+"""Why a member ended that is to begin anew."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Until:
     """How long a member runs; by default until it is told to stop."""

@@ -18,8 +18,10 @@ from streams.engine.caution import Caution
 from streams.engine.command import control_topic
 from streams.engine.commit import Committer
 from streams.engine.control import Control
+from streams.engine.directive import directive_topic, recorded
+from streams.engine.directives import Directives
 from streams.engine.elsewhere import Elsewhere
-from streams.engine.ending import Emptiness, RunReport, Until
+from streams.engine.ending import RESTART, Emptiness, RunReport, Until
 from streams.engine.executors.eventloop import AsyncExecutor, EventLoop
 from streams.engine.executors.executor import Executor
 from streams.engine.executors.inline import InlineExecutor
@@ -88,6 +90,7 @@ class Member:
         self.beat = beat
         """Called whenever the poll thread goes round or waits."""
         self._stop_reason: str | None = None
+        self._until = Until()
         self._executors: dict[str, Executor] = {
             topic: executor_for(route, event_loop) for topic, route in routes.items()
         }
@@ -99,6 +102,9 @@ class Member:
         self._upkeep = Upkeep(settings, plans, self._committer, self._clock, self._observer, consumer=listening)
         self._assignment = self._make_assignment(state_class)
         self._control = self._make_control()
+        self._suspension = Suspension(routes, self._clock, self._observer)
+        self._directives = self._make_directives()
+        self._emptiness: Emptiness | None = None
         self._loop = self._make_loop()
 
     def _make_assignment(self, state_class: type[PartitionState]) -> Assignment:
@@ -130,9 +136,21 @@ class Member:
             observer=self._observer,
         )
 
+    def _make_directives(self) -> Directives:
+        """Make the room that follows what operators want for as long as it stands."""
+        group = self._settings.group
+        return Directives(
+            topics=self._routes,
+            recorded=lambda: recorded(self._admin, group),
+            source=Tail(self._settings, Partition(directive_topic(group), 0)),
+            follower=self,
+            clock=self._clock,
+            observer=self._observer,
+        )
+
     def _make_loop(self) -> ConsumerLoop:
         """Make the rooms that a record passes through, and the loop that goes round in them."""
-        suspension = Suspension(self._routes, self._clock, self._observer)
+        suspension = self._suspension
         relocator = Relocator(EngineProducer(self._settings))
         router = Router(
             routes=self._routes,
@@ -208,35 +226,54 @@ class Member:
         """Ask the member to stop; from any thread, or from a signal handler."""
         self._stop_reason = self._stop_reason or reason
 
+    def halt(self, topics: Mapping[str, str]) -> None:
+        """Let *topics* stand still, each for that reason, and all others go on."""
+        self._suspension.halt(topics)
+
+    def restart(self) -> None:
+        """End in order, so that whoever runs this member begins anew."""
+        self.stop(RESTART)
+
+    def drain(self) -> None:
+        """Finish what is there now, the chain included, and leave."""
+        self._until = Until(settled=True)
+        self._emptiness = self._make_emptiness()
+
     def run(self, until: Until | None = None) -> RunReport:
         """Join, work until told or until *until*, and leave in order.
 
         Raises:
             BrokerError: The client can't go on, or the group's offsets can't be read.
         """
-        until = until or Until()
+        self._until = until = until or Until()
         topics = list(self._executors)
-        emptiness = self._make_emptiness() if until.empty or until.settled else None
+        self._emptiness = self._make_emptiness() if until.empty or until.settled else None
         self._loop.limit = until.max_records
         ends_at = None if until.max_time_s is None else self._clock.monotonic() + until.max_time_s
-        self._consumer.subscribe(topics, self._assignment)
         try:
+            self._directives.begin()
+            self._consumer.subscribe(topics, self._assignment)
             while self._stop_reason is None:
                 self._loop.run_once()
                 self._upkeep.look(self._assignment)
                 self._control.look(self._assignment.all())
+                self._directives.look()
                 self.beat()
                 if ends_at is not None and self._clock.monotonic() >= ends_at:
                     self.stop("its time was over")
                 elif self._loop.is_spent and not self._is_working():
                     self.stop(f"{self._loop.admitted} records were read")
-                elif emptiness is not None and emptiness.is_reached(self._assignment, settled=until.settled):
-                    self.stop(
-                        "all that was there is settled" if until.settled else "all that was there is done or waits"
-                    )
+                elif self._is_empty():
+                    is_settled = self._until.settled
+                    self.stop("all that was there is settled" if is_settled else "all that was there is done or waits")
             return self._leave()
         finally:
             self._close()
+
+    def _is_empty(self) -> bool:
+        """Say whether what is to end this member's run is passed."""
+        emptiness = self._emptiness
+        return emptiness is not None and emptiness.is_reached(self._assignment, settled=self._until.settled)
 
     def _make_emptiness(self) -> Emptiness:
         """Read where all topics end now, and make what knows when that is passed."""
@@ -287,7 +324,7 @@ class Member:
         for executor in self._executors.values():
             executor.close()
         self._consumer.close(_CLOSE_WITHIN_S)
-        for room in (self._reader, self._admin, self._upkeep, self._control):
+        for room in (self._reader, self._admin, self._upkeep, self._control, self._directives):
             room.close()
 
     def _is_working(self) -> bool:

@@ -86,6 +86,7 @@ class Suspension:
         self._told: dict[Gate, CircuitState] = {}
         self._gates: list[Gate] = [*named.values(), *self._tripwires.values()]
         self._topics: dict[Gate, str] = {gate: topic for topic, gate in self._tripwires.items()}
+        self._halted: Mapping[str, str] = {}
         self.is_active = False
         """`turn` has something to do: a route stands still, or goes on from now."""
         self._tell_turns()
@@ -145,6 +146,11 @@ class Suspension:
         self._tell_turns()
         return True
 
+    def halt(self, topics: Mapping[str, str]) -> None:
+        """Let *topics* stand still, each for that reason, whatever else says they may go on; and all others go on."""
+        self.is_active = self.is_active or dict(topics) != self._halted
+        self._halted = dict(topics)
+
     # -- what follows -----------------------------------------------------------------------
 
     def turn(self, states: Sequence[Standing]) -> list[Run]:
@@ -156,14 +162,15 @@ class Suspension:
         self._tell_turns()
         runs = []
         for state in states:
-            if not self._shut(state.partition.topic):
+            is_halted = state.partition.topic in self._halted
+            if not (is_halted or self._shut(state.partition.topic)):
                 state.resume()
                 continue
             state.suspend()
-            run = self._probe(state, now_s)
+            run = None if is_halted else self._probe(state, now_s)
             if run is not None:
                 runs.append(run)
-        self.is_active = any(not gate.circuit.is_closed for gate in self._gates)
+        self.is_active = bool(self._halted) or any(not gate.circuit.is_closed for gate in self._gates)
         return runs
 
     def reason(self, state: Standing) -> PauseReason | None:
@@ -173,6 +180,8 @@ class Suspension:
         """
         if not self.is_active:
             return None
+        if state.partition.topic in self._halted:
+            return "operator"
         shut = self._shut(state.partition.topic)
         if not shut or (self._has_room(shut) and not state.can_probe(self._clock.monotonic())):
             return None
@@ -181,6 +190,8 @@ class Suspension:
     def why(self, topic: str) -> str | None:
         """Say why *topic* stands still, in a sentence for people; None while it does not."""
         told = [f"{_spelled(gate)} is {gate.circuit.state}: {gate.circuit.why}" for gate in self._shut(topic)]
+        if topic in self._halted:
+            told.insert(0, self._halted[topic])
         return "; ".join(told) or None
 
     # -- inside -----------------------------------------------------------------------------

@@ -7,9 +7,10 @@ apart from what is merely slow, and from what waits for its time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
+from streams.engine.directive import Directive
 from streams.kafka.groups import Group
 from streams.monitor.report import Report
 from streams.monitor.spelling import age
@@ -17,12 +18,12 @@ from streams.monitor.states import ADVICE, spelled
 from streams.observer import PauseReason
 from streams.record import Partition
 
-Kind: TypeAlias = Literal["stuck", "breaker", "guard", "paused", "blocked", "silent", "busy", "last words"]
+Kind: TypeAlias = Literal["halted", "stuck", "breaker", "guard", "paused", "blocked", "silent", "busy", "last words"]
 """``busy`` is nothing wrong: records are in members' hands.  ``last words``: said by a member that is gone."""
 
 _ORDINARY: Final = frozenset({"in_flight", "partition", "bytes"})
 """Pauses that are back-pressure: the handlers are slower than what comes."""
-_COVERED: Final = frozenset({"breaker", "guard"})
+_COVERED: Final = frozenset({"breaker", "guard", "operator"})
 """Pauses of which another sentence says more."""
 
 
@@ -38,13 +39,24 @@ class Condition(NamedTuple):
         return self.kind not in {"busy", "last words"}
 
 
-def conditions(group: Group, reports: Mapping[str, Report], now_ms: int) -> list[Condition]:
-    """Say what is wrong with *group*, the worst first; where nothing is, what its members have in hand."""
+def conditions(
+    group: Group, reports: Mapping[str, Report], now_ms: int, standing: Iterable[Directive] = ()
+) -> list[Condition]:
+    """Say what is wrong with *group*, the worst first; where nothing is, what its members have in hand.
+
+    Args:
+        group: As its coordinator describes it.
+        reports: The last ones of its members.
+        now_ms: The time, ms since 1970-01-01 UTC.
+        standing: What operators want of it.
+    """
     present = {member.member_id for member in group.members}
     living = [one for name, one in reports.items() if name in present]
+    halted = list(_halted(group.name, standing, now_ms))
     if not living:
-        return list(_last_words(group, reports, now_ms))
+        return [*halted, *_last_words(group, reports, now_ms)]
     wrong = [
+        *halted,
         *_stuck(living, now_ms),
         *_circuits(living),
         *_paused(living),
@@ -52,6 +64,18 @@ def conditions(group: Group, reports: Mapping[str, Report], now_ms: int) -> list
         *_silent(living, now_ms),
     ]
     return wrong + list(_busy(living, now_ms))
+
+
+def _halted(group: str, standing: Iterable[Directive], now_ms: int) -> Iterator[Condition]:
+    for one in standing:
+        if one.kind == "pause":
+            what, option = (f"topic {one.topic}", f" --topic {one.topic}") if one.topic else ("all of it", "")
+            reason = f": {one.why}" if one.why else ""
+            yield Condition(
+                "halted",
+                f"PAUSED by {one.who or 'an operator'} {age((now_ms - one.time_ms) / 1000)} ago, {what}{reason}."
+                f" Let it go on: streams groups resume {group}{option}",
+            )
 
 
 def _stuck(living: list[Report], now_ms: int) -> Iterator[Condition]:

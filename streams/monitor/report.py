@@ -123,6 +123,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The oldest."""
     held: tuple[Held, ...] = ()
     """The next ones of each partition."""
+    directives: int = 0
+    """Directives below this offset of their topic are followed."""
     circuits: tuple[Circuit, ...] = ()
     """Those that are not closed."""
 

@@ -41,6 +41,7 @@ ADVICE: Final[dict[PauseReason, str]] = {
     "breaker": "a dependency that its handler needs is down; nothing starts, no attempt is counted; look at it",
     "guard": "too many of its records would be dead letters; none is written; see what changed, then restart",
     "caution": "a record of another partition may be what kills processes; nothing else runs until that is known",
+    "operator": "an operator paused it; nothing starts until it is resumed: streams groups resume",
 }
 
 _TOO_MANY: Final = (
@@ -67,6 +68,7 @@ class LogObserver(Observer):
         self._clock = clock or SystemClock()
         self._repeats = Repeats(window_s)
         self._troubled: set[Partition] = set()
+        self._level = logging.getLogger().level
 
     # ------------------------------------------------------------------ partitions come and go
 
@@ -263,6 +265,13 @@ class LogObserver(Observer):
             (partition,),
             {**_place(partition), "verb": verb, **fates},
         )
+
+    def directed(self, offset: int, kind: str, topic: str, value: str, *, is_lifted: bool) -> None:
+        """Say what an operator wants for as long as it stands; a log level holds from this line on."""
+        fields = {"directive": kind, "topic": topic or "all", "offset": offset} | ({"value": value} if value else {})
+        self._write(logging.WARNING, "a directive is lifted" if is_lifted else "a directive is followed", fields)
+        if kind == "log_level":
+            logging.getLogger().setLevel(self._level if is_lifted else value)
 
     def unanswered(self, command: str, code: str) -> None:
         """Say that the audit lacks an answer."""

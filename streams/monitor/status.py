@@ -57,6 +57,7 @@ class StatusObserver(Observer):
         self._started_ms = self._now_ms()
         self._told_at = self._sent_at = float("-inf")
         self._is_under_way = self._has_complained = self._is_stopping = False
+        self._followed = 0
         self._circuits: dict[tuple[str, str], Circuit] = {}
 
     def breaker_turned(self, dependency: str, state: CircuitState, why: str) -> None:
@@ -66,6 +67,10 @@ class StatusObserver(Observer):
     def guard_turned(self, topic: str, state: CircuitState, why: str) -> None:
         """Note it, and report soon."""
         self._turned(Circuit("guard", topic, state, why))
+
+    def followed(self, offset: int) -> None:
+        """Note it, and report soon: somebody waits for that."""
+        self._followed, self._told_at = offset, float("-inf")
 
     def stopping(self) -> None:
         """Report that it leaves."""
@@ -103,6 +108,7 @@ class StatusObserver(Observer):
             troubled=tuple(_troubled(view))[:MOST_TROUBLED],
             runs=tuple(_running(one, now_ms) for one in view.runs),
             held=tuple(_held(one, now_ms) for one in view.held),
+            directives=self._followed,
             circuits=tuple(self._circuits.values()),
         )
 
