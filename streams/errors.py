@@ -5,6 +5,7 @@
     │   ├── ConfigError       one or more settings are wrong; lists them all
     │   └── AppError          the app's handlers or routes contradict each other
     ├── BrokerError           the broker can't be reached, refuses, or lacks something
+    │   ├── RightsError       the broker denies this user something
     │   ├── TopicError        a topic is missing or has the wrong shape
     │   ├── ChainError        a topic of the chain holds what this group did not write
     │   └── CommitError       a commit's outcome is not what the ledger needs
@@ -55,6 +56,10 @@ class AppError(UsageError):
 
 class BrokerError(StreamsError):
     """The broker can't be reached, refuses, or lacks what is needed."""
+
+
+class RightsError(BrokerError):
+    """The broker denies this user something."""
 
 
 class TopicError(BrokerError):

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from streams.engine.command import MOST_NAME, MOST_REASON
-from streams.errors import LedgerError
+from streams.errors import LedgerError, RightsError
 from streams.kafka.admin import Admin
 from streams.kafka.message import Message
 from streams.kafka.offsets import watermarks
@@ -96,13 +96,17 @@ def recorded(admin: Admin, group: str) -> tuple[list[Message], int]:
 
 
 def standing_directives(admin: Admin, group: str) -> Mapping[bytes, Directive]:
-    """Give what stands now, by key; what this program can't read is left out.
+    """Give what stands now, by key; what this program can't read, or this user may not, is left out.
 
     Raises:
-        BrokerError: The broker does not answer, or this user may not read it.
+        BrokerError: The broker does not answer.
     """
+    try:
+        messages, _ = recorded(admin, group)
+    except RightsError:
+        return {}
     found: dict[bytes, Directive] = {}
-    for message in recorded(admin, group)[0]:
+    for message in messages:
         key, value = message.key() or b"", message.value()
         found.pop(key, None)
         if value:

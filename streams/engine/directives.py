@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from streams.clock import Clock
 from streams.engine.control import Source
 from streams.engine.directive import Directive, read_directive
-from streams.errors import LedgerError, TopicError
+from streams.errors import LedgerError, RightsError
 from streams.kafka.message import Message
 from streams.observer import Observer
 
@@ -86,7 +86,7 @@ class Directives:
         """
         try:
             messages, offset = self._recorded()
-        except TopicError as error:  # this user may not look: nobody pauses such a member
+        except RightsError as error:  # this user may not look: nobody pauses such a member
             self._observer.misheard(None, str(error))
             return
         for message in messages:

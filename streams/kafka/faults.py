@@ -8,7 +8,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.config import Settings
-from streams.errors import BrokerError, TopicError
+from streams.errors import BrokerError, RightsError, TopicError
 
 UNREACHABLE: Final = frozenset(
     {
@@ -138,7 +138,7 @@ def fault(error: KafkaError, *, doing: str, settings: Settings, topic: str = "")
         return unreachable(settings, doing=doing, heard=_plain(error))
     if code in _RIGHTS:
         of = f"{_RIGHTS[code]} {topic!r}" if topic else _RIGHTS[code]
-        return BrokerError(f"{where} denies a right {of}, while {doing}. Ask whoever runs the cluster to grant it.")
+        return RightsError(f"{where} denies a right {of}, while {doing}. Ask whoever runs the cluster to grant it.")
     happened, advice = _ADVICE.get(code, (f"answered {error.name()}", ""))
     return BrokerError(f"{where} {happened} ({_plain(error)}), while {doing}. {advice}".rstrip())
 

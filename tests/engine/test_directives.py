@@ -10,7 +10,7 @@ import pytest
 
 from streams.engine.directive import VERSION, Directive, Kind
 from streams.engine.directives import Directives
-from streams.errors import BrokerError, TopicError
+from streams.errors import BrokerError, RightsError
 from streams.kafka.message import Message, make_message
 from streams.observer import Observer
 from streams.testing.clock import ManualClock
@@ -228,7 +228,7 @@ def test_a_broker_that_does_not_answer_lets_nothing_start(log: Log) -> None:
 
 def test_who_may_not_read_the_topic_goes_on_and_says_so(log: Log) -> None:
     """Nobody could pause it."""
-    room = Room(log, TopicError("streams.billing.directives", "not authorized"))
+    room = Room(log, RightsError("not authorized"))
     room.directives.begin()
 
     assert room.ear.misheard_ == [None]
