@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "audit": "What operators have had done to the dead letters of a group.",
     "replay": "Have a stopped group process records again.",
     "schemas": "Check the contracts of events.",
+    "metrics": "What members measure, and alerts and graphs for it.",
     "verify": "Check the promise on an app of yours, under faults.",
     "bench": "Measure the engine beside the bare client.",
 }

@@ -249,6 +249,7 @@ class MetricsObserver(Observer):
             "streams_moving_records": lambda one: one.moving,
             "streams_troubled_keys": lambda one: one.in_trouble,
             "streams_blocked_keys": lambda one: one.blocked,
+            "streams_dead_letter_records": lambda one: one.dead,
             "streams_commit_age_seconds": lambda one: one.commit_age_s if math.isfinite(one.commit_age_s) else None,
             "streams_ledger_used_ratio": lambda one: one.ledger_used,
         }

@@ -128,13 +128,14 @@ def test_the_ways_of_records_through_the_chain_are_counted(shown: Shown) -> None
 
 def test_what_waits_in_the_chain_is_shown(shown: Shown) -> None:
     """Records by where they are, keys by what they wait for; none of it is lag of the topic."""
-    shown.observer.viewed(member(place(in_tiers=2, parked=7, moving=1, in_trouble=3, blocked=1)))
+    shown.observer.viewed(member(place(in_tiers=2, parked=7, moving=1, in_trouble=3, blocked=1, dead=5)))
     shows = {
         "streams_tier_records": 2,
         "streams_parked_records": 7,
         "streams_moving_records": 1,
         "streams_troubled_keys": 3,
         "streams_blocked_keys": 1,
+        "streams_dead_letter_records": 5,
         "streams_lag_records": 0,
     }
 
