@@ -12,7 +12,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streams.app import App
 from streams.config import Settings
@@ -48,6 +48,10 @@ from streams.monitor.states import LogObserver
 from streams.monitor.tally import Tally, Totals
 from streams.observer import Observer, Observers
 from streams.supervisor import PARENT_VARIABLE
+from streams.tracing import require
+
+if TYPE_CHECKING:
+    from streams.tracing.start import Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -77,8 +81,9 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
     settings = settings.checked()
     tally, health = Tally(), Health()
     metrics = MetricsObserver(settings.group)
-    log = LogObserver(settings.group)
-    observers = Observers(metrics, log, tally, health, *([observer] if observer else []))
+    log, tracing = LogObserver(settings.group), _tracing(settings, metrics)
+    further = [one for one in (observer, tracing.observer if tracing else None) if one]
+    observers = Observers(metrics, log, tally, health, *further)
     with contextlib.ExitStack() as stack:
         stack.callback(log.close)
         if settings.metrics_port is not None:
@@ -91,7 +96,7 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
         event_loop, state = stack.enter_context(_resources(app))
         member = Member(
             settings,
-            {topic: _with_context(app, route, state) for topic, route in app.routes.items()},
+            {topic: _with_context(app, route, state, tracing) for topic, route in app.routes.items()},
             protocol,
             session_of(settings, protocol),
             plans={
@@ -105,6 +110,8 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
             observer=observers,
             beat=health.beat,
             state_class=state_class(os.environ),
+            reader=tracing.reader if tracing else None,
+            producer=tracing.producer if tracing else None,
         )
         stack.enter_context(stopped_by_signals(member))
         stack.enter_context(_few_collections())
@@ -189,9 +196,24 @@ def _plea(error: BrokerError, absent: Sequence[ChainTopic]) -> str:
     )
 
 
-def _with_context(app: App, route: Route, state: object) -> Route:
+def _with_context(app: App, route: Route, state: object, tracing: Tracing | None) -> Route:
     keys = {topic: other.key_field for topic, other in app.routes.items() if other.key_field}
-    return replace(route, context=partial(Context, keys=keys, state=state))
+    ready = replace(route, context=partial(Context, keys=keys, state=state))
+    return tracing.route(ready) if tracing else ready
+
+
+def _tracing(settings: Settings, metrics: MetricsObserver) -> Tracing | None:
+    """Give what makes spans, where that is wanted.
+
+    Raises:
+        ConfigError: OpenTelemetry is not installed.
+    """
+    if settings.tracing == "off":
+        return None
+    require()
+    from streams.tracing.start import Tracing  # noqa: PLC0415  # who does not trace neither has nor loads it
+
+    return Tracing(settings, metrics.exemplify)
 
 
 @contextlib.contextmanager
