@@ -19,7 +19,7 @@ from streams.kafka.message import KEY, VALUE, Message
 from streams.outcome import DeadLetter, Outcome, Retry, Skip, Stop
 from streams.record import Headers, headers_of
 from streams.tracing.attempts import LastAttempts, Place, place_of
-from streams.tracing.spans import ATTEMPT, OUTCOME, Exemplify, Spans, fail, key_text
+from streams.tracing.spans import OUTCOME, Exemplify, Spans, fail, key_text
 from streams.tracing.wire import context_in
 
 
@@ -65,7 +65,7 @@ class Run:
         if len(self._messages) > 1:
             return spans.process(self._topic, None, links, partition=self._partition(), count=len(self._messages))
         message = self._messages[0]
-        span = spans.process(
+        return spans.process(
             self._topic,
             makers[0] or before[0],
             links,
@@ -74,10 +74,8 @@ class Run:
             key=key_text(KEY(message)),
             tombstone=VALUE(message) is None or None,
             id=_id(headers[0]),
+            attempt=self._attempt,
         )
-        if self._attempt is not None:
-            span.set_attribute(ATTEMPT, self._attempt)
-        return span
 
     def _partition(self) -> str | None:
         numbers = {place[1] for place in self._places}

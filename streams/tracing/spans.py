@@ -49,7 +49,7 @@ def no_provider() -> bool:
 
 
 def attributes(operation: str, kind: str, topic: str, **more: str | int | bool | None) -> Attributes:
-    """Give the attributes that every span has, and *more* of ``messaging``, with dots for underscores, but for None."""
+    """Give the attributes that every span has, and *more*, by the short names of `_NAMES`, but for what is None."""
     found: Attributes = {
         "messaging.system": "kafka",
         "messaging.operation.name": operation,
@@ -68,6 +68,7 @@ _NAMES: Final = {
     "tombstone": "messaging.kafka.message.tombstone",
     "id": "messaging.message.id",
     "count": "messaging.batch.message_count",
+    "attempt": ATTEMPT,
 }
 
 

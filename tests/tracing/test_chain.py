@@ -111,6 +111,7 @@ def test_what_waits_parked_keeps_its_maker(traced: Traced, topic: Topics, app: A
     traced.work_off(app, orders, [(b"a", b"fails"), (b"a", b"waits", [("traceparent", PARENT)])], waiting_records=1)
     runs = made.all(f"process {orders}")
 
+    assert told(made.one(f"send {orders}.{app.group}.parked"), "streams.origin.offset") == 1
     assert [told(span, "messaging.kafka.offset") for span in runs] == [0, 0, 1]
     assert (parent_of(runs[2]), links_of(runs[2])) == (MAKER, {MAKER})
 
