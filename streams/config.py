@@ -21,6 +21,7 @@ Protocol = Literal["auto", "classic", "classic-range", "consumer"]
 StartAt = Literal["earliest", "latest"]
 OnExpired = Literal["earliest", "latest", "stop"]
 OnKeyFull = Literal["stop", "dead_letter"]
+Tracing = Literal["off", "on", "all"]
 
 _SECRET = re.compile(r"password|passphrase|secret|token|key\.pem|oauthbearer\.config|jaas", re.IGNORECASE)
 _KAFKA_PREFIX = "STREAMS_KAFKA_"
@@ -149,6 +150,10 @@ class Settings:
 
     metrics_host: str = "127.0.0.1"
     """Address of that port."""
+
+    tracing: Tracing = "off"
+    """Spans, through OpenTelemetry: ``on``, one for each run of a handler and for what it leads to; ``all``, one for
+    each batch that was read and for each commit too. Needs ``streams[otel]`` and a tracer provider; off is free."""
 
     def checked(self) -> Settings:
         """Give these settings back if nothing is wrong with them.
@@ -317,6 +322,7 @@ _CHOICES: dict[str, Any] = {
     "start_at": StartAt,
     "on_expired": OnExpired,
     "on_key_full": OnKeyFull,
+    "tracing": Tracing,
 }
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {

@@ -91,6 +91,8 @@ class PartitionView:
     """Keys of which a record stands in the chain."""
     blocked: int = 0
     """Keys of these that stand still until an operator decides."""
+    dead: int = 0
+    """Dead letters that no operator is through with."""
 
     @property
     def unread(self) -> int | None:

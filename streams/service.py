@@ -12,7 +12,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streams.app import App
 from streams.config import Settings
@@ -51,6 +51,10 @@ from streams.monitor.status import StatusObserver
 from streams.monitor.tally import Tally, Totals
 from streams.observer import Observer, Observers
 from streams.supervisor import PARENT_VARIABLE
+from streams.tracing import require
+
+if TYPE_CHECKING:
+    from streams.tracing.start import Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +84,7 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
     settings = settings.checked()
     tally, health = Tally(), Health()
     metrics = MetricsObserver(settings.group)
-    log = LogObserver(settings.group)
+    log, tracing = LogObserver(settings.group), _tracing(settings, metrics)
     with contextlib.ExitStack() as stack:
         stack.callback(log.close)
         if settings.metrics_port is not None:
@@ -89,12 +93,12 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
             )
         protocol, why = resolve_protocol(settings)
         chains = prepare_topics(settings, app.routes)
-        more = [one for one in (observer, _status(settings, stack)) if one is not None]
+        more = [one for one in (observer, tracing and tracing.observer, _status(settings, stack)) if one]
         _log.info("group %s: protocol %s, as %s", settings.group, protocol, why)
         event_loop, state = stack.enter_context(_resources(app))
         member = Member(
             settings,
-            {topic: _with_context(app, route, state) for topic, route in app.routes.items()},
+            {topic: _with_context(app, route, state, tracing) for topic, route in app.routes.items()},
             protocol,
             session_of(settings, protocol),
             plans={
@@ -108,6 +112,8 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
             observer=Observers(metrics, log, tally, health, *more),
             beat=health.beat,
             state_class=state_class(os.environ),
+            reader=tracing.reader if tracing else None,
+            producer=tracing.producer if tracing else None,
         )
         stack.enter_context(stopped_by_signals(member))
         stack.enter_context(_few_collections())
@@ -207,9 +213,24 @@ def _plea(error: BrokerError, absent: Sequence[ChainTopic]) -> str:
     )
 
 
-def _with_context(app: App, route: Route, state: object) -> Route:
+def _with_context(app: App, route: Route, state: object, tracing: Tracing | None) -> Route:
     keys = {topic: other.key_field for topic, other in app.routes.items() if other.key_field}
-    return replace(route, context=partial(Context, keys=keys, state=state))
+    ready = replace(route, context=partial(Context, keys=keys, state=state))
+    return tracing.route(ready) if tracing else ready
+
+
+def _tracing(settings: Settings, metrics: MetricsObserver) -> Tracing | None:
+    """Give what makes spans, where that is wanted.
+
+    Raises:
+        ConfigError: OpenTelemetry is not installed.
+    """
+    if settings.tracing == "off":
+        return None
+    require()
+    from streams.tracing.start import Tracing  # noqa: PLC0415  # who does not trace neither has nor loads it
+
+    return Tracing(settings, metrics.exemplify)
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "audit": "What operators have had done to a group, and to its dead letters.",
     "replay": "Have a stopped group process records again.",
     "schemas": "Check the contracts of events.",
+    "metrics": "What members measure, and alerts and graphs for it.",
     "verify": "Check the promise on an app of yours, under faults.",
     "bench": "Measure the engine beside the bare client.",
 }

@@ -22,6 +22,7 @@ from streams.kafka.bulk import BulkSender
 from streams.kafka.shape import Topic
 from streams.kafka.topics import require_topics
 from streams.record import Headers
+from streams.tracing import require
 
 _FATES_WITHIN_S: Final = 310.0
 """A little more than the client itself tries to send a record."""
@@ -89,7 +90,7 @@ def produce(  # noqa: PLR0913  # one parameter an option
         pace=pace,
         name=lines.name,
         header=lambda: lines.header,
-        headers_of=_event(event_type, source) if event_type else None,
+        headers_of=_headers_of(settings, topic, _event(event_type, source) if event_type else None),
         limit=limit,
     )
     took_s = _feed(feed, lines, KeyRule(key_field, require_key))
@@ -122,6 +123,23 @@ def _feed(feed: Feed, lines: Input, rule: KeyRule) -> float:
     feed.settle_failures()
     feed.rejects.close()
     return time.monotonic() - began
+
+
+def _headers_of(settings: Settings, topic: str, event: HeadersOf | None) -> HeadersOf | None:
+    """Give what makes the headers of a record: those of an *event*, and while tracing is on its trace context."""
+    if settings.tracing == "off":
+        return event
+    require()
+    from streams.tracing.spans import Spans
+
+    spans = Spans(settings.group)
+
+    def headers_of(key: bytes | None) -> Headers:
+        headers = event(key) if event else []
+        spans.create(topic, key, headers)
+        return headers
+
+    return headers_of
 
 
 def _event(event_type: str, source: str) -> HeadersOf:

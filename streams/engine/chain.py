@@ -25,8 +25,10 @@ from streams.retry import label, seconds
 
 HEADER: Final = "streams"
 ERROR_HEADER: Final = "streams-error"
+TRACE_HEADER: Final = "streams-trace"
+"""Which span the last attempt was, in the form of W3C's ``traceparent``; it stands before `HEADER`."""
 _FOREIGN: Final = "streams-was-"
-_OURS: Final = frozenset({HEADER, ERROR_HEADER})
+_OURS: Final = frozenset({HEADER, ERROR_HEADER, TRACE_HEADER})
 VERSION: Final = 1
 _HISTORY: Final = 10
 _STACK_CHARS: Final = 8_000

@@ -29,11 +29,11 @@ from streams.engine.executors.threads import ThreadExecutor
 from streams.engine.growth import Growth
 from streams.engine.intake import Intake
 from streams.engine.loop import ConsumerLoop
-from streams.engine.partition import PartitionState
+from streams.engine.partition import Move, PartitionState
 from streams.engine.plan import ChainPlan
 from streams.engine.recovery import Recovery
 from streams.engine.relief import Relief
-from streams.engine.relocation import Relocator
+from streams.engine.relocation import Relocator, Ticket
 from streams.engine.route import Route
 from streams.engine.router import Router
 from streams.engine.suspension import Suspension
@@ -80,8 +80,10 @@ class Member:
         clock: Clock | None = None,
         beat: Callable[[], None] = lambda: None,
         state_class: type[PartitionState] = PartitionState,
+        reader: ChainReader | None = None,
+        producer: EngineProducer[Ticket | Move] | None = None,
     ) -> None:
-        """Prepare everything; nothing is joined yet."""
+        """Prepare everything; nothing is joined yet.  *reader* and *producer* are the edges of the chain."""
         self._settings = settings
         self._routes = routes
         self._plans = plans
@@ -94,7 +96,8 @@ class Member:
         self._executors: dict[str, Executor] = {
             topic: executor_for(route, event_loop) for topic, route in routes.items()
         }
-        self._reader, self._admin = ChainReader(settings), Admin(settings, timeout_s=_ENDS_WITHIN_S)
+        self._reader, self._admin = reader or ChainReader(settings), Admin(settings, timeout_s=_ENDS_WITHIN_S)
+        self._producer = producer
         self._committer = Committer(settings, session, self._clock, self._observer)
         self._consumer = GroupConsumer(settings, protocol, self._answered)
         self._intake = Intake(settings, self._committer, self._clock, self._observer)
@@ -151,7 +154,7 @@ class Member:
     def _make_loop(self) -> ConsumerLoop:
         """Make the rooms that a record passes through, and the loop that goes round in them."""
         suspension = self._suspension
-        relocator = Relocator(EngineProducer(self._settings))
+        relocator = Relocator(self._producer or EngineProducer(self._settings))
         router = Router(
             routes=self._routes,
             relocator=relocator,

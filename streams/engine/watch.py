@@ -107,6 +107,7 @@ class Watch:
             moving=chain.moving,
             in_trouble=len(chain.index),
             blocked=chain.blocked,
+            dead=sum(part.outstanding for part in chain.parts if part.stage.kind == "dlq"),
         )
 
     def _tell_stuck(self, executor: Executor, slot: Slot, now: float) -> bool:

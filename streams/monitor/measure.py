@@ -123,6 +123,13 @@ class MetricsObserver(Observer):
         self._latency.observe(labels, max(0.0, latency_s))
         self._age.settled(partition, self._clock.now() - latency_s)
 
+    def exemplify(self, topic: str, run_s: float, age_s: float | None, trace: Mapping[str, str]) -> None:
+        """Name the *trace* of a run, and of a record that was *age_s* old at its end.  From any thread."""
+        labels, now_s = (topic,), self._clock.now()
+        self._handler.exemplify(labels, run_s, trace, now_s)
+        if age_s is not None:
+            self._latency.exemplify(labels, max(0.0, age_s), trace, now_s)
+
     # ------------------------------------------------------------------ once an event
 
     def retrying(self, partition: Partition, failures: Sequence[Failure]) -> None:
@@ -249,6 +256,7 @@ class MetricsObserver(Observer):
             "streams_moving_records": lambda one: one.moving,
             "streams_troubled_keys": lambda one: one.in_trouble,
             "streams_blocked_keys": lambda one: one.blocked,
+            "streams_dead_letter_records": lambda one: one.dead,
             "streams_commit_age_seconds": lambda one: one.commit_age_s if math.isfinite(one.commit_age_s) else None,
             "streams_ledger_used_ratio": lambda one: one.ledger_used,
         }

@@ -161,6 +161,7 @@ TABLE: Final = (
     ),
     Row("streams_troubled_keys", "gauge", PLACE, "Keys of which a record stands in the chain; later ones wait for it."),
     Row("streams_blocked_keys", "gauge", PLACE, "Keys of these that stand still until an operator decides."),
+    Row("streams_dead_letter_records", "gauge", PLACE, "Dead letters that no operator has retried or forgotten yet."),
     Row("streams_commit_age_seconds", "gauge", PLACE, "Seconds since the last acknowledged commit was sent."),
     Row(
         "streams_ledger_used_ratio",

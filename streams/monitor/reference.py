@@ -1,6 +1,7 @@
-"""``docs/METRICS.md``, made from the table of metrics.
+"""``docs/METRICS.md``, made from the table of metrics and that of alerts.
 
-``python -m streams.monitor.reference docs/METRICS.md`` writes it anew.
+``python -m streams.monitor.reference docs/METRICS.md`` writes it anew, and
+beside it, in ``docs/monitoring``, what `streams metrics` prints.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from streams.monitor.alerts import ALERTS, Alert, rules
+from streams.monitor.graphs import written
 from streams.monitor.metrics import GROUP, TABLE, Row
 
 _HEAD: Final = """\
@@ -44,9 +47,31 @@ measured stands at the top of `streams/scaling/load.py`.
 """
 
 
+_ALERTS: Final = """
+## Alerts
+
+`streams metrics rules > streams-rules.yml` prints them for Prometheus ([as a file](monitoring/rules.yml)): name the
+file under `rule_files`. Each alert says in its description what to type next, mostly `streams why GROUP`. The
+thresholds are where most groups begin to worry; edit the file, and let `promtool check rules` look at it.
+
+Members tell of themselves: of a group without any, no alert comes from these rules. `streams status` asks the broker.
+
+| alert | severity | for | when |
+|---|---|---|---|
+"""
+
+_GRAPHS: Final = """
+## Graphs
+
+`streams metrics dashboard > streams.json` prints a dashboard for Grafana ([as a file](monitoring/dashboard.json)): a
+graph for each metric above, by group, with the metric's sentence as its description. Import it, or have it
+provisioned; it asks which Prometheus it is to use.
+"""
+
+
 def reference() -> str:
     """Give the page."""
-    return _HEAD + "".join(_line(row) for row in TABLE)
+    return _HEAD + "".join(map(_line, TABLE)) + _ALERTS + "".join(map(_alert, ALERTS)) + _GRAPHS
 
 
 def _line(row: Row) -> str:
@@ -54,5 +79,19 @@ def _line(row: Row) -> str:
     return f"| `{row.name}` | {row.kind} | {labels} | {row.sentence} |\n"
 
 
+def _alert(alert: Alert) -> str:
+    expr = " ".join(alert.expr.split()).replace("|", "\\|")
+    return f"| `{alert.name}` | {alert.severity} | {alert.wait} | `{expr}` |\n"
+
+
+def write(page: Path) -> None:
+    """Write the page, and the files that it links to."""
+    files = page.parent / "monitoring"
+    files.mkdir(exist_ok=True)
+    page.write_text(reference(), encoding="utf-8")
+    (files / "rules.yml").write_text(rules(), encoding="utf-8")
+    (files / "dashboard.json").write_text(written(), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(reference(), encoding="utf-8")
+    write(Path(sys.argv[1]))

@@ -15,6 +15,7 @@ from typing import TypeAlias
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from streams.monitor.metrics import GROUP, Row
@@ -77,6 +78,7 @@ class Histogram:
         self._bounds = row.bounds
         self._names = [*map(floatToGoString, row.bounds), "+Inf"]
         self._values: dict[Labels, tuple[list[int], list[float]]] = {}
+        self._exemplars: dict[Labels, dict[int, Exemplar]] = {}
 
     def know(self, labels: Labels) -> tuple[list[int], list[float]]:
         """Show *labels* from now on, observed or not; give their buckets and, in a list, their sum."""
@@ -88,11 +90,20 @@ class Histogram:
         counts[bisect_left(self._bounds, value)] += times
         total[0] += value * times
 
+    def exemplify(self, labels: Labels, value: float, trace: Mapping[str, str], at_s: float) -> None:
+        """Name the *trace* of something that took *value*: of each bucket the latest is shown.  From any thread."""
+        known = self._exemplars.setdefault(labels, {})
+        known[bisect_left(self._bounds, value)] = Exemplar(dict(trace), value, at_s)
+
     def family(self, group: str) -> Metric:
         """Give all buckets in the client library's form."""
         family = HistogramMetricFamily(self.row.name, self.row.sentence, labels=(GROUP, *self.row.labels))
         for labels, (counts, total) in list(self._values.items()):
-            buckets = list(zip(self._names, accumulate(counts.copy()), strict=True))
+            buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = [
+                *zip(self._names, accumulate(counts.copy()), strict=True)
+            ]
+            for at, exemplar in self._exemplars.get(labels, {}).copy().items():
+                buckets[at] = (*buckets[at][:2], exemplar)
             family.add_metric((group, *labels), buckets, total[0])
         return family
 

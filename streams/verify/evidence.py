@@ -17,7 +17,7 @@ from streams.verify.history import Committed, Copy, Dead, Headers, Kind, Moved, 
 from streams.verify.journal import key_name
 
 _HEADER: Final = "streams"
-_OURS: Final = (_HEADER, "streams-error")
+_OURS: Final = (_HEADER, "streams-error", "streams-trace")
 
 
 def committed_of(client: Mapping[str, Any], group: str, source: str) -> dict[str, dict[int, Committed]]:

@@ -56,7 +56,7 @@ def test_every_command_of_the_overview_is_there() -> None:
         assert command.help, name
 
 
-@pytest.mark.parametrize("name", ["topics", "produce", "lag", "status", "describe", "dlq", "replay"])
+@pytest.mark.parametrize("name", ["topics", "produce", "lag", "status", "describe", "dlq", "replay", "metrics"])
 def test_each_command_has_one_example(name: str) -> None:
     """Help ends with an example that begins as one would type it."""
     command = Commands().get_command(click.Context(main), name)

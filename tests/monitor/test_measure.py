@@ -128,13 +128,14 @@ def test_the_ways_of_records_through_the_chain_are_counted(shown: Shown) -> None
 
 def test_what_waits_in_the_chain_is_shown(shown: Shown) -> None:
     """Records by where they are, keys by what they wait for; none of it is lag of the topic."""
-    shown.observer.viewed(member(place(in_tiers=2, parked=7, moving=1, in_trouble=3, blocked=1)))
+    shown.observer.viewed(member(place(in_tiers=2, parked=7, moving=1, in_trouble=3, blocked=1, dead=5)))
     shows = {
         "streams_tier_records": 2,
         "streams_parked_records": 7,
         "streams_moving_records": 1,
         "streams_troubled_keys": 3,
         "streams_blocked_keys": 1,
+        "streams_dead_letter_records": 5,
         "streams_lag_records": 0,
     }
 
@@ -370,3 +371,25 @@ def fill(shown: Shown) -> None:
         observers.guard_turned("orders", "closed", "")
         shown.clock.at_s += 1
         observers.viewed(member(place()))
+
+
+def test_an_exemplar_stands_in_the_bucket_of_its_own_length(shown: Shown) -> None:
+    """Of each bucket the latest; a parser of OpenMetrics reads them, and plain text has none."""
+    for run_s, span in ((0.003, "1"), (0.004, "2"), (0.2, "3")):
+        shown.observer.exemplify("orders", run_s, 7.0 if span == "3" else None, {"trace_id": "t", "span_id": span})
+    shown.observer.assigned([ORDERS])
+    encode, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
+    families = parse_openmetrics(encode(shown.observer.registry).decode())  # type: ignore[no-untyped-call]
+    found = {
+        (sample.name, sample.labels["le"]): (sample.exemplar.labels["span_id"], sample.exemplar.value)
+        for family in families
+        for sample in family.samples
+        if sample.exemplar
+    }
+
+    assert found == {
+        ("streams_handler_seconds_bucket", "0.005"): ("2", 0.004),
+        ("streams_handler_seconds_bucket", "0.25"): ("3", 0.2),
+        ("streams_end_to_end_latency_seconds_bucket", "10.0"): ("3", 7.0),
+    }
+    assert "# {" not in generate_latest(shown.observer.registry).decode()
