@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "dlq": "Look at dead letters, have them tried again, or forget them.",
     "audit": "What operators have had done to the dead letters of a group.",
     "replay": "Have a stopped group process records again.",
+    "monitor": "The dashboard: all groups, what stands still, and the repair of dead letters.",
     "schemas": "Check the contracts of events.",
     "verify": "Check the promise on an app of yours, under faults.",
     "bench": "Measure the engine beside the bare client.",
