@@ -67,7 +67,7 @@ def monitor(  # noqa: PLR0913  # one parameter an option
     """
     _require_extra()
     from streams.monitor.dashboard.access import load_tokens
-    from streams.monitor.dashboard.server import Choices, serve
+    from streams.monitor.dashboard.server import Choices, Dashboard
     from streams.monitor.logs import configure_logs
 
     if make_token is not None:
@@ -85,7 +85,7 @@ def monitor(  # noqa: PLR0913  # one parameter an option
     configure_logs("json" if log_format == "json" else "text", "INFO")
     if not choices.tokens and not choices.is_loopback:
         say("No tokens are named and others reach this address: pages can be read, and nothing can be done.")
-    serve(choices)
+    Dashboard(choices).run()
 
 
 def _require_extra() -> None:

@@ -12,7 +12,7 @@ from streams.wording import age
 
 WIDTH: Final = 300
 HEIGHT: Final = 64
-_HOURS: Final = (("1 h", 3_600.0), ("6 h", 21_600.0))
+_HOURS: Final = (("10 m", 600.0), ("1 h", 3_600.0), ("6 h", 21_600.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class Speed(NamedTuple):
 class History:
     """Owned by the watch; others take `points`, a copy.
 
-    Always true: at most `POINTS` points, in the order of time, `EVERY_S` apart at least.
+    Always true: at most `POINTS` points and the newest, in the order of time, `EVERY_S` apart at least.
     """
 
     def __init__(self) -> None:
@@ -54,8 +54,9 @@ class History:
 
     @property
     def points(self) -> list[Counters]:
-        """Oldest first."""
-        return list(self._ring)
+        """Oldest first; the last one is the newest there is."""
+        newest = [self._recent[-1]] if self._recent and self._recent[-1] is not self._ring[-1] else []
+        return [*self._ring, *newest]
 
     def add(self, now: Counters) -> None:
         """Take in one more."""

@@ -152,35 +152,58 @@ def make_app(choices: Choices) -> Starlette:
     return app
 
 
-def serve(choices: Choices) -> None:
-    """Serve until told to stop.
+class Dashboard:
+    """The server, listening from the moment it is made.
 
-    Raises:
-        UsageError: It can't listen there.
+    Always true: once `run` has returned, the port is free and the watch has ended.
     """
-    app = make_app(choices)
-    config = uvicorn.Config(
-        app,
-        host=choices.host,
-        port=choices.port,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=AT_ONCE,
-        timeout_keep_alive=20,
-        timeout_graceful_shutdown=3,
-        lifespan="on",
-    )
-    try:
-        listener = config.bind_socket()
-    except SystemExit:
-        raise UsageError(f"can't listen on {choices.host}:{choices.port}: name another one with --port") from None
-    host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    _LOG.info("dashboard served", extra={"url": url})
-    _Server(config, app.state.events).run([listener])
+
+    def __init__(self, choices: Choices) -> None:
+        """Listen, and answer nobody yet.
+
+        Raises:
+            UsageError: It can't listen there.
+        """
+        self.app = make_app(choices)
+        config = uvicorn.Config(
+            self.app,
+            host=choices.host,
+            port=choices.port,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=AT_ONCE,
+            timeout_keep_alive=20,
+            timeout_graceful_shutdown=3,
+            lifespan="on",
+        )
+        try:
+            self._listener = config.bind_socket()
+        except SystemExit:
+            raise UsageError(
+                f"can't listen on {choices.host}:{choices.port}; nothing was started; name another one with --port"
+            ) from None
+        self._server = _Server(config, self.app.state.events)
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a slash at the end."""
+        host, port = self._listener.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def run(self) -> None:
+        """Serve until told to stop, by a signal where this is the main thread."""
+        _LOG.info("dashboard served", extra={"url": self.url})
+        try:
+            self._server.run([self._listener])
+        finally:
+            self._listener.close()
+
+    def stop(self) -> None:
+        """Have `run` return; any thread may call it."""
+        self._server.let_go()
 
 
 class _Server(uvicorn.Server):
@@ -191,9 +214,14 @@ class _Server(uvicorn.Server):
         self._events = events
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop in order, at a second signal at once; not by the signal itself, which would be no end that went well."""
+        self.force_exit = self.should_exit
+        self.let_go()
+
+    def let_go(self) -> None:
         """Stop, and say so to streams that would never end."""
         self._events.end()
-        super().handle_exit(sig, frame)
+        self.should_exit = True
 
 
 async def _listen(request: Request) -> Response:
