@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--groups", type=int, default=50)
     parser.add_argument("--partitions", type=int, default=2_000, help="of all sources together")
     parser.add_argument("--letters", type=int, default=100_000, help="of all groups together")
-    parser.add_argument("--rest", type=float, default=180.0, metavar="SECONDS", help="how long each rest is measured")
+    parser.add_argument("--rest", type=float, default=120.0, metavar="SECONDS", help="how long each rest is measured")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="streams-dashboard-") as folder:
         cluster = DevCluster.start(Path(folder) / "kafka", brokers=1, lives_with=this_process())

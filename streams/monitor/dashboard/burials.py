@@ -61,7 +61,7 @@ def letters(request: Request) -> Response:
         choice=choice,
         found=len(rows),
         rows=[(row, row.told(is_masked=is_masked), _key(board, row, is_masked=is_masked)) for row in shown],
-        kinds=kinds(rows, lambda row: row.told(is_masked=is_masked))[:KINDS],
+        kinds=(kinds(rows, is_masked=is_masked) if choice.texts else shelf.kinds(is_masked=is_masked))[:KINDS],
         number=number,
         pages=max(1, -(-len(rows) // PAGE)),
     )
@@ -153,7 +153,7 @@ def _confirm(request: Request, asked: Mapping[str, Sequence[str]], choice: Choic
     if not visitor.may_act:
         raise ForbiddenError("Only an operator may act on dead letters.")
     rows = _chosen(board, one.name, choice, is_masked=visitor.is_masked)
-    found = kinds(rows, lambda row: row.told(is_masked=visitor.is_masked))
+    found = kinds(rows, is_masked=visitor.is_masked)
     return render(
         request,
         "confirm.html",

@@ -63,21 +63,38 @@ class Choice:
         """Give those of *rows* that are chosen, in their order."""
         if self.origins:
             return [row for row in rows if row.name in self.origins]
-        if not self.texts:
-            return list(rows)
-        return [row for row in rows if self._takes(row, is_masked=is_masked)]
+        found = list(rows)
+        if self.since_ms is not None:
+            found = [row for row in found if row.died_ms >= self.since_ms]
+        if self.until_ms is not None:
+            found = [row for row in found if row.died_ms < self.until_ms]
+        if self.key is not None:
+            found = [row for row in found if row.key == self.key]
+        if topic := self.texts.get("topic"):
+            found = [row for row in found if row.origin.topic == topic]
+        return self._with_texts(found, is_masked=is_masked)
 
-    def _takes(self, row: Row, *, is_masked: bool) -> bool:
-        texts = self.texts
-        told = f"{row.error}\n{row.masked if is_masked else row.message}\n{row.reason}"
+    def _with_texts(self, rows: list[Row], *, is_masked: bool) -> list[Row]:
+        """Leave those whose words fit; letters that died alike are looked at once."""
+        if not self.texts.keys() & {"error", "kind", "handler"}:
+            return rows
+        fits: dict[tuple[str, str, str, str], bool] = {}
+        found = []
+        for row in rows:
+            words = row.error, row.masked if is_masked else row.message, row.reason, row.handler
+            is_fit = fits.get(words)
+            if is_fit is None:
+                is_fit = fits[words] = self._fits(row, words, is_masked=is_masked)
+            if is_fit:
+                found.append(row)
+        return found
+
+    def _fits(self, row: Row, words: tuple[str, str, str, str], *, is_masked: bool) -> bool:
+        *error, handler = words
         return (
-            (self.since_ms is None or row.died_ms >= self.since_ms)
-            and (self.until_ms is None or row.died_ms < self.until_ms)
-            and (self.key is None or row.key == self.key)
-            and texts.get("topic", row.origin.topic) == row.origin.topic
-            and ("kind" not in texts or texts["kind"] == row.told(is_masked=is_masked))
-            and texts.get("handler", "").lower() in row.handler.lower()
-            and texts.get("error", "").lower() in told.lower()
+            self.texts.get("error", "").lower() in "\n".join(error).lower()
+            and self.texts.get("handler", "").lower() in handler.lower()
+            and self.texts.get("kind") in (None, row.told(is_masked=is_masked))
         )
 
 

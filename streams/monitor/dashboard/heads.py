@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Final
 
@@ -47,7 +47,7 @@ class Heads:
             BrokerError: The broker does not answer.
         """
         most = WATCHED if is_watched else REST
-        wanted: dict[str, list[Progress]] = {name: _furthest(seen, most) for name, seen in groups.items()}
+        wanted: dict[str, Sequence[Progress]] = {name: seen.open[:most] for name, seen in groups.items()}
         starts = {
             (name, one.partition): one
             for name, parts in wanted.items()
@@ -56,13 +56,13 @@ class Heads:
         }
         unread = {place: Stretch(one.start, one.end) for (_, place), one in list(starts.items())[:_AT_MOST]}
         self._read(unread)
-        return {name: self._known(seen.standing.progress.values()) for name, seen in groups.items()}
+        return {name: self._known(seen.open) for name, seen in groups.items()}
 
     def _known(self, parts: Iterable[Progress]) -> dict[Partition, int]:
         return {
             one.partition: self._stamps[one.partition][1]
             for one in parts
-            if one.outstanding and self._stamps.get(one.partition, (-1, 0))[0] == one.start
+            if self._stamps.get(one.partition, (-1, 0))[0] == one.start
         }
 
     def _read(self, starts: Mapping[Partition, Stretch]) -> None:
@@ -73,8 +73,3 @@ class Heads:
                 if place in cursor.positions:
                     self._stamps[place] = starts[place].start, messages[0].timestamp()[1]
                     cursor.leave([place])
-
-
-def _furthest(seen: Seen, most: int) -> list[Progress]:
-    behind = [one for one in seen.standing.progress.values() if one.outstanding]
-    return sorted(behind, key=lambda one: -one.outstanding)[:most]

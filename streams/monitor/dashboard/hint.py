@@ -49,14 +49,14 @@ def _stuck(group: GroupView, now_s: float) -> Hint | None:
     if group.idle_since_s is not None and now_s - group.idle_since_s >= STILL_S:
         return Hint("bad", f"stands still: nothing was done for {age(now_s - group.idle_since_s)}")
     still = sum(1 for since_s in group.still_s.values() if now_s - since_s >= STILL_S)
-    if group.expired:
-        return Hint("bad", f"{group.expired:,} records were removed by retention before they were done")
+    if group.seen.expired:
+        return Hint("bad", f"{group.seen.expired:,} records were removed by retention before they were done")
     if still:
         return Hint("warn", f"{still} of {len(group.standing.progress)} partitions stand still")
     if group.state != "stable":
         return Hint("warn", f"{group.state}: partitions change hands")
-    if group.unowned:
-        return Hint("warn", f"{group.unowned} partitions with work have no member")
+    if group.seen.unowned:
+        return Hint("warn", f"{group.seen.unowned} partitions with work have no member")
     return None
 
 

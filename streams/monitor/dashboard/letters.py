@@ -8,8 +8,11 @@ of a topic; what is acted on is read again from the broker before.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from operator import attrgetter
 from sys import intern
 from time import monotonic
 from typing import Final
@@ -30,6 +33,7 @@ SLICE_S: Final = 1.0
 """Seconds of reading at a stretch, so that looks and pages come in between."""
 _MESSAGE_CHARS: Final = 300
 _KEY_BYTES: Final = 200
+_TOLD_CHARS: Final = 200
 _LEAVE: Final = 100
 """At the bound the fullest partition gives up every so manieth of all rows at once."""
 
@@ -70,8 +74,7 @@ class Row:
 
     def told(self, *, is_masked: bool) -> str:
         """Give the error in one line, which is also its kind."""
-        message = self.masked if is_masked else self.message
-        return f"{self.error}: {message}"[:200] if message else self.error
+        return told(self.error, self.masked if is_masked else self.message)
 
 
 @dataclass(slots=True)
@@ -110,6 +113,18 @@ class Shelf:
     def is_whole(self) -> bool:
         """It lists every letter."""
         return not (self.left or self.given_up)
+
+    def kinds(self, *, is_masked: bool) -> list[tuple[str, int]]:
+        """Count all of them by their error, once."""
+        return self._masked_kinds if is_masked else self._kinds
+
+    @cached_property
+    def _kinds(self) -> list[tuple[str, int]]:
+        return kinds(self.rows, is_masked=False)
+
+    @cached_property
+    def _masked_kinds(self) -> list[tuple[str, int]]:
+        return kinds(self.rows, is_masked=True)
 
 
 class LetterIndex:
@@ -285,13 +300,21 @@ class LetterIndex:
             self._versions[name] = self._versions.get(name, 0) + 1
 
 
-def kinds(rows: Iterable[Row], by: Callable[[Row], str]) -> list[tuple[str, int]]:
-    """Count *rows* by what *by* says of each, most first."""
-    counts: dict[str, int] = {}
-    for row in rows:
-        name = by(row)
-        counts[name] = counts.get(name, 0) + 1
+def kinds(rows: Iterable[Row], *, is_masked: bool) -> list[tuple[str, int]]:
+    """Count *rows* by their error as a visitor may see it, most first."""
+    counts = Counter[str]()
+    for (error, message), count in Counter(map(_MASKED_WORDS if is_masked else _WORDS, rows)).items():
+        counts[told(error, message)] += count
     return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+
+
+def told(error: str, message: str) -> str:
+    """Give an error in one line."""
+    return f"{error}: {message}"[:_TOLD_CHARS] if message else error
+
+
+_WORDS: Final = attrgetter("error", "message")
+_MASKED_WORDS: Final = attrgetter("error", "masked")
 
 
 def _died(row: Row) -> tuple[int, Origin]:

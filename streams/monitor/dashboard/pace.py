@@ -15,7 +15,7 @@ class Pace:
     """The same while nobody has."""
     watched_share: float = 0.15
     """Of one core, at most, while somebody looks: where a look costs more, looks are further apart."""
-    rest_share: float = 0.006
+    rest_share: float = 0.004
     """The same at rest."""
     longest_s: float = 300.0
     """Whatever a look costs, the next one comes after so long."""

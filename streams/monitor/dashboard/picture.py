@@ -39,6 +39,38 @@ class Seen:
     trouble: str = ""
     """Why what is shown is older than the look."""
 
+    @cached_property
+    def outstanding(self) -> int:
+        """Offsets of its sources that are not settled."""
+        return self.standing.outstanding
+
+    @cached_property
+    def came(self) -> int:
+        """The ends of its partitions, added up."""
+        return sum(one.end for one in self.standing.progress.values())
+
+    @cached_property
+    def done(self) -> int:
+        """Offsets that are settled, added up."""
+        return sum(one.start + one.settled_above for one in self.standing.progress.values())
+
+    @cached_property
+    def expired(self) -> int:
+        """Offsets that retention removed unsettled."""
+        return sum(one.expired for one in self.standing.progress.values())
+
+    @cached_property
+    def unowned(self) -> int:
+        """Partitions with something outstanding that no member has."""
+        owners = self.standing.owners
+        return sum(1 for one in self.open if one.partition not in owners)
+
+    @cached_property
+    def open(self) -> tuple[Progress, ...]:
+        """Partitions with something outstanding, those with most first."""
+        found = [(one.outstanding, one) for one in self.standing.progress.values()]
+        return tuple(one for _, one in sorted((pair for pair in found if pair[0]), key=lambda pair: -pair[0]))
+
 
 @dataclass(frozen=True)
 class GroupView:
@@ -49,7 +81,7 @@ class GroupView:
     """When it was found so, seconds since 1970."""
     speed: Speed = field(default_factory=Speed)
     heads_ms: Mapping[Partition, int] = field(default_factory=dict)
-    """Time stamp of the oldest outstanding record of a partition, where that was read."""
+    """Time stamp of the oldest outstanding record of a partition, where there is one and it was read."""
     still_s: Mapping[Partition, float] = field(default_factory=dict)
     """Of partitions with something outstanding: since when, seconds since 1970, they have done nothing."""
     idle_since_s: float | None = None
@@ -77,45 +109,33 @@ class GroupView:
         """Who is in it."""
         return self.seen.standing.group.members
 
-    @cached_property
+    @property
     def outstanding(self) -> int:
         """Offsets of its sources that are not settled."""
-        return self.seen.standing.outstanding
+        return self.seen.outstanding
 
-    @cached_property
+    @property
     def waiting(self) -> int:
         """In retry topics."""
         return self._in("tier")
 
-    @cached_property
+    @property
     def parked(self) -> int:
         """Behind another record of their key."""
         return self._in("parked")
 
-    @cached_property
+    @property
     def dead(self) -> int:
         """Dead letters that nobody has decided about."""
         return self._in("dlq")
 
-    @cached_property
-    def expired(self) -> int:
-        """Offsets that retention removed unsettled."""
-        return sum(one.expired for one in self.standing.progress.values())
-
-    @cached_property
-    def unowned(self) -> int:
-        """Partitions with something outstanding that no member has."""
-        owners = self.standing.owners
-        return sum(1 for place, one in self.standing.progress.items() if one.outstanding and place not in owners)
-
-    @cached_property
+    @property
     def counters(self) -> Counters:
         """What goes into its history."""
-        parts = self.standing.progress.values()
         return Counters(
             time_s=self.time_s,
-            came=sum(one.end for one in parts),
-            done=sum(one.start + one.settled_above for one in parts),
+            came=self.seen.came,
+            done=self.seen.done,
             outstanding=self.outstanding,
             waiting=self.waiting,
             parked=self.parked,
@@ -128,7 +148,7 @@ class GroupView:
         """Give the age of the oldest outstanding record that was read; 0 where none is outstanding, None if unknown."""
         if not self.outstanding:
             return 0.0
-        known = [stamp for place, stamp in self.heads_ms.items() if self.standing.progress[place].outstanding]
+        known = self.heads_ms.values()
         return max(0.0, now_s - min(known) / 1000) if known else None
 
     def chain_of(self, place: Partition, kind: ChainKind) -> int:

@@ -76,14 +76,14 @@ class Reading:
         for _ in range(CONNECTIONS):
             self._free.put(Admin(settings))
 
-    def journey(self, standing: Standing, place: Partition, offset: int) -> Journey:
-        """Look up what became of one record.
+    def journey(self, standing: Standing, place: Partition, offset: int, *, is_fresh: bool = False) -> Journey:
+        """Look up what became of one record; what is known of its partition too, unless that *is_fresh*.
 
         Raises:
             BrokerError: There is no such partition, or no answer.
         """
         with self._lent() as admin:
-            return journey(admin, _anew(admin, standing, place), place, offset)
+            return journey(admin, standing if is_fresh else _anew(admin, standing, place), place, offset)
 
     def letter(self, group: str, row: Row | None, place: Partition, offset: int) -> Letter:
         """Give a dead letter whole; *row* says where it stands, where that is known.

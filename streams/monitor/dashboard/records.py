@@ -24,6 +24,8 @@ from streams.wording import age, readable
 
 SHOWN_CHARS: Final = 20_000
 """Of a payload."""
+_FRESH_S: Final = 4.0
+"""What was seen that lately of a partition is not asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class Payload:
 def record(request: Request) -> Response:
     """Show where a record is, and the way it took."""
     board, one, (place, offset) = board_of(request), group_of(request), place_in(request)
-    found = board.reading.journey(one.standing, place, offset)
+    is_fresh = place in one.standing.progress and time.time() < one.time_s + _FRESH_S
+    found = board.reading.journey(one.standing, place, offset, is_fresh=is_fresh)
     visitor = visitor_of(request)
     message = found.record
     payload = None

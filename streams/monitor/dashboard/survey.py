@@ -192,12 +192,14 @@ class Survey:
             group = describe_group(self._admin, estate.group)
             places = [place for place in self._places([estate]) if place in self._ends]
             marks = {place: self._ends[place] for place in places}
-            look = self._looks.get(estate.group)
+            look, known = self._looks.get(estate.group), self._seen.get(estate.group)
             if look is None or is_watched or not _is_unchanged(look, group, marks, now_s):
                 self._note_beyond(look)
                 commits = committed(self._admin, estate.group, places)
                 look = _Look(now_s, marks, commits, group.is_running, is_done=False)
                 self._looks[estate.group] = look
+            elif known is not None and known.standing.group == group and not known.trouble:
+                return known
         except TopicError:
             self.forget()
             return self._seen.get(estate.group)

@@ -51,6 +51,7 @@ class Watch:
         self._pace = pace or Pace()
         self._histories: dict[str, History] = {}
         self._still: dict[tuple[str, Partition], tuple[int, float]] = {}
+        self._still_of: dict[str, tuple[Partition, ...]] = {}
         self._idle: dict[str, tuple[int, float]] = {}
         self._rebalances: dict[str, list[Rebalance]] = {}
         self._owners: dict[str, dict[Partition, str]] = {}
@@ -175,24 +176,25 @@ class Watch:
 
     def _still_parts(self, name: str, seen: Seen, now_s: float) -> dict[Partition, float]:
         still = {}
-        for place, one in seen.standing.progress.items():
-            if not one.outstanding:
-                self._still.pop((name, place), None)
-                continue
+        for one in seen.open:
             done = one.start + one.settled_above
-            known = self._still.get((name, place))
+            known = self._still.get((name, one.partition))
             if known is None or known[0] != done:
-                known = self._still[name, place] = done, now_s
-            still[place] = known[1]
-        return still
+                known = done, now_s
+            still[one.partition] = known
+        for place in self._still_of.pop(name, ()):
+            self._still.pop((name, place), None)
+        self._still.update({(name, place): known for place, known in still.items()})
+        self._still_of[name] = tuple(still)
+        return {place: since_s for place, (_, since_s) in still.items()}
 
     def _idle_since(self, view: GroupView, now_s: float) -> float | None:
         if not view.outstanding:
             self._idle.pop(view.name, None)
             return None
         known = self._idle.get(view.name)
-        if known is None or known[0] != view.counters.done:
-            known = self._idle[view.name] = view.counters.done, now_s
+        if known is None or known[0] != view.seen.done:
+            known = self._idle[view.name] = view.seen.done, now_s
         return known[1]
 
     def _note_members(self, name: str, seen: Seen, now_s: float) -> None:
