@@ -40,18 +40,21 @@ class Mask:
         return orjson.dumps(self._cut(document))
 
     def scrub(self, text: str, value: bytes | None) -> str:
-        """Give *text* without what the named fields of the payload *value* hold."""
-        secrets = self.secrets(value)
-        if not secrets or not text:
+        """Give *text*, which tells of a record, without what the named fields of its payload *value* hold.
+
+        What tells of a payload that is no JSON may hold any of it, and is hidden whole.
+        """
+        if not text or not value or not self.fields:
             return text
-        return re.sub("|".join(map(re.escape, secrets)), HIDDEN, text, flags=re.IGNORECASE)
+        secrets = self._secrets(value)
+        return HIDDEN if secrets is None else _without(text, secrets)
 
     def scrub_bytes(self, data: bytes | None, value: bytes | None) -> bytes | None:
-        """Do so with bytes, such as a key."""
-        if data is None or not self.fields:
+        """Do so with a key or a header, which no payload is written into whole."""
+        if not data or not value or not self.fields:
             return data
         text = data.decode(errors="surrogateescape")
-        return self.scrub(text, value).encode(errors="surrogateescape")
+        return _without(text, self._secrets(value) or ()).encode(errors="surrogateescape")
 
     def headers(self, headers: Headers, value: bytes | None) -> Headers:
         """Give *headers* with those hidden that are named, and all scrubbed."""
@@ -60,14 +63,12 @@ class Mask:
             for name, data in headers
         ]
 
-    def secrets(self, value: bytes | None) -> list[str]:
-        """Give what the named fields of *value* hold, as text, the longest first."""
-        if not value or not self.fields:
-            return []
+    def _secrets(self, value: bytes) -> list[str] | None:
+        """Give what the named fields of *value* hold, as text, the longest first; None where it is no JSON."""
         try:
             document = orjson.loads(value)
         except orjson.JSONDecodeError:
-            return []
+            return None
         found = {text for text in self._held(document, is_named=False) if len(text) >= _SHORTEST}
         return sorted(found, key=len, reverse=True)
 
@@ -87,3 +88,7 @@ class Mask:
                 yield from self._held(one, is_named=is_named)
         elif is_named and value is not None and not isinstance(value, bool):
             yield str(value)
+
+
+def _without(text: str, secrets: Collection[str]) -> str:
+    return re.sub("|".join(map(re.escape, secrets)), HIDDEN, text, flags=re.IGNORECASE) if secrets else text

@@ -63,7 +63,11 @@ def record(request: Request) -> Response:
     value = None if message is None else message.value()
 
     def masked(text: str) -> str:
-        return board.mask.scrub(text, value) if visitor.is_masked else text
+        if not visitor.is_masked or not board.mask:
+            return text
+        if message is None:  # nobody knows what its fields held
+            return text.partition(": ")[0]
+        return board.mask.scrub(text, value)
 
     return render(
         request,

@@ -48,6 +48,8 @@ def test_keys_and_headers_are_scrubbed_too() -> None:
 def test_what_is_no_json_is_hidden_whole() -> None:
     """Nobody knows which of its bytes are the field."""
     assert Mask(["card"]).payload(b"card=4111222233334444") == f"{HIDDEN} 21 bytes that are no JSON".encode()
+    assert Mask(["card"]).scrub("card=4111222233334444 can't be read", b"card=4111222233334444") == HIDDEN
+    assert Mask(["card"]).scrub_bytes(b"o-1", b"card=4111222233334444") == b"o-1"
     assert Mask().payload(b"card=4111222233334444") == b"card=4111222233334444"
 
 
