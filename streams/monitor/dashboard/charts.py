@@ -54,13 +54,11 @@ def charts(points: Sequence[Counters], now_s: float) -> list[Chart]:
     name, size_s = next(((name, size) for name, size in _HOURS if span_s <= size), _HOURS[-1])
     start_s = now_s - size_s
     return [
-        _chart(
-            "Records a second", {"come": _speeds(points, 0), "done": _speeds(points, 1)}, start_s, size_s, _rate, name
-        ),
+        _chart("Records /s", {"come": _speeds(points, 0), "done": _speeds(points, 1)}, start_s, size_s, _rate, name),
         _chart("Outstanding", {"": [(one.time_s, one.outstanding) for one in points]}, start_s, size_s, _count, name),
         _chart("Oldest", {"": [(one.time_s, one.behind_s) for one in points]}, start_s, size_s, age, name),
         _chart(
-            "In retry and parked",
+            "Chain",
             {
                 "waiting": [(one.time_s, one.waiting) for one in points],
                 "parked": [(one.time_s, one.parked) for one in points],
@@ -113,7 +111,7 @@ def _parts(series: Series, start_s: float, span_s: float, top: float) -> list[st
 
 
 def _rate(value: float) -> str:
-    return f"{value:,.0f}/s" if value >= 10 else f"{value:,.1f}/s"  # noqa: PLR2004  # below ten a tenth matters
+    return f"{value:,.0f}" if value >= 10 else f"{value:,.1f}"  # noqa: PLR2004  # below ten a tenth matters
 
 
 def _count(value: float) -> str:

@@ -40,6 +40,7 @@ def static_file(request: Request) -> Response:
 def render(request: Request, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Make a page."""
     board = request.app.state.board
+    board.watch.visit()
     visitor = visitor_of(request)
     shared: dict[str, Any] = {
         "picture": board.watch.picture,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -72,7 +72,7 @@ class Reading:
     def __init__(self, settings: Settings) -> None:
         """Read from the cluster of *settings*."""
         self._settings = settings
-        self._free: queue.SimpleQueue[Admin] = queue.SimpleQueue()
+        self._free: queue.LifoQueue[Admin] = queue.LifoQueue()  # the one that is connected is lent first
         for _ in range(CONNECTIONS):
             self._free.put(Admin(settings))
 
@@ -84,6 +84,11 @@ class Reading:
         """
         with self._lent() as admin:
             return journey(admin, standing if is_fresh else _anew(admin, standing, place), place, offset)
+
+    def connect(self) -> None:
+        """Connect one of them before it is needed; what is wrong is told by who needs it."""
+        with suppress(BrokerError), self._lent() as admin:
+            list_topics(admin)
 
     def letter(self, group: str, row: Row | None, place: Partition, offset: int) -> Letter:
         """Give a dead letter whole; *row* says where it stands, where that is known.

@@ -24,7 +24,7 @@ from streams.wording import age, readable
 
 SHOWN_CHARS: Final = 20_000
 """Of a payload."""
-_FRESH_S: Final = 4.0
+_FRESH_S: Final = 10.0
 """What was seen that lately of a partition is not asked for again."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +126,7 @@ def make_app(choices: Choices) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         events.begin()
         watch.start()
+        threading.Thread(target=app.state.board.reading.connect, name="streams-connect", daemon=True).start()
         try:
             yield
         finally:

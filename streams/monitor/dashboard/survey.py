@@ -30,7 +30,8 @@ from streams.record import Partition
 DISCOVER_S: Final = 60.0
 """Which groups and topics there are is asked so often while somebody looks; at rest five times as seldom."""
 _REST: Final = 5
-_AGAIN_S: Final = 300.0
+_AGAIN_S: Final = 15.0
+_AGAIN_AT_REST_S: Final = 300.0
 """What a group has committed is asked so often at least, also where nothing seems to have changed."""
 _STRANGERS: Final = 5
 """Groups that may be of streams or not and are looked at closely in one look; all of them again after ten minutes."""
@@ -97,7 +98,7 @@ class Survey:
 
         Args:
             now_s: Seconds, of any clock that goes on.
-            is_watched: Somebody looks: take nothing for unchanged.
+            is_watched: Somebody looks: take nothing for unchanged for long.
 
         Raises:
             BrokerError: No broker answers.
@@ -193,7 +194,8 @@ class Survey:
             places = [place for place in self._places([estate]) if place in self._ends]
             marks = {place: self._ends[place] for place in places}
             look, known = self._looks.get(estate.group), self._seen.get(estate.group)
-            if look is None or is_watched or not _is_unchanged(look, group, marks, now_s):
+            again_s = _AGAIN_S if is_watched else _AGAIN_AT_REST_S
+            if look is None or now_s >= look.time_s + again_s or not _is_unchanged(look, group, marks):
                 self._note_beyond(look)
                 commits = committed(self._admin, estate.group, places)
                 look = _Look(now_s, marks, commits, group.is_running, is_done=False)
@@ -296,10 +298,10 @@ def _estate(group: str, links: Mapping[str, str], names: set[str]) -> Estate:
     return Estate(group, tuple(sorted(sources & names)), links, tuple(sorted(sources - names)))
 
 
-def _is_unchanged(look: _Look, group: Group, marks: Mapping[Partition, int], now_s: float) -> bool:
+def _is_unchanged(look: _Look, group: Group, marks: Mapping[Partition, int]) -> bool:
     """Say whether nothing can have changed what the group has committed: no member, or nothing to do, and no news."""
     is_still = not (group.is_running or look.was_running) or look.is_done
-    return is_still and now_s < look.time_s + _AGAIN_S and look.marks == marks
+    return is_still and look.marks == marks
 
 
 def _is_ledger(commit: Committed) -> bool:

@@ -150,7 +150,8 @@ def search(request: Request) -> Response:
             )
         return render(request, "search.html", text=text, origin=origin, readers=readers, groups=[], letters=[])
     named = [one for one in known.values() if text and text.lower() in one.name.lower()]
-    rows = [row for row in board.watch.letters.shelf().rows if text and row.key == text.encode()]
+    key = text.encode()
+    rows = [row for row in board.watch.letters.shelf().rows if row.key == key] if text else []
     return render(
         request, "search.html", text=text, origin=None, readers=list(known), groups=named[:FOUND], letters=rows[:FOUND]
     )

@@ -59,6 +59,7 @@ class Watch:
         self._visited_s = float("-inf")
         self._discovered_s = float("-inf")
         self._open_pages = 0
+        self._has_read = True
         self._wake = threading.Event()
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name="streams-watch", daemon=True)
@@ -87,8 +88,8 @@ class Watch:
 
     def opened(self) -> None:
         """Note that a page listens from now on."""
-        self._open_pages += 1
         self.visit()
+        self._open_pages += 1
 
     def closed(self) -> None:
         """Note that it does so no more."""
@@ -132,7 +133,8 @@ class Watch:
         heads: Mapping[str, Mapping[Partition, int]] = {}
         has_read, trouble, before = True, "", self.picture
         try:
-            seen = self._survey.look(time.monotonic(), is_watched=is_watched)
+            # While letters are read that were there before, what is unchanged waits: the list comes sooner.
+            seen = self._survey.look(time.monotonic(), is_watched=is_watched and self._has_read)
             has_read = self.letters.update(self._survey.commits())
             heads = self._heads.update(seen, is_watched=is_watched)
         except StreamsError as error:
@@ -155,6 +157,7 @@ class Watch:
             self._forget_others(views)
             topics = self._survey.topics()
             self.picture = Picture(before.number + 1, now_s, views, topics, "", cost_s, pause_s)
+        self._has_read = has_read
         for listener in self._listeners:
             listener(self.picture)
         return pause_s if has_read else max(cost_s * (1 / _READING_SHARE - 1), 0.05)
