@@ -80,6 +80,15 @@ def test_the_wheel_holds_the_package_alone(wheel: Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+def test_the_wheel_brings_the_pages_of_the_dashboard(wheel: Path) -> None:
+    """Templates, colours and the script are files of the package."""
+    names = set(ZipFile(wheel).namelist())
+    shown = {path for path in (ROOT / "streams" / "monitor" / "dashboard").glob("[st]*/*.*") if path.suffix != ".pyc"}
+
+    assert len(shown) > 15
+    assert {str(path.relative_to(ROOT)) for path in shown} <= names
+
+
 def test_the_wheel_imports_with_what_it_declares(installed: Path, tmp_path: Path) -> None:
     """What `import streams` needs is declared as a requirement of the package."""
     place = run(installed / "python", "-c", "import streams; print(streams.__file__)", cwd=tmp_path)

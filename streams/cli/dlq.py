@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -12,10 +11,11 @@ import orjson
 
 from streams.cli.connect import bootstrap_option, json_option, settings_for
 from streams.cli.letters import BY, chosen_topics, filter_of, filters
-from streams.cli.naming import HEX, origin_of
+from streams.cli.naming import origin_of
 from streams.cli.output import plain, print_json, print_table, readable, say, time_of
 from streams.cli.redrive import forget, retry
 from streams.deadletter.counting import CopyTopic
+from streams.deadletter.document import outline, whole
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import Heap, Listing, each, find, heaps, newest
 from streams.errors import UsageError
@@ -88,7 +88,7 @@ def export(group: str, *, bootstrap: str | None, **which: Any) -> None:
     out = sys.stdout.buffer
     with Admin(settings_for(bootstrap)) as admin:
         for letter in each(admin, chosen_topics(admin, group, which["topic"]), wanted):
-            out.write(orjson.dumps(_whole(letter), default=str) + b"\n")
+            out.write(orjson.dumps(whole(letter), default=str) + b"\n")
             count += 1
     out.flush()
     say(f"{count:,} dead letter(s)")
@@ -109,7 +109,7 @@ def show(group: str, origin: str, *, raw: bool, shows_all: bool, bootstrap: str 
     if raw:
         sys.stdout.buffer.write(letter.value or b"")
     elif as_json:
-        print_json(_whole(letter))
+        print_json(whole(letter))
     else:
         _print_letter(letter)
 
@@ -179,55 +179,8 @@ def _listed(listing: Listing, topics: list[CopyTopic]) -> dict[str, Any]:
         "unknown": listing.doubts.total(),
         "not_counting": listing.not_counting,
         "unreadable": listing.unreadable,
-        "letters": [_outline(letter) for letter in listing.letters],
+        "letters": [outline(letter) for letter in listing.letters],
     }
-
-
-def _outline(letter: Letter) -> dict[str, Any]:
-    header, error = letter.header, letter.error
-    return {
-        "group": header.group,
-        "origin": {
-            "topic": header.topic,
-            "topic_id": header.topic_id,
-            "partition": header.partition,
-            "offset": header.offset,
-            "time": time_of(header.timestamp_ms),
-        },
-        "place": {"topic": letter.place.topic, "partition": letter.place.number, "offset": letter.offset},
-        "counts": letter.verdict.counts,
-        "why": letter.verdict.why or None,
-        "key": readable(letter.key),
-        "died": time_of(letter.died_ms),
-        "attempts": header.attempts,
-        "redrives": header.redrives,
-        "error": None if error is None else error.error,
-        "message": None if error is None else error.message,
-        "reason": None if error is None else error.reason,
-        "handler": None if error is None else error.handler,
-    }
-
-
-def _whole(letter: Letter) -> dict[str, Any]:
-    value = letter.value
-    return _outline(letter) | {
-        "value": _decoded(value),
-        "value_base64": None if value is None else base64.b64encode(value).decode(),
-        "headers": [[name, readable(data)] for name, data in letter.headers],
-        "history": [{"time": time_of(run.time_ms), "error": run.error} for run in letter.header.history],
-        "stack": None if letter.error is None else letter.error.stack,
-    }
-
-
-def _decoded(value: bytes | None) -> Any:
-    """Give JSON as what it says, other text as it is, and None for anything else."""
-    if value is None:
-        return None
-    try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
-        text = readable(value)
-        return None if text.startswith(HEX) else text
 
 
 def _print_letter(letter: Letter) -> None:

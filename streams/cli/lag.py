@@ -16,8 +16,8 @@ from streams.errors import BrokerError
 from streams.kafka.admin import Admin
 from streams.kafka.groups import Member
 from streams.kafka.reader import Stretch, first_records
-from streams.monitor.spelling import age
 from streams.record import Partition
+from streams.wording import age
 
 
 @click.command(epilog="Example:  streams lag billing")

@@ -7,11 +7,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import click
 import orjson
+
+from streams.wording import age, readable, time_of
+
+__all__ = [
+    "Failure",
+    "Misuse",
+    "age",
+    "cell",
+    "paragraph",
+    "plain",
+    "print_json",
+    "print_table",
+    "readable",
+    "say",
+    "time_of",
+]
 
 _WIDE: Final = 200
 _TEXT_WIDTH: Final = 100
@@ -82,20 +97,3 @@ def say(text: str) -> None:
         from streams.monitor.logs import silence
 
         silence(sys.stderr)
-
-
-def time_of(timestamp_ms: int) -> str | None:
-    """Give a Kafka timestamp as ISO 8601 in UTC; None where there is none."""
-    if timestamp_ms < 0:
-        return None
-    return datetime.fromtimestamp(timestamp_ms / 1000, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def readable(data: bytes | None) -> Any:
-    """Give *data* as text where it is UTF-8, else as ``hex:...``; None stays None."""
-    if data is None:
-        return None
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return f"hex:{data.hex()}"

@@ -23,10 +23,10 @@ from streams.monitor.conditions import conditions
 from streams.monitor.journey import STATES, Journey, State, journey
 from streams.monitor.queue import Queue, Waiting, queues
 from streams.monitor.report import Held, Report, Running, in_hand, reports
-from streams.monitor.spelling import age
 from streams.monitor.standstill import Waits, standstill
 from streams.monitor.trail import Copy
 from streams.record import Partition, headers_of
+from streams.wording import age
 
 _HERE: Final = "not read yet, or in a member's hands, or waiting in its memory"
 _REPORTED: Final = "not read yet, or in members' hands"

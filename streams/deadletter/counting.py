@@ -13,9 +13,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
-from streams.engine.chain import CopyHeader
 from streams.engine.snapshot import decode
 from streams.errors import LedgerError
 from streams.kafka.admin import Admin
@@ -52,6 +51,15 @@ _BEYOND: Final = "the group's offset lies beyond the end: the topic was cut, or 
 _LOST_ONCE: Final = "it stood here before the group's ledger was lost"
 _JUST_NOW: Final = "it was written while this was looked up"
 _FORMER_SOURCE: Final = "the source topic was made anew since"
+
+
+class Written(Protocol):
+    """What a copy says of who wrote it, and of which topic its record is; its header says so."""
+
+    @property
+    def topic_id(self) -> str: ...  # noqa: D102  # as in CopyHeader
+    @property
+    def assignment_id(self) -> bytes: ...  # noqa: D102  # as in CopyHeader
 
 
 class CopyTopic(NamedTuple):
@@ -106,7 +114,7 @@ class CopyLedger:
             known_until=known_until,
         )
 
-    def verdict(self, offset: int, header: CopyHeader) -> Verdict:
+    def verdict(self, offset: int, header: Written) -> Verdict:
         """Say whether the copy at *offset* counts."""
         if self.topic_id and header.topic_id != self.topic_id:  # ledgers tell of the topic that exists now
             return Verdict("unknown", _FORMER_SOURCE)
@@ -125,7 +133,7 @@ class CopyLedger:
         at = bisect_right(self.settled, offset, key=attrgetter("start"))
         return at > 0 and offset in self.settled[at - 1]
 
-    def is_fenced(self, offset: int, header: CopyHeader) -> bool:
+    def is_fenced(self, offset: int, header: Written) -> bool:
         """Say whether the copy at *offset* was neither scanned nor sent under the assignment that committed."""
         return offset >= self.scan_end and header.assignment_id != self.assignment_id
 
@@ -161,9 +169,12 @@ def read_ledgers(
         BrokerError: The broker does not tell what a group has committed.
     """
     before = ends(admin, places)
-    commits = {group: committed(admin, group) for group in {topic.group for topic in topics}}
-    marks = watermarks(admin, places)
     owners = {topic.name: topic for topic in topics}
+    commits = {
+        group: committed(admin, group, [place for place in places if owners[place.topic].group == group])
+        for group in {topic.group for topic in topics}
+    }
+    marks = watermarks(admin, places)
     sources = find_topics(admin, {topic.source for topic in topics})
     ledgers = {}
     for place, mark in marks.items():

@@ -118,8 +118,10 @@ def delete_before(admin: Admin, offsets: Mapping[Partition, int]) -> dict[Partit
     }
 
 
-def committed(admin: Admin, group: str) -> dict[Partition, Committed]:
+def committed(admin: Admin, group: str, among: Iterable[Partition] | None = None) -> dict[Partition, Committed]:
     """Give what *group* has committed for the topics that are there; nothing for a group that does not exist.
+
+    Of partitions *among* these, or of all.
 
     A consumer asks for every partition by its name.  An administrator's client
     could ask for all of a group's offsets at once, and ends the whole process
@@ -133,8 +135,7 @@ def committed(admin: Admin, group: str) -> dict[Partition, Committed]:
     doing = f"reading the offsets of group {group!r}"
     try:
         with closing(Consumer({**reader(admin.settings), "group.id": group}, logger=client_log)) as client:
-            found = client.list_topics(timeout=admin.timeout_s).topics.values()
-            places = [TopicPartition(topic.topic, number) for topic in found for number in topic.partitions]
+            places = _all_places(client, admin) if among is None else [TopicPartition(*place) for place in among]
             asked = (client.committed(list(part), timeout=admin.timeout_s) for part in _parts(places, _ASKED_AT_ONCE))
             answers = list(chain.from_iterable(asked))
     except KafkaException as error:
@@ -169,6 +170,11 @@ def commit_for_stopped(admin: Admin, group: str, offsets: Mapping[Partition, Com
             f" {', '.join(refused)}; what is not named here was written."
             " UNKNOWN_MEMBER_ID means that a member started meanwhile: stop it, then repeat.",
         )
+
+
+def _all_places(client: Consumer, admin: Admin) -> list[TopicPartition]:
+    found = client.list_topics(timeout=admin.timeout_s).topics.values()
+    return [TopicPartition(topic.topic, number) for topic in found for number in topic.partitions]
 
 
 def _commit(admin: Admin, group: str, places: Sequence[TopicPartition]) -> list[str]:

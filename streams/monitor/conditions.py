@@ -13,10 +13,10 @@ from typing import Final, Literal, NamedTuple, TypeAlias, cast
 from streams.engine.directive import Directive
 from streams.kafka.groups import Group
 from streams.monitor.report import Report
-from streams.monitor.spelling import age
 from streams.monitor.states import ADVICE, spelled
 from streams.observer import PauseReason
 from streams.record import Partition
+from streams.wording import age
 
 Kind: TypeAlias = Literal["halted", "stuck", "breaker", "guard", "paused", "blocked", "silent", "busy", "last words"]
 """``busy`` is nothing wrong: records are in members' hands.  ``last words``: said by a member that is gone."""

@@ -1,0 +1,203 @@
+"""What pages about one record, one key or one plan read from the broker, each within a bound."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from streams.config import Settings
+from streams.deadletter.letter import Letter
+from streams.deadletter.read import find
+from streams.engine.chain import CopyHeader
+from streams.engine.command import Answer, audit_topic, read_answer
+from streams.engine.standing import Progress, Standing, progress
+from streams.engine.topics import chain_names, kind_of
+from streams.errors import BrokerError, LedgerError, TopicError
+from streams.kafka.admin import Admin
+from streams.kafka.message import Message
+from streams.kafka.offsets import committed, watermarks
+from streams.kafka.reader import Stretch, read
+from streams.kafka.topics import find_topics, list_topics
+from streams.monitor.dashboard.jobs import letters_at
+from streams.monitor.dashboard.letters import Row
+from streams.monitor.journey import Journey, journey
+from streams.monitor.trail import Copy, chain_topics_of, copies
+from streams.record import Partition
+from streams.replay.plan import Plan, plan
+from streams.replay.target import Target
+
+CONNECTIONS: Final = 4
+"""Pages that read from the broker at the same time; others wait."""
+WAIT_S: Final = 5.0
+"""How long."""
+COPIES: Final = 20_000
+"""Copies of a chain that are looked through for keys in trouble, and for one key."""
+KEYS: Final = 200
+"""Keys in trouble that are shown."""
+ANSWERS: Final = 20
+"""Of each group, its last answers in the page that shows those of all groups."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One key of which something waits in retry or parked topics."""
+
+    place: Partition
+    """Of the source."""
+    key: bytes | None
+    copies: int
+    head: Copy
+    """Its oldest record there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """The keys in trouble, those whose oldest record is oldest first."""
+
+    keys: Sequence[Trouble]
+    is_whole: bool
+    """Every copy was looked at."""
+
+
+class _EnoughError(Exception):
+    """So much was looked through that nothing more is."""
+
+
+class Reading:
+    """Any thread may read; the connections are lent to one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read from the cluster of *settings*."""
+        self._settings = settings
+        self._free: queue.LifoQueue[Admin] = queue.LifoQueue()  # the one that is connected is lent first
+        for _ in range(CONNECTIONS):
+            self._free.put(Admin(settings))
+
+    def journey(self, standing: Standing, place: Partition, offset: int, *, is_fresh: bool = False) -> Journey:
+        """Look up what became of one record; what is known of its partition too, unless that *is_fresh*.
+
+        Raises:
+            BrokerError: There is no such partition, or no answer.
+        """
+        with self._lent() as admin:
+            return journey(admin, standing if is_fresh else _anew(admin, standing, place), place, offset)
+
+    def connect(self) -> None:
+        """Connect one of them before it is needed; what is wrong is told by who needs it."""
+        with suppress(BrokerError), self._lent() as admin:
+            list_topics(admin)
+
+    def letter(self, group: str, row: Row | None, place: Partition, offset: int) -> Letter:
+        """Give a dead letter whole; *row* says where it stands, where that is known.
+
+        Raises:
+            BrokerError: There is none, or no answer.
+        """
+        with self._lent() as admin:
+            if row is not None and (found := next(letters_at(admin, group, [row]), None)) is not None:
+                return found
+            return find(admin, group, place, offset)
+
+    def letters(self, group: str, rows: Sequence[Row]) -> Iterator[Letter]:
+        """Give letters whole, through a connection of their own, however long that takes."""
+        with Admin(self._settings) as admin:
+            yield from letters_at(admin, group, rows)
+
+    def troubles(self, standing: Standing) -> Troubles:
+        """Find the keys of which something waits in retry and parked topics."""
+        with self._lent() as admin:
+            found, is_whole = _copies(admin, standing, None)
+        by_key: dict[tuple[Partition, bytes | None], list[Copy]] = {}
+        for copy in found:
+            place = Partition(copy.header.topic, copy.header.partition)
+            by_key.setdefault((place, copy.key), []).append(copy)
+        keys = [
+            Trouble(place, key, len({one.header.offset for one in these}), min(these, key=_age))
+            for (place, key), these in by_key.items()
+        ]
+        keys.sort(key=lambda one: one.head.header.first_failed_ms or one.head.appended_ms)
+        return Troubles(keys[:KEYS], is_whole and len(keys) <= KEYS)
+
+    def of_key(self, standing: Standing, key: bytes) -> tuple[list[Copy], bool]:
+        """Find what waits of *key* in the chain, oldest first; say whether all of the chain was looked at."""
+        with self._lent() as admin:
+            found, is_whole = _copies(admin, standing, key)
+        return sorted(found, key=lambda one: (one.header.topic, one.header.offset, one.header.hop)), is_whole
+
+    def replay(self, standing: Standing, topic: str, target: Target) -> Plan:
+        """Say what a replay would do; changes nothing."""
+        with self._lent() as admin:
+            concerned: list[Progress] = [one for place, one in standing.progress.items() if topic in ("", place.topic)]
+            return plan(standing.group.name, concerned, target.wishes(admin, concerned))
+
+    def answers(self, groups: Sequence[str], limit: int) -> list[Answer]:
+        """Give the last answers in the audits of *groups*, newest first; of each at most *limit*."""
+        with self._lent() as admin:
+            places = [Partition(audit_topic(group), 0) for group in groups]
+            there = find_topics(admin, [place.topic for place in places])
+            marks = watermarks(admin, [place for place in places if place.topic in there])
+            stretches = {place: Stretch(max(mark.low, mark.high - limit), mark.high) for place, mark in marks.items()}
+            found = [_answer(message) for message in read(admin.settings, stretches)]
+        return sorted((one for one in found if one is not None), key=lambda one: -one.time_ms)
+
+    @contextmanager
+    def _lent(self) -> Iterator[Admin]:
+        try:
+            admin = self._free.get(timeout=WAIT_S)
+        except queue.Empty:
+            raise BrokerError(f"{CONNECTIONS} pages are reading already: try again in a moment") from None
+        try:
+            yield admin
+        finally:
+            self._free.put(admin)
+
+
+def _anew(admin: Admin, standing: Standing, place: Partition) -> Standing:
+    """Give *standing* with what is known of one partition looked up now."""
+    topic = find_topics(admin, [place.topic]).get(place.topic)
+    if topic is None or place.number >= topic.partitions:
+        raise TopicError(place.topic, f"there is no partition {place}")
+    if place.topic not in standing.topics:
+        own = ", ".join(standing.topics) or "none"
+        name = standing.group.name
+        raise TopicError(place.topic, f"group {name!r} does not read topic {place.topic!r}; it reads: {own}")
+    commit = committed(admin, standing.group.name, [place]).get(place)
+    mark = watermarks(admin, [place])[place]
+    return replace(standing, progress={**standing.progress, place: progress(place, commit, mark)})
+
+
+def _copies(admin: Admin, standing: Standing, key: bytes | None) -> tuple[list[Copy], bool]:
+    """Look through retry and parked topics, and for one *key* through the dead letters too; up to a bound."""
+    seen = 0
+
+    def takes(message: Message, _: CopyHeader) -> bool:
+        nonlocal seen
+        seen += 1
+        if seen > COPIES:
+            raise _EnoughError
+        return key is None or message.key() == key
+
+    found: list[Copy] = []
+    names = chain_names(list_topics(admin), standing.group.name)
+    sources = sorted({source for source, _ in names.values()})
+    topics = [one for source in sources for one in chain_topics_of(admin, standing.group.name, source)]
+    wanted = [one for one in topics if key is not None or kind_of(one.name) != "dlq"]
+    try:
+        found.extend(copy for copy in copies(admin, wanted, takes=takes) if copy.is_live)
+    except _EnoughError:
+        return found, False
+    return found, True
+
+
+def _age(copy: Copy) -> int:
+    return copy.header.offset
+
+
+def _answer(message: Message) -> Answer | None:
+    try:
+        return read_answer(message.value())
+    except LedgerError:
+        return None
