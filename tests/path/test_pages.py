@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -52,6 +53,7 @@ def test_pages_of_a_process(form: str, bench: Bench, topic: Topics, group: Calla
     try:
         (url, *_) = eventually(lambda: re.findall(r"http://127\.0\.0\.1:\d+", log.read_text()))
         eventually(lambda: _counted(url, orders) == 50)
+        eventually(lambda: _is_ready(url))
         alive, ready = _ask(url, "/livez"), _ask(url, "/readyz")
         process.send_signal(signal.SIGTERM)
         code = process.wait(30)
@@ -71,6 +73,14 @@ def _ask(url: str, path: str) -> str:
     with urlopen(url + path, timeout=10) as answer:  # noqa: S310  # a page of our own
         text: str = answer.read().decode()
         return text
+
+
+def _is_ready(url: str) -> bool:
+    """It says so at its next view, a second after its partitions were opened at the latest."""
+    try:
+        return bool(json.loads(_ask(url, "/readyz"))["ok"])
+    except HTTPError:
+        return False
 
 
 def _counted(url: str, topic: str) -> float:

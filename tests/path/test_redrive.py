@@ -173,6 +173,7 @@ def test_what_is_asked_of_a_stopped_group_is_done_when_it_starts(
     said = streams(f"dlq retry {app.group} {orders}/0/0 --yes")
     second = bench.run(app)
     second.until(lambda: second.ear.heard("obeyed"))
+    second.until(lambda: any(state.tenure.control > 0 for state in second.member.assignment.all()))
     second.settled()
     second.stop()
     third = bench.run(app)

@@ -13,17 +13,21 @@ from streams.deadletter.letter import Letter
 from streams.deadletter.read import find
 from streams.engine.chain import CopyHeader
 from streams.engine.command import Answer, audit_topic, read_answer
+from streams.engine.directive import standing_directives
 from streams.engine.standing import Progress, Standing, progress
 from streams.engine.topics import chain_names, kind_of
 from streams.errors import BrokerError, LedgerError, TopicError
 from streams.kafka.admin import Admin
+from streams.kafka.groups import Group
 from streams.kafka.message import Message
 from streams.kafka.offsets import committed, watermarks
 from streams.kafka.reader import Stretch, read
 from streams.kafka.topics import find_topics, list_topics
+from streams.monitor.conditions import Condition, conditions
 from streams.monitor.dashboard.jobs import letters_at
 from streams.monitor.dashboard.letters import Row
 from streams.monitor.journey import Journey, journey
+from streams.monitor.report import reports
 from streams.monitor.trail import Copy, chain_topics_of, copies
 from streams.record import Partition
 from streams.replay.plan import Plan, plan
@@ -132,6 +136,12 @@ class Reading:
         with self._lent() as admin:
             concerned: list[Progress] = [one for place, one in standing.progress.items() if topic in ("", place.topic)]
             return plan(standing.group.name, concerned, target.wishes(admin, concerned))
+
+    def conditions(self, group: Group, now_ms: int) -> list[Condition]:
+        """Say what is wrong with *group*, by what its members report and what operators want of it."""
+        with self._lent() as admin:
+            standing = standing_directives(admin, group.name).values()
+            return conditions(group, reports(admin, group.name), now_ms, standing)
 
     def answers(self, groups: Sequence[str], limit: int) -> list[Answer]:
         """Give the last answers in the audits of *groups*, newest first; of each at most *limit*."""

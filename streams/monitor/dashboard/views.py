@@ -75,6 +75,7 @@ def group(request: Request) -> Response:
         "group.html",
         group=one,
         hint=hint(one, now_s),
+        conditions=board_of(request).reading.conditions(one.standing.group, int(now_s * 1000)),
         behind_s=one.behind_s(now_s),
         charts=charts(board_of(request).watch.history(one.name).points, now_s),
         rows=rows[:PARTITIONS],
