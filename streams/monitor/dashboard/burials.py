@@ -49,7 +49,7 @@ def letters(request: Request) -> Response:
     asked = parse_qs(request.url.query, keep_blank_values=True)
     choice, number = Choice.of(asked), _page(first(asked, "page"))
     shelf = board.watch.letters.shelf("" if one is None else one.name)
-    rows = choice.rows(shelf.rows, is_masked=is_masked)
+    rows = choice.of_shelf(shelf, is_masked=is_masked)
     shown = rows[(number - 1) * PAGE : number * PAGE]
     return render(
         request,
@@ -92,7 +92,7 @@ def export(request: Request) -> Response:
     """Give the chosen letters whole, a line of JSON each."""
     board, one, visitor = board_of(request), group_of(request), visitor_of(request)
     choice = Choice.of(parse_qs(request.url.query, keep_blank_values=True))
-    rows = choice.rows(board.watch.letters.shelf(one.name).rows, is_masked=visitor.is_masked)
+    rows = choice.of_shelf(board.watch.letters.shelf(one.name), is_masked=visitor.is_masked)
     lines = _lines(board, one.name, rows, is_masked=visitor.is_masked)
     name = f"{one.name}-dead-letters-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.jsonl"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -181,7 +181,7 @@ def _require_sure(verb: Verb, form: Mapping[str, Sequence[str]]) -> None:
 
 
 def _chosen(board: Board, group: str, choice: Choice, *, is_masked: bool) -> list[Row]:
-    return choice.rows(board.watch.letters.shelf(group).rows, is_masked=is_masked)
+    return choice.of_shelf(board.watch.letters.shelf(group), is_masked=is_masked)
 
 
 def _require_own(request: Request, form: Mapping[str, Sequence[str]]) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from streams.errors import UsageError
 from streams.monitor.dashboard.board import key_in
-from streams.monitor.dashboard.letters import Row
+from streams.monitor.dashboard.letters import Row, Shelf
 from streams.replay.target import parse_time
 
 FIELDS: Final = ("error", "kind", "key", "handler", "topic", "since", "until")
@@ -58,6 +58,12 @@ class Choice:
             return "those that were ticked"
         told = [f"{name} {text!r}" for name, text in self.texts.items()]
         return f"those with {', '.join(told)}" if told else "all of them"
+
+    def of_shelf(self, shelf: Shelf, *, is_masked: bool) -> list[Row]:
+        """Give those of *shelf* that are chosen, newest first."""
+        if self.origins or self.since_ms is not None or self.until_ms is not None:  # such a time may be of this moment
+            return self.rows(shelf.rows, is_masked=is_masked)
+        return shelf.chosen((self.query, is_masked), lambda rows: self.rows(rows, is_masked=is_masked))
 
     def rows(self, rows: Iterable[Row], *, is_masked: bool) -> list[Row]:
         """Give those of *rows* that are chosen, in their order."""

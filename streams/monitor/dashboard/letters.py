@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
@@ -34,6 +34,7 @@ SLICE_S: Final = 1.0
 _MESSAGE_CHARS: Final = 300
 _KEY_BYTES: Final = 200
 _TOLD_CHARS: Final = 200
+_ANSWERS: Final = 4
 _LEAVE: Final = 100
 """At the bound the fullest partition gives up every so manieth of all rows at once."""
 
@@ -108,6 +109,18 @@ class Shelf:
     """Offsets that have not been read yet."""
     given_up: int = 0
     """Older ones that are not listed, because too many are."""
+    answers: dict[tuple[str, bool], list[Row]] = field(default_factory=dict, compare=False)
+    """What filters chose of them, kept for the next page of the same list; a few."""
+
+    def chosen(self, name: tuple[str, bool], choose: Callable[[Iterable[Row]], list[Row]]) -> list[Row]:
+        """Give what *choose* takes; what it took under *name* before is not looked through again."""
+        found = self.answers.get(name)
+        if found is None:
+            found = choose(self.rows)
+            if len(self.answers) >= _ANSWERS:
+                self.answers.clear()
+            self.answers[name] = found
+        return found
 
     @property
     def is_whole(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import threading
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
@@ -181,12 +182,7 @@ class Dashboard:
             timeout_graceful_shutdown=3,
             lifespan="on",
         )
-        try:
-            self._listener = config.bind_socket()
-        except SystemExit:
-            raise UsageError(
-                f"can't listen on {choices.host}:{choices.port}; nothing was started; name another one with --port"
-            ) from None
+        self._listener = _listener(choices.host, choices.port)
         self._server = _Server(config, self.app.state.events)
 
     @property
@@ -206,6 +202,21 @@ class Dashboard:
     def stop(self) -> None:
         """Have `run` return; any thread may call it."""
         self._server.let_go()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    # The protocol is named so that connections inherit it: only then asyncio sends each part of an answer at once.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"can't listen on {host}:{port} ({error.strerror or error}); nothing was started; choose with --port"
+        ) from error
+    return listener
 
 
 class _Server(uvicorn.Server):
