@@ -252,6 +252,11 @@ class ScriptedConsumer(GroupConsumer):
         self.listener: Rebalances | None = None
         self.partitions: dict[str, int] = {}
 
+    @property
+    def member_id(self) -> str:
+        """The name that the group knows this member by."""
+        return "scripted"
+
     def subscribe(self, topics: Iterable[str], listener: Rebalances) -> None:
         self.listener = listener
 

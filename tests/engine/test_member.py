@@ -37,8 +37,9 @@ def heard() -> Heard:
 
 
 @pytest.fixture
-def member(heard: Heard) -> Member:
-    """A member whose broker is away."""
+def member(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> Member:
+    """A member whose broker went away just after it was asked what operators want."""
+    monkeypatch.setattr("streams.engine.member.recorded", lambda _admin, _group: ([], 0))
     settings = Settings(bootstrap=f"127.0.0.1:{free_ports(1)[0]}", group="billing", drain_s=1)
     return Member(
         settings,

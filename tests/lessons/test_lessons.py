@@ -280,7 +280,7 @@ def test_transaction_markers_are_no_lag(bench: Bench, topic: Topics, app: App) -
     declare(app, orders)
     member = bench.run(app)
     member.settled()
-    member.until(lambda: member.ear.views[-1].partitions[0].unread == 0)
+    member.until(lambda: [one.unread for one in member.ear.views[-1].partitions] == [0])
     found = progress_of(bench, app, orders)
 
     assert (found.outstanding, found.end) == (0, 18)

@@ -16,7 +16,7 @@ from streams.engine.command import Answer, audit_topic, read_answer
 from streams.engine.directive import standing_directives
 from streams.engine.standing import Progress, Standing, progress
 from streams.engine.topics import chain_names, kind_of
-from streams.errors import BrokerError, LedgerError, TopicError
+from streams.errors import BrokerError, LedgerError, StreamsError, TopicError
 from streams.kafka.admin import Admin
 from streams.kafka.groups import Group
 from streams.kafka.message import Message
@@ -66,7 +66,7 @@ class Troubles:
     """Every copy was looked at."""
 
 
-class _EnoughError(Exception):
+class _EnoughError(StreamsError):
     """So much was looked through that nothing more is."""
 
 

@@ -82,6 +82,7 @@ def test_dead_letters_are_retried_from_the_page(  # noqa: PLR0917  # fixtures
         shows(otto, begun.headers["location"], "Done.", "<dt>Retried</dt><dd>2</dd>")
         shows(otto, f"/groups/{app.group}/letters", "There are none.")
         audit = shows(otto, f"/audit?group={app.group}", "2 retried")
+    eventually(lambda: len(desk.served) >= 3)  # told once their copies are written
     (answer,) = streams(f"audit {app.group} --json").json["answers"]
 
     assert "Retry 2 dead letters of 2 keys?" in asked
