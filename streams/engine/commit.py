@@ -8,12 +8,16 @@ An acknowledged commit is also the *lease*: proof that the group still counts
 this member as the owner.  Records start only while the last proof is younger
 than the session, with a margin.  Idle partitions are committed again each
 quarter of the session for that reason.
+
+Partitions take turns: each is looked at once an interval, one after the other
+over all of it, so that no turn of the loop holds records up for all of them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
@@ -68,6 +72,11 @@ class _Book:
     fits: bool = True
     is_certain: bool = True
     """Nothing speaks for an older commit having been stored after the last acknowledged one."""
+    composed_of: tuple[int, ...] = ()
+    """The state's `turnover` when a commit was composed last."""
+    sent_of: tuple[int, ...] = ()
+    stored_of: tuple[int, ...] = ()
+    """The same of what is `sent` and `stored`; while the state's is this one there is nothing new to say."""
 
 
 class Committer:
@@ -89,7 +98,10 @@ class Committer:
         self._lease_s = session.lease_s
         self._refresh_s = min(session.timeout_s / 4, 60.0)
         self._books: dict[Partition, _Book] = {}
-        self._next_at = NEVER
+        self._round: deque[_Book] = deque()
+        """Those whose turn in this interval is still to come, each as late as the one before and `_pace_s`."""
+        self._round_ends = self._next_at = NEVER
+        self._pace_s = 0.0
         self._records = 0
         self._failed: dict[Partition, str] = {}
         self._begun: dict[Partition, float] = {}
@@ -105,6 +117,8 @@ class Committer:
         now = self._clock.monotonic()
         if now - self._begun.get(state.partition, NEVER) >= self._settings.commit_every_s:
             self._send(consumer, book, self._snapshot(book))
+        else:
+            self._round.append(book)
         self._begun[state.partition] = now
 
     def drop(self, partition: Partition) -> None:
@@ -121,16 +135,33 @@ class Committer:
         now = self._clock.monotonic()
         if now < self._next_at and self._records < self._settings.commit_every_records:
             return
-        self._next_at = now + min(self._settings.commit_every_s, self._refresh_s)
-        self._records = 0
-        for book in self._books.values():
+        for book in self._turns(now):
             if book.sent is not None:
                 self._miss(book, now)
                 continue
-            request = self._snapshot(book)
             is_late = now - book.stored_at >= self._refresh_s or now > book.state.granted_until
-            if is_late or request != book.stored or not book.is_certain:
-                self._send(consumer, book, request)
+            if is_late or not book.is_certain or book.stored_of != book.state.turnover:
+                request = self._snapshot(book)
+                if is_late or request != book.stored or not book.is_certain:
+                    self._send(consumer, book, request)
+                else:
+                    book.stored_of = book.composed_of
+
+    def _turns(self, now: float) -> Iterator[_Book]:
+        """Give those whose turn has come: all of them after enough records, else as many as the interval is over."""
+        is_early = self._records >= self._settings.commit_every_records
+        if is_early or (not self._round and now >= self._round_ends):
+            interval_s = min(self._settings.commit_every_s, self._refresh_s)
+            self._round, self._records = deque(self._books.values()), 0
+            self._next_at, self._round_ends = now, now + interval_s
+            self._pace_s = 0.0 if is_early else interval_s / max(1, len(self._round))
+        while self._round and self._next_at <= now:
+            book = self._round.popleft()
+            self._next_at += self._pace_s
+            if self._books.get(book.state.partition) is book:
+                yield book
+        if not self._round:
+            self._next_at = self._round_ends
 
     def commit_now(self, consumer: GroupConsumer, states: Iterable[PartitionState]) -> None:
         """Commit *states* and wait, as on revoke and at the end. Failures are told; their records run again."""
@@ -175,7 +206,7 @@ class Committer:
     def _commit_until(self, give_up: float, consumer: GroupConsumer, book: _Book, request: Request) -> None:
         """Commit, again and again while the coordinator moves or the group is in the middle of a rebalance."""
         for wait_s in (*repeat(_AGAIN_S, _AGAIN), None):
-            book.sent, book.sent_at = request, self._clock.monotonic()
+            book.sent, book.sent_of, book.sent_at = request, (), self._clock.monotonic()
             answer = consumer.commit_now(request)
             if wait_s is None or answer.code not in NOT_STORED - NOT_OURS or self._clock.monotonic() > give_up:
                 self.answered(answer)
@@ -191,6 +222,7 @@ class Committer:
         book.sent = None
         if answer.code is None:
             book.stored, book.stored_at, book.is_certain = answer.entries, book.sent_at, True
+            book.stored_of = book.sent_of
             self._observer.committed(partition, offset, self._clock.monotonic() - book.sent_at)
             if self.may_start(book.state):
                 book.state.renew(book.sent_at + self._lease_s)
@@ -232,6 +264,7 @@ class Committer:
         return (book.stored[0].offset if book.stored else -1), book.stored_at, book.used
 
     def _snapshot(self, book: _Book) -> Request:
+        book.composed_of = book.state.turnover
         request, is_complete = _request(book.state)
         book.used = max(len(entry.metadata) for entry in request) / METADATA_LIMIT
         if not is_complete and book.is_complete:
@@ -260,8 +293,9 @@ class Committer:
     def _send(self, consumer: GroupConsumer, book: _Book, request: Request) -> None:
         if not self._fits(book, request):
             return
+        book.sent_of = book.composed_of
         if book.stored is None:  # as large as one can be: it proves the right and the limit before they are needed
-            source = request[0]
+            book.sent_of, source = (), request[0]
             request = (source._replace(metadata=source.metadata.ljust(METADATA_LIMIT, _PADDING)), *request[1:])
         book.sent, book.sent_at = request, self._clock.monotonic()
         consumer.commit(request)

@@ -58,11 +58,12 @@ class Ledgers:
         self.clock.advance(0.5)
         return partition
 
-    def pass_time(self, seconds: float) -> list[Commit]:
-        """Time passes; give the commits that it brings."""
+    def pass_time(self, seconds: float, steps: int = 1) -> list[Commit]:
+        """Time passes, and the loop goes round so many times; give the commits that it brings."""
         before = len(self.consumer.commits)
-        self.clock.advance(seconds)
-        self.committer.commit_if_due(self.consumer)
+        for _ in range(steps):
+            self.clock.advance(seconds / steps)
+            self.committer.commit_if_due(self.consumer)
         return self.consumer.commits[before:]
 
 
@@ -175,9 +176,48 @@ def test_partitions_do_not_wait_for_each_other(ledgers: Ledgers) -> None:
     ledgers.consumer.answer(ledgers.consumer.commits[1])
     work(first, 0)
     work(second, 0)
-    sent = ledgers.pass_time(1)
+    sent = ledgers.pass_time(1, steps=8)
 
     assert [(commit.partition, commit.offset) for commit in sent] == [(OTHER, 1)]
+
+
+def test_partitions_take_turns(ledgers: Ledgers) -> None:
+    """Four partitions with something to say are not committed in one go: each has its quarter of the interval."""
+    states = [ledgers.begin(state(Partition("orders", number))) for number in range(4)]
+    for commit in list(ledgers.consumer.commits):
+        ledgers.consumer.answer(commit)
+    for one in states:
+        work(one, 0)
+    ledgers.pass_time(0.01)
+
+    counts = [len(ledgers.pass_time(0.25)) for _ in range(4)]
+
+    assert max(counts) == 1
+    assert sum(counts) >= 3
+
+
+def test_what_has_not_changed_is_not_composed_again(ledgers: Ledgers) -> None:
+    """A partition at rest costs a look, not a ledger; whatever settles brings one again."""
+    partition = ledgers.begun()
+    work(partition, 0)
+    ledgers.pass_time(1)
+    ledgers.consumer.answer()
+    composed: list[PartitionState] = []
+    compose = PartitionState.snapshots
+
+    def counted(one: PartitionState) -> Any:
+        composed.append(one)
+        return compose(one)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PartitionState, "snapshots", counted)
+        idle = ledgers.pass_time(3, steps=12)
+        at_rest = len(composed)
+        work(partition, 1)
+        busy = ledgers.pass_time(1)
+
+    assert (idle, at_rest) == ([], 0)
+    assert [commit.offset for commit in busy] == [2]
 
 
 def test_nothing_is_sent_between_two_intervals(ledgers: Ledgers) -> None:
