@@ -38,6 +38,10 @@ class Ground:
     name: str
     """What every topic and group of this bench begins with."""
 
+    def command(self, module: str) -> list[str]:
+        """Give what starts *module* of the bench; its arguments follow."""
+        return [sys.executable, "-m", f"streams.bench.{module}"]
+
     def run(self, task: Task, environment: Mapping[str, str] | None = None, *, source: Path | None = None) -> Outcome:
         """Have *task* done in a process of its own, from the beginning of its topic, and wait for it.
 
@@ -82,7 +86,7 @@ class Ground:
     def _started(
         self, module: str, *arguments: str, environment: Mapping[str, str] | None = None, source: Path | None = None
     ) -> Iterator[subprocess.Popen[bytes]]:
-        command = [sys.executable, "-m", f"streams.bench.{module}", *arguments]
+        command = [*self.command(module), *arguments]
         surroundings = {**os.environ, "STREAMS_BOOTSTRAP": self.settings.bootstrap, **(environment or {})}
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=surroundings, cwd=source
