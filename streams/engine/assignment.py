@@ -192,7 +192,7 @@ class Assignment:
             raise BrokerError(
                 f"{partition}/{position}: the log now holds {low} to {high}; {what}. Nothing was"
                 f" skipped. {remedy}; to go on, set on_expired=earliest or move the group with"
-                f" 'streams replay'"
+                f" 'streams replay start'"
             )
         target = low if self._settings.on_expired == "earliest" else high
         if is_cut:

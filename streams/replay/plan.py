@@ -8,11 +8,12 @@ settled above it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from streams.engine.snapshot import runs_of
 from streams.engine.standing import Progress
+from streams.observer import ChainKind
 from streams.record import Partition
 
 Direction: TypeAlias = Literal["back", "forward", "stays"]
@@ -53,6 +54,11 @@ class Move:
         return 0 if self._is_forward else self.progress.settled_above
 
     @property
+    def behind(self) -> int:
+        """Offsets that are not settled and would wait until those that run again have."""
+        return self.progress.outstanding if self.again else 0
+
+    @property
     def skipped(self) -> int:
         """Offsets that are not settled and would never run."""
         if not self._is_forward:
@@ -83,6 +89,10 @@ class Plan:
 
     group: str
     moves: tuple[Move, ...]
+    in_chain: Mapping[ChainKind, int] = field(default_factory=dict)
+    """What stands in the chains of the topics concerned, by kind: it stays there, and each record of it runs once."""
+    is_running: bool = False
+    """The group has members: until they are stopped nothing can be carried out."""
 
     @property
     def changes(self) -> list[Move]:
@@ -100,16 +110,26 @@ class Plan:
         return sum(move.skipped for move in self.moves)
 
 
-def plan(group: str, progress: Iterable[Progress], wishes: Mapping[Partition, int]) -> Plan:
+def plan(
+    group: str,
+    progress: Iterable[Progress],
+    wishes: Mapping[Partition, int],
+    *,
+    in_chain: Mapping[ChainKind, int] | None = None,
+    is_running: bool = False,
+) -> Plan:
     """Bring each partition's wish within its log.
 
     Args:
         group: Whose offsets.
         progress: The partitions concerned, as they are.
         wishes: The offset that each is to go on from.
+        in_chain: As in `Plan`.
+        is_running: As in `Plan`.
     """
     ordered = sorted(progress, key=lambda one: one.partition)
-    return Plan(group, tuple(_move(one, wishes[one.partition]) for one in ordered))
+    moves = tuple(_move(one, wishes[one.partition]) for one in ordered)
+    return Plan(group, moves, in_chain or {}, is_running)
 
 
 def _move(progress: Progress, wish: int) -> Move:

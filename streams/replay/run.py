@@ -1,8 +1,9 @@
-"""Planning a replay of a stopped group, and carrying it out."""
+"""Planning a replay of a group, and carrying it out while that is stopped."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,8 +11,9 @@ from streams.engine.snapshot import Snapshot, encode_within
 from streams.engine.standing import Progress, Standing, standing
 from streams.errors import BrokerError, CommitError, TopicError, UsageError
 from streams.kafka.admin import Admin
-from streams.kafka.groups import require_stopped
+from streams.kafka.groups import describe_group, require_stopped
 from streams.kafka.offsets import Committed, commit_for_stopped, committed
+from streams.observer import ChainKind
 from streams.replay.plan import Move, Plan, plan
 from streams.replay.target import Target
 
@@ -29,28 +31,36 @@ def plan_replay(admin: Admin, group: str, target: Target, *, topic: str | None, 
         partitions: Only these; empty: all.
 
     Raises:
-        BrokerError: The group runs, or is not known.
+        BrokerError: The group is not known.
         UsageError: The choice of partitions is not clear.
     """
     found = standing(admin, group)
     if not found.is_known:
         raise BrokerError(f"group {group!r} is not known here: it never committed, so there is nothing to move")
-    require_stopped(found.group)
-    concerned = _concerned(found, topic, partitions)
+    if partitions and target.offsets:
+        raise UsageError("each offset names its partition: leave out --partition")
+    concerned = _concerned(found, topic, partitions or sorted(target.offsets))
     if target.kind == "offset" and len(concerned) > 1:
         raise UsageError(
-            f"one offset for {len(concerned)} partitions means nothing: name one with --topic and --partition"
+            f"one offset for {len(concerned)} partitions means nothing: name one with --topic and --partition,"
+            " or say --to-offset PARTITION=OFFSET for each"
         )
-    return plan(group, concerned, target.wishes(admin, concerned))
+    chains = Counter[ChainKind]()
+    for name in {one.partition.topic for one in concerned}:
+        chains.update(found.chains.get(name, {}))
+    return plan(
+        group, concerned, target.wishes(admin, concerned), in_chain=chains, is_running=bool(found.group.members)
+    )
 
 
 def carry_out(admin: Admin, planned: Plan) -> None:
     """Write what *planned* says.
 
     Raises:
-        BrokerError: A member has joined meanwhile.
+        BrokerError: The group has members.
         CommitError: The group's offsets changed since the plan was made; nothing was written.
     """
+    require_stopped(describe_group(admin, planned.group))
     present = committed(admin, planned.group)
     for move in planned.moves:
         now = present.get(move.partition)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -19,9 +19,11 @@ from streams.retry import seconds
 class Target:
     """What was asked for."""
 
-    kind: Literal["beginning", "end", "offset", "time"]
+    kind: Literal["beginning", "end", "offset", "offsets", "time", "by"]
     value: int = 0
-    """The offset, or the time in ms since 1970-01-01 UTC."""
+    """The offset; the time in ms since 1970-01-01 UTC; how many offsets on from where a partition stands, or back."""
+    offsets: Mapping[int, int] = field(default_factory=dict)
+    """Of ``offsets``: where each of these partitions goes."""
 
     def wishes(self, admin: Admin, progress: Iterable[Progress]) -> dict[Partition, int]:
         """Give the offset that it means in each partition."""
@@ -30,6 +32,10 @@ class Target:
             return offsets_at(admin, concerned, self.value)
         if self.kind == "offset":
             return dict.fromkeys(concerned, self.value)
+        if self.kind == "offsets":
+            return {place: self.offsets[place.number] for place in concerned}
+        if self.kind == "by":
+            return {place: max(one.low, one.start + self.value) for place, one in concerned.items()}
         return {place: one.low if self.kind == "beginning" else one.end for place, one in concerned.items()}
 
 

@@ -86,7 +86,7 @@ def test_an_unknown_command_is_a_usage_error(lonely: Shell) -> None:
         "lag billing",
         "status",
         "dlq list",
-        "replay billing --to-end",
+        "replay plan billing --to-end",
     ],
 )
 def test_no_broker_is_a_failure_in_words(lonely: Shell, line: str) -> None:

@@ -17,7 +17,7 @@ ALICE = {
 
 
 @pytest.mark.parametrize(
-    "line", ["topics list", "produce orders", "lag billing", "dlq list", "replay billing --to-end"]
+    "line", ["topics list", "produce orders", "lag billing", "dlq list", "replay plan billing --to-end"]
 )
 def test_refused_credentials_are_said(odd: OddBroker, line: str) -> None:
     """Every command ends with 1 at once, names what to check, and shows no secret."""

@@ -44,6 +44,10 @@ def planned(admin: Admin, team: str, target: Target, topic: str | None = None, *
         (Target("end"), [10, 10]),
         (Target("time", 3_500), [3, 3]),
         (Target("time", 99_000), [10, 10]),
+        (Target("offsets", offsets={0: 2, 1: 9}), [2, 9]),
+        (Target("by", -3), [1, 5]),
+        (Target("by", -1_000), [0, 0]),
+        (Target("by", 1_000), [10, 10]),
     ],
 )
 def test_a_group_goes_where_it_is_told(
@@ -98,17 +102,16 @@ def test_only_what_is_named_moves(admin: Admin, stood: tuple[str, str]) -> None:
 
 
 def test_a_running_group_is_left_alone(admin: Admin, kafka: Kafka, stood: tuple[str, str]) -> None:
-    """Neither planned nor moved while it has members."""
+    """What a replay would do is told, that it has members too, and nothing is moved while it has."""
     name, team = stood
-    plan = planned(admin, team, Target("beginning"))
     with closing(Consumer(kafka.client(group_id=team, group_protocol="consumer", enable_auto_commit=False))) as member:
         member.subscribe([name])
         eventually(lambda: member.poll(0.1) or member.assignment())
-        with pytest.raises(BrokerError, match="is running"):
-            planned(admin, team, Target("beginning"))
+        plan = planned(admin, team, Target("beginning"))
         with pytest.raises(BrokerError, match="is running"):
             carry_out(admin, plan)
 
+    assert (plan.is_running, plan.again) == (True, 15)
     assert committed(admin, team)[Partition(name, 0)].offset == 4
 
 

@@ -273,7 +273,7 @@ def test_a_plan_is_shown_and_nothing_changes(  # noqa: PLR0917  # fixtures
     told = streams(f"replay {app.group} --to-beginning --json").json
 
     assert "<strong>5</strong> records would run again" in page
-    assert f"streams replay {app.group} --to-beginning --yes" in page
+    assert f"streams replay start {app.group} --to-beginning --yes" in page
     assert (told["again"], told["applied"]) == (5, False)
     assert "is no time" in odd
 
