@@ -11,10 +11,12 @@ import click
 
 from streams.cli.connect import bootstrap_option, settings_for
 from streams.cli.output import say
-from streams.errors import UsageError
+from streams.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from streams.monitor.dashboard.access import Role
+    from streams.monitor.dashboard.targets import Target
+    from streams.monitor.dashboard.thresholds import Threshold
 
 _NEEDED = ("jinja2", "starlette", "uvicorn")
 
@@ -45,6 +47,21 @@ _NEEDED = ("jinja2", "starlette", "uvicorn")
     show_default=True,
     help="The folder of the contracts; shown where it exists.",
 )
+@click.option(
+    "--alert",
+    "alerts",
+    multiple=True,
+    metavar="EXPRESSION",
+    help="Tell --notify of this, such as 'queue_age>60s', 'billing:dead_letters>0 for 5m'; repeatable.",
+)
+@click.option(
+    "--notify",
+    "targets",
+    multiple=True,
+    metavar="TARGET",
+    help="Where alerts go: http(s)://.. (JSON is posted) or 'exec:COMMAND' (JSON on its standard input, no shell);"
+    " repeatable. STREAMS_MONITOR_NOTIFY says the same, a line each, and stands in no list of processes.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @bootstrap_option
 def monitor(  # noqa: PLR0913  # one parameter an option
@@ -56,6 +73,8 @@ def monitor(  # noqa: PLR0913  # one parameter an option
     masks: tuple[str, ...],
     allow_host: tuple[str, ...],
     schemas: Path,
+    alerts: tuple[str, ...],
+    targets: tuple[str, ...],
     log_format: str,
     bootstrap: str | None,
 ) -> None:
@@ -64,6 +83,12 @@ def monitor(  # noqa: PLR0913  # one parameter an option
     It asks the broker alone and stores nothing. Roles: a viewer looks, an operator retries and forgets dead letters
     too, an admin sees masked fields too. Without tokens whoever reaches a loopback address is an operator, and
     whoever reaches another address may look.
+
+    An alert is [GROUP:]NAME, one of > >= < <=, a number with its unit, and how long it has to be so (10 s where it does
+    not say 'for TIME'); GROUP is a name or a pattern with *. Names: queue_age, standstill, look_age (s, m, h, d);
+    lag, waiting, parked, dead_letters, expired, members, unowned, still_partitions, wanted_members; comes, done (a
+    second); wanted_share (%). Whoever is to be told hears once that it begins, every 4 h that it goes on, and once that
+    it is over. With STREAMS_NOTIFY_SECRET what is posted is signed.
     """
     _require_extra()
     from streams.monitor.dashboard.access import load_tokens
@@ -82,10 +107,39 @@ def monitor(  # noqa: PLR0913  # one parameter an option
         allowed_hosts=allow_host,
         schemas=schemas if schemas.is_dir() else None,
     )
+    choices.thresholds, choices.targets = _read_alerts(alerts, targets)
     configure_logs("json" if log_format == "json" else "text", "INFO")
     if not choices.tokens and not choices.is_loopback:
         say("No tokens are named and others reach this address: pages can be read, and nothing can be done.")
     Dashboard(choices).run()
+
+
+def _read_alerts(alerts: tuple[str, ...], targets: tuple[str, ...]) -> tuple[list[Threshold], list[Target]]:
+    """Read both.
+
+    Raises:
+        ConfigError: Some are none, or one is named without the other; all faults are listed.
+    """
+    from streams.monitor.dashboard.targets import SECRET, read_targets
+    from streams.monitor.dashboard.thresholds import read_thresholds
+
+    targets += tuple(line for line in os.environ.get("STREAMS_MONITOR_NOTIFY", "").splitlines() if line.strip())
+    thresholds: list[Threshold] = []
+    read: list[Target] = []
+    faults: list[str] = []
+    try:
+        thresholds = read_thresholds(alerts)
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        read = read_targets(targets, os.environ.get(SECRET, ""))
+    except ConfigError as error:
+        faults += error.faults
+    if bool(alerts) != bool(targets):
+        faults.append("--alert needs --notify TARGET" if alerts else "--notify needs --alert EXPRESSION")
+    if faults:
+        raise ConfigError(faults)
+    return thresholds, read
 
 
 def _require_extra() -> None:

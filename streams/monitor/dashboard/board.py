@@ -14,6 +14,8 @@ from starlette.requests import Request
 from streams.config import Settings
 from streams.errors import UsageError
 from streams.monitor.dashboard.access import Access
+from streams.monitor.dashboard.alarms import Alarms
+from streams.monitor.dashboard.courier import Courier
 from streams.monitor.dashboard.guard import MOST_BYTES
 from streams.monitor.dashboard.jobs import Jobs
 from streams.monitor.dashboard.masking import Mask
@@ -46,6 +48,9 @@ class Board:
     reading: Reading
     cluster: str
     """Where it is, as pages name it."""
+    alarms: Alarms
+    couriers: Sequence[Courier]
+    """One for each target of notices."""
     schemas: Path | None = None
     """The folder of the contracts; None where none is shown."""
 

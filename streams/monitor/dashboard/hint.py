@@ -72,18 +72,28 @@ def _slow(group: GroupView) -> Hint | None:
 
 
 def _wanted(group: GroupView) -> str:
-    """Say how many members would work off the backlog in `DRAIN_S`, as far as there are partitions for them."""
+    """Say how many members would do, as far as there are partitions for them."""
+    replicas, most = wanted_members(group), widest(group)
+    if replicas is None or replicas <= len(group.members):
+        return ""
+    if len(group.members) >= most:
+        return f"; all {most} partitions have a member of their own"
+    return f"; about {min(replicas, most)} members would do"
+
+
+def wanted_members(group: GroupView) -> int | None:
+    """Say how many members would work off the backlog in `DRAIN_S`; None where nothing tells what one can do."""
     came, done = group.speed
-    if came is None or not done:
-        return ""
-    each = done / len(group.members)
-    replicas = math.ceil((came + group.outstanding / DRAIN_S) / each)
-    widest = max((len(group.standing.of_topic(topic)) for topic in group.standing.topics), default=1)
-    if replicas <= len(group.members):
-        return ""
-    if len(group.members) >= widest:
-        return f"; all {widest} partitions have a member of their own"
-    return f"; about {min(replicas, widest)} members would do"
+    if came == 0 and not group.outstanding:
+        return 0
+    if came is None or not done or not group.members:
+        return None
+    return math.ceil((came + group.outstanding / DRAIN_S) / (done / len(group.members)))
+
+
+def widest(group: GroupView) -> int:
+    """Give the partitions of its widest topic: so many members can have one each."""
+    return max((len(group.standing.of_topic(topic)) for topic in group.standing.topics), default=1)
 
 
 def _letters(group: GroupView) -> Hint | None:

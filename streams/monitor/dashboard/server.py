@@ -26,7 +26,9 @@ from streams.errors import BrokerError, StreamsError, UsageError
 from streams.kafka.admin import Admin
 from streams.monitor.dashboard import burials, records, views
 from streams.monitor.dashboard.access import SESSION_S, Access, Token
+from streams.monitor.dashboard.alarms import Alarms, Notice
 from streams.monitor.dashboard.board import Board, ForbiddenError, NotFoundError, board_of, first, form_of
+from streams.monitor.dashboard.courier import Courier
 from streams.monitor.dashboard.guard import COOKIE, LOOPBACK, Guard, visitor_of
 from streams.monitor.dashboard.jobs import Jobs
 from streams.monitor.dashboard.masking import Mask
@@ -34,6 +36,8 @@ from streams.monitor.dashboard.pace import Pace
 from streams.monitor.dashboard.pages import render, static_file
 from streams.monitor.dashboard.picture import Picture
 from streams.monitor.dashboard.reading import Reading
+from streams.monitor.dashboard.targets import Target
+from streams.monitor.dashboard.thresholds import Threshold
 from streams.monitor.dashboard.watch import Watch
 
 OPEN_PAGES: Final = 64
@@ -56,6 +60,9 @@ class Choices:
     mask: Collection[str] = ()
     allowed_hosts: Collection[str] = ()
     schemas: Path | None = None
+    thresholds: Sequence[Threshold] = ()
+    targets: Sequence[Target] = ()
+    """Where notices of thresholds go."""
     pace: Pace = field(default_factory=Pace)
 
     @property
@@ -122,10 +129,20 @@ def make_app(choices: Choices) -> Starlette:
     watch = Watch(Admin(settings), mask, pace=choices.pace)
     access = Access(choices.tokens, is_loopback=choices.is_loopback)
     events = Events(watch)
+    couriers = [Courier(target) for target in choices.targets]
+
+    def tell(notice: Notice) -> None:
+        for courier in couriers:
+            courier.take(notice)
+
+    alarms = Alarms(choices.thresholds, tell, cluster=settings.bootstrap)
+    watch.listen(alarms.hear)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         events.begin()
+        for courier in couriers:
+            courier.start()
         watch.start()
         threading.Thread(target=app.state.board.reading.connect, name="streams-connect", daemon=True).start()
         try:
@@ -133,6 +150,7 @@ def make_app(choices: Choices) -> Starlette:
         finally:
             events.end()
             await asyncio.to_thread(watch.stop)
+            await asyncio.gather(*(asyncio.to_thread(courier.stop) for courier in couriers))
 
     hosts = {*LOOPBACK, *choices.allowed_hosts} if choices.is_loopback or choices.allowed_hosts else set[str]()
     app = Starlette(
@@ -149,6 +167,8 @@ def make_app(choices: Choices) -> Starlette:
         jobs=Jobs(settings, watch.hurry),
         reading=Reading(settings),
         cluster=settings.bootstrap,
+        alarms=alarms,
+        couriers=couriers,
         schemas=choices.schemas,
     )
     app.state.events = events
@@ -317,6 +337,7 @@ _ROUTES: Final = [
     Route("/replays", views.replays),
     Route("/topics", views.topics),
     Route("/schemas", views.schemas),
+    Route("/alerts", views.alerts),
     Route("/audit", views.audit),
     Route("/search", views.search),
     Route("/events", _listen),

@@ -135,6 +135,11 @@ def audit(request: Request) -> Response:
     return render(request, "audit.html", answers=answers[:_AUDIT], only=name, each=ANSWERS)
 
 
+def alerts(request: Request) -> Response:
+    """Show what somebody is to be told of, what is so now, and how it stands with telling."""
+    return render(request, "alerts.html", thresholds=board_of(request).alarms.thresholds)
+
+
 def search(request: Request) -> Response:
     """Lead to what was typed: a group, a record's place, or a key."""
     text = request.query_params.get("q", "").strip()
@@ -159,10 +164,19 @@ def search(request: Request) -> Response:
 
 
 def health(request: Request) -> Response:
-    """Tell a probe that the pages are served, and how old what they show is."""
-    picture = board_of(request).watch.picture
+    """Tell a probe that the pages are served, how old what they show is, and how it stands with notices."""
+    board = board_of(request)
+    picture, deliveries = board.watch.picture, [one.delivery for one in board.couriers]
     looked_s = None if not picture.time_s else round(time.time() - picture.time_s, 1)
-    return JSONResponse({"ok": True, "seconds_since_look": looked_s, "trouble": bool(picture.trouble)})
+    told = {"ok": True, "seconds_since_look": looked_s, "trouble": bool(picture.trouble)}
+    alerts = {
+        "firing": len(board.alarms.firing),
+        "notices_sent": sum(one.sent for one in deliveries),
+        "notices_waiting": sum(one.waiting for one in deliveries),
+        "notices_failed": sum(one.failed for one in deliveries),
+        "failing_targets": sum(1 for one in deliveries if one.error),
+    }
+    return JSONResponse({**told, "alerts": alerts} if board.alarms.thresholds else told)
 
 
 def member_name(member: Member) -> str:

@@ -270,7 +270,7 @@ def test_a_plan_is_shown_and_nothing_changes(  # noqa: PLR0917  # fixtures
         shows(client, "/", app.group)
         page = client.get(f"/groups/{app.group}/replay", params={"to": "beginning"}).text
         odd = client.get(f"/groups/{app.group}/replay", params={"to": "time", "value": "soon"}).text
-    told = streams(f"replay {app.group} --to-beginning --json").json
+    told = streams(f"replay plan {app.group} --to-beginning --json").json
 
     assert "<strong>5</strong> records would run again" in page
     assert f"streams replay start {app.group} --to-beginning --yes" in page
