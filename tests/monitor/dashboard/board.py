@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -59,7 +60,7 @@ class Served:
 
 
 class Desk:
-    """A service that is down until it is mended; records that say so need it."""
+    """A service that is down until it is mended; records that say so need it, and its errors tell their card."""
 
     def __init__(self) -> None:
         self.is_down = True
@@ -68,7 +69,8 @@ class Desk:
     def call(self, record: Record) -> Outcome | None:
         """Serve *record*."""
         if self.is_down and b"needs" in (record.value or b""):
-            return DeadLetter(ConnectionError(f"card 4111222233334444 was refused by {record.topic[:6]}"))
+            card = json.loads(record.value or b"{}").get("card", "-")
+            return DeadLetter(ConnectionError(f"card {card} was refused by {record.topic[:6]}"))
         self.served.append(record.value)
         return None
 
