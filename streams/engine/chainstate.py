@@ -308,7 +308,8 @@ class ChainState(Generic[T]):
         if left is not None:  # else it comes from the source
             self.leave(origin, left)
             if origin in self.asked and self.asked[origin].is_moving:
-                self.asked.pop(origin).fate = "retried"
+                one = self.asked.pop(origin)
+                one.fate = one.moved
         backlog = self.index[lane]
         if number == self.dlq and self.after_death == "continue":
             backlog.remove(origin)

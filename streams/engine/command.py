@@ -13,12 +13,14 @@ from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
+from streams.engine.edit import Edit, Mending
 from streams.errors import LedgerError
 
-Verb: TypeAlias = Literal["retry", "forget"]
-"""``retry``: the record runs again, in its place in the order of its key.  ``forget``: it needs no more work."""
+Verb: TypeAlias = Literal["retry", "edit", "forget"]
+"""``retry``: the record runs again, in its place in the order of its key.  ``edit``: so it does, with another value.
+``forget``: it needs no more work."""
 
-Fate: TypeAlias = Literal["retried", "forgotten", "gone", "impossible"]
+Fate: TypeAlias = Literal["retried", "edited", "forgotten", "gone", "impossible"]
 """What became of one letter.
 
 ``gone``: there is no such dead letter (any more): the same command came
@@ -77,6 +79,17 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     why: Annotated[str, Meta(max_length=MOST_REASON)] = ""
     time_ms: int = 0
     """When it was given, ms since 1970-01-01 UTC."""
+    edit: Edit | None = None
+    """Of the verb ``edit``, which names one letter: what it is to say."""
+
+    def __post_init__(self) -> None:
+        """See that an edit has its value, and nothing else has one.
+
+        Raises:
+            ValueError: That is not so.
+        """
+        if (self.edit is not None) != (self.verb == "edit") or (self.edit is not None and len(self.letters) != 1):
+            raise ValueError("an edit names one letter and its value, and no other verb has one")
 
     def pack(self) -> bytes:
         """Give the record's value."""
@@ -86,6 +99,16 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> bytes:
         """The record's key: what is said of one partition stays in its order."""
         return f"{self.topic}/{self.partition}".encode()
+
+    @property
+    def mending(self) -> Mending | None:
+        """What its letter is to say, and who wants it; None where it changes none."""
+        return None if self.edit is None else Mending(self.edit, self.id, self.who, self.time_ms)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of payload that it holds in memory."""
+        return 0 if self.edit is None else len(self.edit.value)
 
 
 class Asked(msgspec.Struct, eq=False):
@@ -97,6 +120,13 @@ class Asked(msgspec.Struct, eq=False):
     """What became of it; of one that is tried again, as soon as the broker has its copy."""
     is_moving: bool = False
     """That copy is on its way."""
+    mending: Mending | None = None
+    """What it is to say from then on; None: what it says."""
+
+    @property
+    def moved(self) -> Fate:
+        """What has become of it once the broker has that copy."""
+        return "retried" if self.mending is None else "edited"
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

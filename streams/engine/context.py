@@ -15,10 +15,11 @@ import msgspec
 import structlog
 
 from streams.codec import encode_value
+from streams.engine.edit import Edited, edits_in
 from streams.envelope import Envelope, effect_headers
 from streams.errors import UsageError
 from streams.outcome import Ack, DeadLetter, Outcome, Retry
-from streams.record import Headers, Record, headers_of
+from streams.record import Headers, Partition, Record, headers_of
 
 if TYPE_CHECKING:
     from streams.engine.partition import Item
@@ -80,6 +81,13 @@ class Context:
     def attempt(self) -> int:
         """Which run of this record this is, from 1."""
         return self._item[4].attempts_of(self._item) + 1
+
+    @property
+    def edited(self) -> Edited | None:
+        """The last change of its payload by an operator, as a dead letter; None: the value is as it was produced."""
+        record = self.record
+        found = edits_in(record.headers, Partition(record.topic, record.partition), record.offset)
+        return found[-1] if found else None
 
     @property
     def envelope(self) -> Envelope:

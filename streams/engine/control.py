@@ -33,6 +33,8 @@ _AT_ONCE: Final = 100
 """Records of the control topic that are taken at a look."""
 _MOST_PENDING: Final = 1_000
 """Commands of one partition in memory; with more of them nothing further is read until it has caught up."""
+_MOST_PENDING_BYTES: Final = 16 * 1024 * 1024
+"""The same, of payloads that are to be changed."""
 _AGAIN_S: Final = 5.0
 """Wait before an answer that the broker did not take is sent again."""
 
@@ -83,6 +85,13 @@ class _Book(msgspec.Struct, eq=False):
     heard: int | None
     """Commands below this offset are known; None: nothing has been heard of any."""
     work: deque[_Work] = msgspec.field(default_factory=deque)
+
+    @property
+    def is_full(self) -> bool:
+        """It has as much to do as is kept in memory."""
+        if len(self.work) >= _MOST_PENDING:
+            return True
+        return sum(work.command.size_bytes for work in self.work) >= _MOST_PENDING_BYTES
 
 
 class Control:
@@ -135,7 +144,7 @@ class Control:
         self._turn_over([state for state in states if not (state.is_closed or state.lacks)])
         if not self._books:
             return
-        if all(len(book.work) < _MOST_PENDING for book in self._books.values()):
+        if not any(book.is_full for book in self._books.values()):
             self._listen()
         self._hear_of_answers()
         for book in self._books.values():
@@ -209,7 +218,7 @@ class Control:
         work = book.work[0]
         tenure.control = work.offset
         if work.asked is None:
-            work.asked = ask(book.state, work.command.verb, work.command.letters)
+            work.asked = ask(book.state, work.command.verb, work.command.letters, work.command.mending)
         look(book.state)
         if work.answer is None and now_s >= work.again_s and not any(unanswered(work.asked)):
             self._answer(book, work)

@@ -1,4 +1,4 @@
-"""Dead letters that an operator wants tried again, or forgotten: what the owner of their partition does.
+"""Dead letters that an operator wants tried again, as they are or mended, or forgotten: what their owner does.
 
 Functions on a `PartitionState`, sans I/O as it is, beside those of
 `parking.py`: `ask` says what is wanted, reading the dead-letter topic meets it
@@ -8,6 +8,7 @@ A letter that is tried again moves to where records wait for their key, and
 from then on is one of its key's outstanding records as any other: the oldest
 of them runs first.  Under ``continue`` younger ones may have run before it;
 while one of them is running, or waits for another attempt, it waits behind.
+One that is edited moves alike, with another value (`edit.py`).
 """
 
 from __future__ import annotations
@@ -18,16 +19,24 @@ from typing import Final, cast
 from streams.engine.backlog import MOVING, Backlog, LaneKey
 from streams.engine.chain import CopyHeader
 from streams.engine.command import Asked, Verb, Wanted
+from streams.engine.edit import Mending, mended
 from streams.engine.partition import Item, Move, PartitionState
 from streams.kafka.message import Message
 
 _HOMES: Final = ("parked", "tier")
 
 
-def ask(state: PartitionState, verb: Verb, letters: Iterable[Wanted]) -> list[Asked]:
-    """Have *letters* of *state* looked for; each answer gets its fate once that is known."""
+def ask(state: PartitionState, verb: Verb, letters: Iterable[Wanted], mending: Mending | None = None) -> list[Asked]:
+    """Have *letters* of *state* looked for; each answer gets its fate once that is known.
+
+    Args:
+        state: The partition.
+        verb: What is wanted of them.
+        letters: Which.
+        mending: Of an edit, what its letter is to say.
+    """
     chain = state.chain
-    asked = [Asked(verb, one) for one in letters]
+    asked = [Asked(verb, one, mending=mending) for one in letters]
     is_possible = verb == "forget" or _home(state) is not None
     for one in asked:
         origin = one.wanted.origin
@@ -69,6 +78,10 @@ def obey(state: PartitionState, message: Message, header: CopyHeader, key: LaneK
         return None
     if header.redrives != one.wanted.redrives or place not in (None, here):
         return None
+    if one.mending is not None:
+        if not one.mending.fits(message):
+            return None
+        message = mended(message, header.origin, one.mending)
     if one.verb == "forget":
         return _forget(state, one, key, here, backlog if place == here else None)
     if backlog is None:

@@ -76,8 +76,8 @@ TABLE: Final = (
         "streams_operator_letters_total",
         "counter",
         ("topic", "fate"),
-        "Dead letters that operators acted on, by what became of them: retried, forgotten, gone (no dead letter any "
-        "more) or impossible (the chain has nowhere to run them from).",
+        "Dead letters that operators acted on, by what became of them: retried, edited, forgotten, gone (no dead "
+        "letter any more) or impossible (the chain has nowhere to run them from).",
     ),
     Row(
         "streams_expired_records_total",

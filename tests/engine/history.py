@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from streams.engine.chain import unpack
+from streams.engine.chain import CopyHeader, unpack
+from streams.engine.edit import digest, edits_in
 from streams.engine.policy import DeadLetterPolicy
 from streams.engine.snapshot import decode
 from streams.kafka.consumer import Stored
 from streams.kafka.message import Message
-from streams.record import Partition
+from streams.record import Partition, headers_of
 
 PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
+ORIGINAL = b"{}"
+"""What every record holds."""
 
 
 class Copy(NamedTuple):
@@ -76,8 +79,14 @@ class History:
         """Those that an operator wanted tried again, or dropped."""
         self.dropped: set[tuple[Partition, int]] = set()
         """Those that an operator had dropped; until that is committed a crash brings them back."""
+        self.edits: dict[str, bytes] = {}
+        """By the name of an edit: the value that it gives; each gives another one."""
+        self.edited: set[str] = set()
+        """Edits of which a copy has landed."""
         self.said = Said({})
         self.faults: list[str] = []
+        self._values: dict[tuple[Partition, int], tuple[bytes | None, int]] = {}
+        """What each copy holds, and how often its record had been redriven."""
         self._running: dict[tuple[Partition, int], bytes] = {}
         self._done_in: set[tuple[bytes, Partition, int]] = set()
         self._started_in: set[tuple[bytes, Partition, int]] = set()
@@ -121,6 +130,11 @@ class History:
         if is_judged and any(self._is_dead(partition, other) for other in dead):
             self.faults.append(f"{name} began though an older one of its key is dead")
 
+    def read(self, partition: Partition, offset: int, value: bytes | None, edit: str | None) -> None:
+        """A handler got *value*, and was told that it comes of *edit*, or that nobody has edited it."""
+        if value != (ORIGINAL if edit is None else self.edits[edit]):
+            self.faults.append(f"{partition}/{offset} began with {value!r}, and says that {edit} made it so")
+
     def end(self, partition: Partition, offset: int, *, is_settled: bool = True) -> None:
         """Its work is done; with *is_settled* nothing else is waited for."""
         self.done.add((partition, offset))
@@ -134,6 +148,18 @@ class History:
         place = Partition(record.topic() or "", record.partition() or 0)
         copy = Copy(place, record.offset() or 0, header.offset, header.assignment_id)
         self.copies.setdefault(origin, []).append(copy)
+        self._note_value(copy, header, record)
+
+    def _note_value(self, copy: Copy, header: CopyHeader, record: Message) -> None:
+        """Each copy holds what the one before it did, or what an operator made of that."""
+        left, value = Partition(header.from_topic, header.partition), record.value()
+        before, redrives = (ORIGINAL, 0) if header.hop == 1 else self._values[left, header.from_offset]
+        self._values[copy.place, copy.offset] = value, header.redrives
+        marks = edits_in(headers_of(record), Partition(header.topic, header.partition), header.offset)
+        made = {mark.id: self.edits[mark.id] for mark in marks if mark.was == digest(before)}
+        self.edited.update(made)
+        if value != before and (header.redrives != redrives + 1 or value not in made.values()):
+            self.faults.append(f"{copy} holds {value!r}, and was made from {before!r}")
 
     def commit(self, source: Partition, stored: Mapping[Partition, Stored]) -> None:
         """The broker stores a commit of *source*, and this is all that it has now: what it says has to be true."""

@@ -14,7 +14,7 @@ from streams.engine.snapshot import decode
 from streams.kafka.consumer import Stored
 from streams.kafka.message import Message
 from streams.outcome import Retry
-from streams.record import Origin, Partition
+from streams.record import Headers, Origin, Partition, headers_of
 from streams.retry import RetryPolicy
 from streams.testing.clock import ManualClock
 from tests.engine.edges import ChainLog
@@ -121,7 +121,8 @@ class Shelf:
     def take(self, move: object) -> Run | None:
         """The broker takes the copy of *move*; give what runs next of its key."""
         assert isinstance(move, Move | Bury)
-        record = self.append(move.number, move.header, move.item[0].key())
+        message = move.item[0]
+        record = self.append(move.number, move.header, message.key(), message.value(), headers_of(message))
         move.offset, move.appended_ms = record.offset() or 0, record.timestamp()[1]
         return next((run for _, run in self.state.moved([move])), None)
 
@@ -140,9 +141,16 @@ class Shelf:
 
     # -- copies ----------------------------------------------------------------------------------------
 
-    def append(self, number: int, header: CopyHeader, key: bytes | None = b"a") -> Message:
+    def append(
+        self,
+        number: int,
+        header: CopyHeader,
+        key: bytes | None = b"a",
+        value: bytes | None = b"{}",
+        own: Headers | None = None,
+    ) -> Message:
         """A copy comes to a topic of the chain, whoever sent it."""
-        return self.log.append(self.place(number), key, b"{}", copy_headers(None, header))
+        return self.log.append(self.place(number), key, value, copy_headers(own, header))
 
     def headers(self, number: int) -> list[CopyHeader]:
         """What the copies in a topic of the chain say of themselves."""

@@ -9,6 +9,7 @@ import pytest
 
 from streams.engine.command import Command, Verb, Wanted, audit_topic, read_answer
 from streams.engine.control import Control
+from streams.engine.edit import MOST_VALUE, Edit, digest
 from streams.engine.partition import Bury, PartitionState
 from streams.engine.plan import ChainPlan
 from streams.kafka.message import Message, make_message
@@ -139,6 +140,19 @@ def command(name: str, *origins: int, verb: Verb = "forget", topic_id: str = TOP
     ).pack()
 
 
+def editing(name: str, origin: int, value: bytes = b"{}") -> bytes:
+    """A command that edits the letter that stands where its origin says."""
+    return Command(
+        id=name,
+        verb="edit",
+        topic="orders",
+        topic_id=TOPIC_ID,
+        partition=0,
+        letters=(Wanted(origin, 0, 0),),
+        edit=Edit(value, digest(b"{}")),
+    ).pack()
+
+
 def told(room: Room) -> list[tuple[str, tuple[tuple[int, str], ...]]]:
     """The answers that were sent."""
     answers = [read_answer(parcel.value) for parcel in room.post.sent]
@@ -225,6 +239,47 @@ def test_what_does_not_concern_a_partition_is_passed_over(value: bytes | None) -
 
     assert [name for name, _ in told(room)] == ["one"]
     assert (("misheard", 0) in room.ear.heard) == (value in {b"{", None})
+
+
+def test_an_edit_is_answered_as_one() -> None:
+    """And the letter has moved by then."""
+    room = Room()
+    room.source.log += [editing("one", 0)]
+    room.look()
+    room.obey()
+    room.look()
+
+    assert told(room) == [("one", ((0, "edited"),))]
+    assert read_answer(room.post.sent[0].value).verb == "edit"
+
+
+def test_a_verb_that_is_not_known_is_told_and_passed_over() -> None:
+    """As a member of before does with an edit: nothing of it is done, and the next command is."""
+    room = Room()
+    room.source.log += [editing("one", 0).replace(b'"edit"', b'"mend"', 1), command("two", 0)]
+    room.look()
+    room.obey()
+    room.look()
+
+    assert ("misheard", 0) in room.ear.heard
+    assert told(room) == [("two", ((0, "forgotten"),))]
+
+
+def test_payloads_that_wait_are_bounded_by_their_bytes() -> None:
+    """No further command is read until the partition has caught up; then the others are."""
+    room = Room()
+    room.source.log += [editing(str(at), 0, bytes(MOST_VALUE)) for at in range(120)]
+    room.look()
+    first = room.source.position
+    room.look()
+    held = room.source.position
+    for _ in range(200):
+        room.obey()
+        room.look()
+        room.look("stored")
+
+    assert (first, held) == (100, 100)
+    assert [name for name, _ in told(room)] == [str(at) for at in range(120)]
 
 
 def test_the_next_owner_goes_on_where_the_commits_say() -> None:

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from streams.engine import assignment
+from streams.engine import assignment, redrive
 from streams.engine.broken import NoFence, NoIndex, ReverseOrder, SettleBeforeAck
 from streams.engine.chain import unpack
 from streams.engine.chainstate import ChainState
+from streams.engine.edit import Edit, Mending, mended
 from streams.engine.partition import Item, Move, PartitionState, Run
 from streams.engine.policy import DeadLetterPolicy, OrderPolicy
-from streams.record import Partition
+from streams.kafka.message import Message
+from streams.record import Origin, Partition
 from tests.engine.history import PARTITIONS
 from tests.engine.world import World
 
@@ -64,7 +66,7 @@ def test_relief_loses_nothing_and_keeps_keys_in_order(seed: int, dead_letters: D
 @pytest.mark.parametrize("dead_letters", ["continue", "hold", "follow"])
 @pytest.mark.parametrize("seed", range(3))
 def test_operators_lose_nothing_and_keep_keys_in_order(seed: int, dead_letters: DeadLetterPolicy) -> None:
-    """Dead letters are tried again and dropped, by commands that come late and twice, while relief moves them."""
+    """Dead letters are tried again, edited and dropped, by commands late and twice, while relief moves them."""
     is_relieved = seed % 2 == 1
     world = World(seed, policy="park", dead_letters=dead_letters, has_operators=True, is_relieved=is_relieved)
     lived(world, turns=120)
@@ -73,7 +75,35 @@ def test_operators_lose_nothing_and_keep_keys_in_order(seed: int, dead_letters: 
     assert world.history.faults == []
     assert world.history.missing == []
     assert "gone" in fates
-    assert fates & {"retried", "forgotten"}
+    assert fates & {"retried", "edited", "forgotten"}
+
+
+def edited(seeds: Iterable[int]) -> tuple[int, list[str]]:
+    """Let worlds live in which operators edit dead letters; give how many edits were done, and what went wrong."""
+    worlds = [lived(World(seed, policy="park", has_operators=True), turns=120) for seed in seeds]
+    done = {asked.mending for world in worlds for _, asked in world.answers_given if asked.fate == "edited"}
+    return len(done), [fault for world in worlds for fault in world.history.faults]
+
+
+def test_what_operators_edit_runs_with_its_new_value_wherever_it_goes() -> None:
+    """Each copy holds what the one before it held, each handler gets what the mark says, through deaths of owners."""
+    count, faults = edited(range(4))
+
+    assert faults == []
+    assert count >= 4
+
+
+@pytest.mark.parametrize("loses", ["value", "mark"])
+def test_an_engine_that_loses_an_edit_is_found_out(loses: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: the old value under the mark of a new one, or no mark."""
+
+    def lose(message: Message, origin: Origin, mending: Mending) -> Message:
+        was = mending._replace(edit=Edit(message.value() or b"", mending.edit.was))
+        return mended(message, origin, was) if loses == "value" else message
+
+    monkeypatch.setattr(redrive, "mended", lose)
+
+    assert edited(range(4))[1]
 
 
 def moved_on(world: World) -> list[Partition]:

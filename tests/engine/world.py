@@ -21,6 +21,7 @@ from streams.engine.chain import unpack
 from streams.engine.chainstate import ChainState
 from streams.engine.command import Asked, Verb, Wanted
 from streams.engine.context import Context
+from streams.engine.edit import Edit, Mending, digest
 from streams.engine.partition import Item, PartitionState
 from streams.engine.policy import DeadLetterPolicy, OrderPolicy
 from streams.engine.redrive import ask, look
@@ -139,7 +140,7 @@ class World:
         """Ledgers are relieved at a small size and a small span, and what waits in the chain ages all the time."""
         self._has_operators = has_operators
         """Dead letters are tried again and dropped, by commands that come twice and to any owner."""
-        self.commands: list[tuple[Verb, Partition, Wanted]] = []
+        self.commands: list[tuple[Verb, Partition, Wanted, Mending | None]] = []
         self.answers_given: list[tuple[Partition, Asked]] = []
         self._death_rate = death_rate
         self._state_class = state_class
@@ -275,6 +276,8 @@ class World:
         """A handler's run: it ends in any way there is."""
         partition = Partition(record.topic, record.partition)
         self.history.start(partition, record.offset, self.member.state(partition).assignment_id)
+        edited = ctx.edited
+        self.history.read(partition, record.offset, record.value, None if edited is None else edited.id)
         how = "done" if self.is_calm else self.rng.choices(*zip(*WAYS.items(), strict=True))[0]
         if how == "raise":
             raise DOWN
@@ -323,23 +326,31 @@ class World:
                 letter = self.rng.choice(letters)
                 header = unpack(letter.headers())
                 wanted = Wanted(header.offset, header.redrives, self.rng.randrange((letter.offset() or 0) + 1))
-                verb: Verb = "retry" if self.rng.random() < 0.8 else "forget"
-                self.commands.append((verb, state.partition, wanted))
+                verb: Verb = self.rng.choices(("retry", "edit", "forget"), (5, 3, 2))[0]
+                mending = self._mending(letter) if verb == "edit" else None
+                self.commands.append((verb, state.partition, wanted, mending))
             if self.commands:
-                verb, partition, wanted = self.rng.choice(self.commands)
-                self._command(verb, partition, wanted)
+                self._command(*self.rng.choice(self.commands))
         for state in states:
             look(state)
         for partition, asked in self.answers_given:
             if asked.fate == "forgotten":
                 self.history.dropped.add((partition, asked.wanted.origin))
+            if asked.fate == "edited" and asked.mending is not None and asked.mending.id not in self.history.edited:
+                self.history.faults.append(f"{asked.mending.id} is said to be done, and no copy has its value")
 
-    def _command(self, verb: Verb, partition: Partition, wanted: Wanted) -> None:
+    def _mending(self, letter: Message) -> Mending:
+        """What an edit makes of *letter*: another value than any other edit gives."""
+        name = f"edit-{len(self.commands)}"
+        value = self.history.edits[name] = f'{{"by":"{name}"}}'.encode()
+        return Mending(Edit(value, digest(letter.value())), name, "ann", 0)
+
+    def _command(self, verb: Verb, partition: Partition, wanted: Wanted, mending: Mending | None) -> None:
         """The owner of *partition* hears a command."""
         state = self.member.assignment.get(partition)
         if state is not None and not state.is_closed:
             self.history.asked.add((partition, wanted.origin))
-            self.answers_given += [(partition, one) for one in ask(state, verb, [wanted])]
+            self.answers_given += [(partition, one) for one in ask(state, verb, [wanted], mending)]
 
     def _age(self) -> None:
         """All that waits in the chain has become old."""
