@@ -1,4 +1,4 @@
-"""`streams dlq`: dead letters, listed and shown; what acts on them stands in `redrive.py`."""
+"""`streams dlq`: dead letters, listed and shown; what acts on them stands in `redrive.py` and `edit.py`."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ import click
 import orjson
 
 from streams.cli.connect import bootstrap_option, json_option, settings_for
+from streams.cli.edit import edit
 from streams.cli.letters import BY, chosen_topics, filter_of, filters
 from streams.cli.naming import origin_of
 from streams.cli.output import plain, print_json, print_table, readable, say, time_of
 from streams.cli.redrive import forget, retry
 from streams.deadletter.counting import CopyTopic
-from streams.deadletter.document import outline, whole
+from streams.deadletter.document import original_of, outline, whole
+from streams.deadletter.edit import Asking, Kept, askings, first_of
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import Heap, Listing, each, find, heaps, newest
-from streams.errors import UsageError
+from streams.engine.edit import EDITED_HEADER
+from streams.errors import TopicError, UsageError
 from streams.kafka.admin import Admin
-from streams.record import Headers
+from streams.record import Headers, Partition
 
 _SHOWN_CHARS: Final = 4_000
 
 
 @click.group()
 def dlq() -> None:
-    """Look at dead letters, have them tried again, or forget them."""
+    """Look at dead letters, have them tried again as they are or mended, or forget them."""
 
 
 dlq.add_command(retry)
+dlq.add_command(edit)
 dlq.add_command(forget)
 
 
@@ -98,20 +102,49 @@ def export(group: str, *, bootstrap: str | None, **which: Any) -> None:
 @click.argument("group")
 @click.argument("origin", metavar="TOPIC/PARTITION/OFFSET")
 @click.option("--raw", is_flag=True, help="Write the value's bytes as they are, and nothing else.")
+@click.option(
+    "--original", is_flag=True, help="The same of the value before it was ever edited; also where the letter is gone."
+)
 @click.option("--all", "shows_all", is_flag=True, help="A copy that does not count too, where there is no other.")
 @bootstrap_option
 @json_option
-def show(group: str, origin: str, *, raw: bool, shows_all: bool, bootstrap: str | None, as_json: bool) -> None:
-    """Show one dead letter of GROUP whole: by the place where its record was first consumed, as 'dlq list' names it."""
+def show(group: str, origin: str, *, raw: bool, original: bool, **options: Any) -> None:
+    """Show one dead letter of GROUP whole: by the place where its record was first consumed, as 'dlq list' names it.
+
+    Of one whose payload was edited, what it was before too.
+    """
     place, offset = origin_of(origin)
-    with Admin(settings_for(bootstrap)) as admin:
-        letter = find(admin, group, place, offset, shows_all=shows_all)
+    with Admin(settings_for(options["bootstrap"])) as admin:
+        if original:
+            sys.stdout.buffer.write(_original(admin, group, place, offset))
+            return
+        letter = find(admin, group, place, offset, shows_all=options["shows_all"])
+        asked = askings(admin, group, place, offset, letter.header.timestamp_ms) if letter.edits and not raw else []
     if raw:
         sys.stdout.buffer.write(letter.value or b"")
-    elif as_json:
-        print_json(whole(letter))
+    elif options["as_json"]:
+        kept = first_of(asked, letter) if letter.edits else None
+        print_json(whole(letter) | ({} if kept is None else {"original": original_of(kept)}))
     else:
-        _print_letter(letter)
+        _print_letter(letter, asked)
+
+
+def _original(admin: Admin, group: str, place: Partition, offset: int) -> bytes:
+    """Give the value that the record at *place* and *offset* had before it was ever edited."""
+    try:
+        letter = find(admin, group, place, offset, shows_all=True)
+    except TopicError:
+        letter = None
+    kept = first_of(askings(admin, group, place, offset), letter)
+    if kept is not None:
+        return kept.value or b""
+    if letter is not None and not letter.edits:
+        return letter.value or b""
+    raise TopicError(
+        place.topic,
+        f"the audit of group {group!r} keeps no value of {place}/{offset} from before an edit. The record itself stands"
+        f" in topic {place.topic!r} for as long as that keeps it",
+    )
 
 
 def _print_listing(listing: Listing) -> None:
@@ -183,7 +216,7 @@ def _listed(listing: Listing, topics: list[CopyTopic]) -> dict[str, Any]:
     }
 
 
-def _print_letter(letter: Letter) -> None:
+def _print_letter(letter: Letter, asked: Sequence[Asking]) -> None:
     header, error = letter.header, letter.error
     _field("origin", f"{letter.origin}  {time_of(header.timestamp_ms) or ''}")
     _field("place", f"{letter.place}/{letter.offset}")
@@ -197,28 +230,47 @@ def _print_letter(letter: Letter) -> None:
         _field("handler", error.handler)
     for run in header.history:
         _field("attempt", f"{time_of(run.time_ms)}  {run.error}")
+    reasons = {one.kept.kept: one.kept.why for one in asked}
+    for edit_ in letter.edits:
+        _field(
+            "edited", f"{time_of(edit_.time_ms)}  by {edit_.who or '-'}: {reasons.get(edit_.id) or 'no reason given'}"
+        )
     _print_headers(letter.headers)
-    _print_value(letter)
+    _print_value("value", letter.value, "--raw")
+    if letter.edits:
+        _print_original(letter, first_of(asked, letter))
     if error is not None and error.stack:
         click.echo(f"\nstack\n{plain(error.stack.rstrip())}")
 
 
 def _print_headers(headers: Headers) -> None:
     for name, data in headers:
-        _field("header", f"{name} = {readable(data)}")
+        if name != EDITED_HEADER:
+            _field("header", f"{name} = {readable(data)}")
 
 
-def _print_value(letter: Letter) -> None:
-    if letter.value is None:
-        _field("value", "null: a tombstone")
+def _print_original(letter: Letter, kept: Kept | None) -> None:
+    if kept is not None:
+        _print_value("before it was edited", kept.value, "--original")
+        return
+    was = f"SHA-256 {letter.edits[0].was}" if letter.edits[0].was else "null"
+    click.echo(
+        f"\nThe audit does not keep the value before it was edited ({was}). The record itself stands at {letter.origin}"
+        " for as long as that topic keeps it."
+    )
+
+
+def _print_value(name: str, value: bytes | None, whole_with: str) -> None:
+    if value is None:
+        _field(name, "null: a tombstone")
         return
     try:
-        text = orjson.dumps(orjson.loads(letter.value), option=orjson.OPT_INDENT_2).decode()
+        text = orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode()
     except orjson.JSONDecodeError:
-        text = readable(letter.value)
-    click.echo(f"\nvalue, {len(letter.value):,} bytes\n{plain(text[:_SHOWN_CHARS])}")
+        text = readable(value)
+    click.echo(f"\n{name}, {len(value):,} bytes\n{plain(text[:_SHOWN_CHARS])}")
     if len(text) > _SHOWN_CHARS:
-        say(f"... cut at {_SHOWN_CHARS:,} of {len(text):,} characters; --raw writes all of it")
+        say(f"... cut at {_SHOWN_CHARS:,} of {len(text):,} characters; {whole_with} writes all of it")
 
 
 def _field(name: str, text: str | None) -> None:

@@ -1,4 +1,4 @@
-"""`streams dlq retry|forget`: act on dead letters."""
+"""`streams dlq retry|forget`: act on dead letters; `edit`, which mends one, stands in `edit.py`."""
 
 from __future__ import annotations
 
@@ -35,9 +35,18 @@ _NO_FILTER: Final = {"topic": None, "error": "", "key": None, "handler": "", "te
 
 def _which(command: _Command) -> _Command:
     """Add what says which letters, and how they are acted on."""
+    command = acting(filters(command))
     for option in reversed(_OPTIONS):
         command = option(command)
-    return json_option(bootstrap_option(filters(command)))
+    return command
+
+
+def acting(command: _Command) -> _Command:
+    """Add what says who acts, why, and for how long the answer is waited for."""
+    command = json_option(bootstrap_option(command))
+    for option in reversed(_ACTING):
+        command = option(command)
+    return command
 
 
 _OPTIONS: Final = (
@@ -45,10 +54,12 @@ _OPTIONS: Final = (
     click.argument("origins", nargs=-1, metavar="[TOPIC/PARTITION/OFFSET]..."),
     click.option("--all", "everything", is_flag=True, help="Every dead letter of the group."),
     click.option("--limit", type=click.IntRange(1), help="At most so many, in the order of their partitions."),
-    click.option("--why", default="", help="The reason, for the audit."),
-    click.option("--who", default=None, help="Who wants it, for the audit. Default: this user at this host."),
     click.option("--rate", type=click.FloatRange(0.1), metavar="N", help="Letters a second at most."),
     click.option("--yes", is_flag=True, help="Do it. Without it what would be done is shown, and nothing changes."),
+)
+_ACTING: Final = (
+    click.option("--why", default="", help="The reason, for the audit."),
+    click.option("--who", default=None, help="Who wants it, for the audit. Default: this user at this host."),
     click.option("--no-wait", is_flag=True, help="Don't wait for what becomes of them; see: streams audit GROUP"),
     click.option(
         "--wait",

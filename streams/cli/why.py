@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import click
@@ -13,6 +14,8 @@ from streams.cli.connect import bootstrap_option, json_option, settings_for
 from streams.cli.lag import member_name, require_known
 from streams.cli.naming import key_of, origin_of
 from streams.cli.output import cell, plain, print_json, print_table, readable, say, time_of
+from streams.deadletter.document import original_of
+from streams.deadletter.edit import askings
 from streams.engine.directive import Directive, standing_directives
 from streams.engine.standing import Standing, standing
 from streams.envelope import Envelope
@@ -57,7 +60,8 @@ def why(group: str, *, key: str | None, origin: str | None, bootstrap: str | Non
         now = _Now(found, reports(admin, group), int(time.time() * 1000), directives)
         if place is not None:
             _require_read(found, place[0].topic)
-            _print_journey(journey(admin, found, *place), now, as_json=as_json)
+            one = journey(admin, found, *place)
+            _print_journey(replace(one, edits=askings(admin, group, *place, one.made_ms)), now, as_json=as_json)
         elif wanted is not None:
             _print_queues(wanted, list(queues(admin, found, wanted)), now, as_json=as_json)
         else:
@@ -252,6 +256,8 @@ def _print_journey(one: Journey, now: _Now, *, as_json: bool) -> None:
         click.echo(f"trace  {plain(trace)}")
     if one.state != "absent":
         print_table(("time", "where", "what"), [(time_of(step.time_ms), step.where, step.what) for step in one.steps()])
+    if one.edits:
+        click.echo(plain(f"What it was: streams dlq show {one.group} {one.name} --original"))
 
 
 def _sentence(one: Journey, now: _Now) -> str:
@@ -264,7 +270,7 @@ def _sentence(one: Journey, now: _Now) -> str:
     if one.state == "dead-lettered":
         return (
             f"DEAD-LETTERED. See it: streams dlq show {one.group} {one.name};"
-            f" have it tried again: streams dlq retry {one.group} {one.name}"
+            f" have it tried again: streams dlq retry {one.group} {one.name}, or mended: streams dlq edit"
         )
     if one.state == "done":
         return "DONE."
@@ -348,6 +354,18 @@ def _document(one: Journey, now: _Now) -> dict[str, Any]:
         "here": None if one.here is None else _copy(one.here),
         "behind": None if one.behind is None else {"offset": one.behind.header.offset, "copy": _copy(one.behind)},
         "copies": [_copy(copy) for copy in one.copies],
+        "edits": [
+            {
+                "id": asked.kept.kept,
+                "time": time_of(asked.kept.time_ms),
+                "who": asked.kept.who,
+                "why": asked.kept.why or None,
+                "fate": asked.fate,
+                "where": asked.where,
+                "before": original_of(asked.kept),
+            }
+            for asked in one.edits
+        ],
         "steps": [
             {"time": time_of(step.time_ms), "where": step.where or None, "what": step.what} for step in one.steps()
         ],

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from streams.deadletter.edit import Kept
 from streams.deadletter.letter import Letter
 from streams.wording import readable, time_of
 
@@ -44,8 +45,22 @@ def whole(letter: Letter) -> dict[str, Any]:
         "value": _decoded(value),
         "value_base64": None if value is None else base64.b64encode(value).decode(),
         "headers": [[name, readable(data)] for name, data in letter.headers],
+        "edits": [
+            {"id": one.id, "time": time_of(one.time_ms), "who": one.who, "was_sha256": one.was or None}
+            for one in letter.edits
+        ],
         "history": [{"time": time_of(run.time_ms), "error": run.error} for run in letter.header.history],
         "stack": None if letter.error is None else letter.error.stack,
+    }
+
+
+def original_of(kept: Kept) -> dict[str, Any]:
+    """Give what a record was before it was edited."""
+    value = kept.value
+    return {
+        "value": _decoded(value),
+        "value_base64": None if value is None else base64.b64encode(value).decode(),
+        "sha256": kept.was or None,
     }
 
 

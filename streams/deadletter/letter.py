@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from streams.deadletter.counting import CopyLedger, Verdict
 from streams.engine.chain import ERROR_HEADER, HEADER, CopyHeader, ErrorHeader, unpack, unpack_error
+from streams.engine.edit import Edited, edits_in
 from streams.kafka.message import Message, place_of
 from streams.record import Headers, Origin, Partition, headers_of
 
@@ -72,6 +73,16 @@ class Letter:
     def origin(self) -> Origin:
         """Where the record was first consumed."""
         return self.header.origin
+
+    @property
+    def edits(self) -> tuple[Edited, ...]:
+        """The changes of its payload by operators, oldest first."""
+        return edits_in(self.headers, self.source, self.header.offset)
+
+    @property
+    def source(self) -> Partition:
+        """The partition in which its record was first consumed."""
+        return Partition(self.header.topic, self.header.partition)
 
     @property
     def died_ms(self) -> int:

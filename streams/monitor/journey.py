@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from streams.deadletter.counting import COUNTS, SETTLED
+from streams.deadletter.edit import Asking
 from streams.engine.standing import Progress, Standing
 from streams.engine.topics import kind_of
 from streams.errors import TopicError
@@ -59,6 +60,15 @@ class Journey:
     """All that the chain still has of it, as they were written."""
     behind: Copy | None = None
     """The oldest record of its key in the chain, where it waits for that one."""
+    edits: Sequence[Asking] = ()
+    """The edits of its payload that operators have asked for, oldest first, where that was looked up."""
+
+    @property
+    def made_ms(self) -> int | None:
+        """The record's own time, ms since 1970; None where nothing is left that tells."""
+        if self.record is not None:
+            return self.record.timestamp()[1]
+        return self.copies[-1].header.timestamp_ms if self.copies else None
 
     @property
     def name(self) -> str:
@@ -80,11 +90,11 @@ class Journey:
     def steps(self) -> Iterator[Step]:
         """Give what happened to it, oldest first, as far as the topics still tell."""
         newest = self.copies[-1].header if self.copies else None
-        made_ms = self.record.timestamp()[1] if self.record is not None else newest.timestamp_ms if newest else -1
-        yield Step(made_ms, self.name, "accepted")
+        yield Step(-1 if self.made_ms is None else self.made_ms, self.name, "accepted")
         told = [
             *(Step(run.time_ms, "", f"an attempt failed: {run.error}") for run in (newest.history if newest else ())),
             *(Step(copy.appended_ms, f"{copy.place}/{copy.offset}", _arrival(copy)) for copy in self.copies),
+            *(Step(one.kept.time_ms, one.where, _asking(one)) for one in self.edits),
         ]
         yield from sorted(told, key=lambda step: step.time_ms)
 
@@ -138,6 +148,12 @@ def _ahead_of(admin: Admin, one: Journey, topic_id: str) -> Copy | None:
     )
     live = [copy for copy in others if copy.is_live and (copy.kind != "dlq" or one.state == "parked")]
     return min(live, key=lambda copy: (copy.kind == "dlq", copy.header.offset), default=None)
+
+
+def _asking(one: Asking) -> str:
+    """Say who wanted its payload changed."""
+    kept, why = one.kept, f" ({one.kept.why})" if one.kept.why else ""
+    return f"{kept.who or 'somebody'} had its payload edited{why}: {one.fate or 'not answered'}; kept here: what it was"
 
 
 def _error(copy: Copy) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,7 @@ from typing import Any, Final
 from streams.engine.commit import Committer
 from streams.engine.control import Control
 from streams.engine.partition import Bury, Move, PartitionState
-from streams.engine.relocation import Relocator
+from streams.engine.relocation import Errand, Relocator
 from streams.kafka.consumer import GroupConsumer
 
 VARIABLE: Final = "CHAOS_FAILPOINT"
@@ -58,6 +59,7 @@ class Failpoints:
         """Patch this process."""
         known: Mapping[str, Callable[[], None]] = {
             "after-letter": self.after_letter,
+            "copy-on-its-way": self.copy_on_its_way,
             "after-copy": self.after_copy,
             "before-commit": self.before_commit,
             "copied-before-commit": self.copied_before_commit,
@@ -75,6 +77,19 @@ class Failpoints:
     def after_copy(self) -> None:
         """The same with a copy for a retry topic or the parked one."""
         self._end_after(lambda move: not isinstance(move, Bury))
+
+    def copy_on_its_way(self) -> None:
+        """End the process when such a copy was handed to the client, and nobody knows whether it went."""
+        produce = Relocator._produce  # noqa: SLF001  # the very moment
+
+        def end(relocator: Relocator, queue: deque[Errand], most: int) -> None:
+            copies = [one for one in queue if isinstance(one.what, Move) and not isinstance(one.what, Bury)]
+            before = relocator.unacknowledged
+            produce(relocator, queue, most)
+            if copies and relocator.unacknowledged > before:
+                self._end()
+
+        _patch(Relocator, "_produce", end)
 
     def before_commit(self) -> None:
         """End the process when a dead letter is acknowledged and settled, before the commit that says so is sent."""

@@ -27,7 +27,7 @@ def serve(record: Record) -> Outcome | None:
     if not (_folder / "up").exists():
         return DeadLetter(DownError("try later"))
     key = "-" if record.key is None else record.key.decode()
-    os.write(_journal, f"{key} {record.partition} {record.offset}\n".encode())
+    os.write(_journal, f"{key} {record.partition} {record.offset} ".encode() + (record.value or b"") + b"\n")
     return None
 
 

@@ -16,11 +16,13 @@ import pytest
 
 from streams.config import Settings
 from streams.deadletter.act import Who, act, commands, prepare
+from streams.deadletter.edit import Amendment, askings, first_of, keep
 from streams.deadletter.letter import Filter
 from streams.deadletter.read import each, letter_topics
 from streams.engine.command import Command, Verb, control_topic
 from streams.kafka.admin import Admin
 from streams.kafka.witness import ends_of, messages_of
+from streams.record import Partition
 from tests.brokers import Kafka, Topics
 from tests.chaos.crew import ROOT
 from tests.chaos.failpoints import EXIT, VARIABLE
@@ -72,9 +74,14 @@ class Ward:
     @property
     def served(self) -> list[tuple[str, int, int]]:
         """What was served, in the order of its time: key, partition, offset."""
+        return [one[:3] for one in self.payloads]
+
+    @property
+    def payloads(self) -> list[tuple[str, int, int, str]]:
+        """The same, with the value that the handler got."""
         with suppress(FileNotFoundError):
             lines = (self.folder / "served").read_text().splitlines()
-            return [(key, int(number), int(offset)) for key, number, offset in map(str.split, lines)]
+            return [(key, int(number), int(offset), value) for key, number, offset, value in map(str.split, lines)]
         return []
 
     @property
@@ -101,6 +108,25 @@ class Ward:
             prepare(admin, self.group)
             letters = each(admin, letter_topics(admin, group=self.group), Filter())
             return list(commands(letters, verb, Who("test", "chaos"), most=2))
+
+    def edits(self) -> list[Command]:
+        """A command for every letter that gives it a value of its own; what it was is kept."""
+        with Admin(self.settings) as admin:
+            prepare(admin, self.group)
+            found = list(each(admin, letter_topics(admin, group=self.group), Filter()))
+            edits = [Amendment.of(one, _mended(one.source.number, one.header.offset), Who("test")) for one in found]
+            for edit in edits:
+                keep(admin, edit.kept)
+            return [edit.command for edit in edits]
+
+    def originals(self, asked: Sequence[Command]) -> set[bytes | None]:
+        """What the audit keeps of the records that were edited."""
+        with Admin(self.settings) as admin:
+            kept = [
+                first_of(askings(admin, self.group, Partition(one.topic, one.partition), one.letters[0].origin), None)
+                for one in asked
+            ]
+        return {None if one is None else one.value for one in kept}
 
     def say(self, asked: Sequence[Command]) -> None:
         """Put commands to the group, and wait for nothing."""
@@ -175,6 +201,52 @@ def test_letters_are_retried_once_whenever_their_owner_dies(
     for key in {one[0] for one in served}:
         firsts = list(dict.fromkeys(offset for one, _, offset in ward.served if one == key))
         assert firsts == sorted(firsts)
+
+
+@pytest.mark.parametrize(
+    ("moment", "dead_letters"),
+    [
+        ("after-copy", "continue"),
+        *(pytest.param(moment, "continue", marks=_CHAOS) for moment in ("copy-on-its-way", *_MOMENTS[1:])),
+        *(pytest.param(moment, "hold", marks=_CHAOS) for moment in ("copy-on-its-way", *_MOMENTS)),
+    ],
+)
+def test_letters_are_edited_once_whenever_their_owner_dies(
+    moment: str, dead_letters: str, wards: Callable[[str], Ward], tell: Callable[[str], None]
+) -> None:
+    """Dead at that moment, twice, and each command comes three times: all run with their new value, none as it was."""
+    ward = wards(dead_letters)
+    ward.mend()
+    asked = ward.edits()
+    ward.say([*asked, *asked])
+    codes = [ward.start(moment).wait(60) for _ in range(2)]
+    before = Counter(ward.served)
+    member = ward.start()
+    ward.say(asked[::-1])
+    eventually(lambda: ward.fates.total() >= 3 * len(asked) and ward.is_at_rest, within_s=60, every_s=0.5)
+    ward.stop(member)
+    served = Counter(ward.served)
+    tell(f"{moment}, edit, {dead_letters}: {len(asked)} edits, served {served.total()}, {dict(ward.fates)}")
+    edited = {(one.partition, one.letters[0].origin) for one in asked}
+
+    assert codes == [EXIT, EXIT]
+    assert len(served) == _RECORDS
+    assert all(served[one] <= before[one] + 1 for one in served)
+    assert {value for _, *place, value in ward.payloads if tuple(place) not in edited} <= {"{}"}
+    assert all(
+        value == _mended(number, offset).decode()
+        for _, number, offset, value in ward.payloads
+        if (number, offset) in edited
+    )
+    assert ward.letters == 0
+    assert ward.originals(asked) == {b"{}"}
+    for key in {one[0] for one in served}:
+        firsts = list(dict.fromkeys(offset for one, _, offset in ward.served if one == key))
+        assert firsts == sorted(firsts)
+
+
+def _mended(number: int, offset: int) -> bytes:
+    return b'{"mended":[%d,%d]}' % (number, offset)
 
 
 @pytest.mark.parametrize("moment", ["answer-on-its-way", "answered-before-commit"])
