@@ -33,6 +33,7 @@ PauseReason: TypeAlias = Literal[
     "guard",
     "caution",
     "operator",
+    "replay",
 ]
 """Why a partition's intake stands still."""
 

@@ -9,9 +9,10 @@ import click
 
 from streams.cli.connect import bootstrap_option, json_option, settings_for
 from streams.cli.output import print_json, print_table, time_of
-from streams.deadletter.act import answers
 from streams.engine.command import Answer
+from streams.engine.desk import answers
 from streams.engine.directive import Directive
+from streams.engine.replay import Rewound
 from streams.kafka.admin import Admin
 
 
@@ -42,11 +43,18 @@ def _told(answer: Answer) -> dict[str, Any]:
         "topic": answer.topic,
         "partition": answer.partition,
         "letters": [{"offset": origin, "fate": fate} for origin, fate in answer.fates],
+        "replay": None if answer.rewound is None else answer.rewound.id,
+        "result": None if answer.rewound is None else answer.rewound.turn,
         "who": answer.who,
         "why": answer.why or None,
         "asked": time_of(answer.asked_ms),
         "done": time_of(answer.time_ms),
     }
+
+
+def _turned(rewound: Rewound) -> str:
+    """Say what became of a replay in one partition."""
+    return f"begun at {rewound.start:,}, to {rewound.until:,}" if rewound.turn == "begun" else rewound.turn
 
 
 def _given(one: Directive) -> dict[str, Any]:
@@ -72,4 +80,7 @@ def _row(answer: Answer | Directive) -> tuple[object, ...]:
     if len(answer.fates) == 1:
         place = f"{place}/{answer.fates[0][0]}"
     result = ", ".join(f"{count:,} {fate}" for fate, count in fates.most_common())
+    if answer.rewound is not None:
+        what, result = f"{answer.verb} {answer.rewound.id}", _turned(answer.rewound)
+        return time_of(answer.time_ms), answer.who, what, place, None, result, answer.why
     return time_of(answer.time_ms), answer.who, answer.verb, place, len(answer.fates), result, answer.why

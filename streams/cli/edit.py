@@ -17,10 +17,11 @@ from streams.cli.lines import STDIN
 from streams.cli.naming import origin_of
 from streams.cli.output import Failure, plain, print_json, say
 from streams.cli.redrive import acting, who_of
-from streams.deadletter.act import Outcome, act, prepare
+from streams.deadletter.act import Outcome, act
 from streams.deadletter.edit import Amendment, keep, require_room
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import find
+from streams.engine.desk import prepare
 from streams.engine.edit import MOST_VALUE, digest
 from streams.errors import DecodeError, UsageError
 from streams.kafka.admin import Admin

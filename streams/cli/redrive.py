@@ -17,10 +17,11 @@ from streams.cli.connect import bootstrap_option, json_option, settings_for
 from streams.cli.letters import BY, chosen_topics, filter_of, filters
 from streams.cli.naming import origin_of
 from streams.cli.output import Failure, print_json, print_table, say
-from streams.deadletter.act import Outcome, Who, act, commands, prepare
+from streams.deadletter.act import Outcome, act, commands
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import each, find
 from streams.engine.command import MOST_LETTERS, MOST_NAME, MOST_REASON, Verb
+from streams.engine.desk import Who, prepare
 from streams.errors import UsageError
 from streams.kafka.admin import Admin
 from streams.kafka.groups import describe_group

@@ -15,9 +15,9 @@ from uuid import uuid4
 
 import msgspec
 
-from streams.deadletter.act import Who
 from streams.deadletter.letter import Letter
 from streams.engine.command import Command, Fate, Wanted, audit_topic, read_answer
+from streams.engine.desk import Who
 from streams.engine.edit import MOST_EDITS, MOST_VALUE, Edit, digest
 from streams.errors import BrokerError, LedgerError, UsageError
 from streams.kafka.admin import Admin

@@ -26,6 +26,7 @@ from streams.engine.ledger import Ledger
 from streams.engine.partition import NO_LIMIT, Item, PartitionState
 from streams.engine.plan import ChainPlan
 from streams.engine.recovery import Recovery
+from streams.engine.replay import AS_COMMITTED, Beginning
 from streams.engine.retries import Retries
 from streams.engine.snapshot import Snapshot, decode
 from streams.engine.tenure import Tenure
@@ -96,6 +97,8 @@ class Assignment:
         """Waits for what runs, bounded; given by the loop."""
         self.lacking: Callable[[Sequence[Partition]], Mapping[Partition, str]] = lambda _: {}
         """Makes what the chains of partitions lack, and says what could not be made; given by the member."""
+        self.begun: Callable[[], None] = lambda: None
+        """Called after stays have begun; given by the member."""
         committer.may_start = self._may_start
 
     def all(self) -> list[PartitionState]:
@@ -147,18 +150,17 @@ class Assignment:
                 self._committer.drop(state.partition)
             numbers.clear()
 
-    def restart(self, partition: Partition, cause: str, start: int | None = None, epoch: int = -1) -> None:
-        """End the stay of *partition* and begin a new one, from its committed ledger or at *start*.
+    def restart(self, partition: Partition, cause: str, beginning: Beginning = AS_COMMITTED) -> None:
+        """End the stay of *partition* and begin a new one, from its committed ledger but for what *beginning* says.
 
-        With *epoch*, under which at the latest was written what this group has
-        read below *start*, the client looks whether the log still has that.
+        With an epoch in it the client looks whether the log still has what was read below its start.
         """
         state = self.get(partition)
         if state is None:
             return
         self._observer.restarted(partition, cause)
         self._release([partition])
-        self._take([partition], start=start, uncommitted=state.tenure.began_at, epoch=epoch)
+        self._take([partition], beginning, uncommitted=state.tenure.began_at)
 
     def complete(self, partition: Partition) -> None:
         """Begin with *partition*, which waited for its chain, as it is there now."""
@@ -202,7 +204,8 @@ class Assignment:
                 target = max(low, cut)
             known = max(state.tenure.began_at, self._committer.stored(partition)[0])
             cause = f"the log was cut off before the {position} that was read; going on at {min(known, target)}"
-            self.restart(partition, cause, min(known, target), -1 if cut == SOMEWHERE else state.ledger.epoch)
+            epoch = -1 if cut == SOMEWHERE else state.ledger.epoch
+            self.restart(partition, cause, Beginning(min(known, target), epoch))
         else:
             self._observer.expired(partition, target - position)
             self._go_on(state, target)
@@ -212,21 +215,20 @@ class Assignment:
     def _take(
         self,
         partitions: list[Partition],
-        start: int | None = None,
+        beginning: Beginning = AS_COMMITTED,
         uncommitted: int | None = None,
-        epoch: int = -1,
     ) -> None:
-        """Take *partitions*, at *start* or where their ledgers say, and those without one at *uncommitted*."""
+        """Take *partitions*, as *beginning* or their ledgers say, and those without one at *uncommitted*."""
         if not partitions:
             return
         chained = [place for partition in partitions for place in self._chain_places(partition)]
         stored = self._patiently(lambda: self._consumer.committed([*partitions, *chained], _ATTEMPT_S))
         states = []
         for partition in partitions:
-            found = stored[partition]
-            state = self._begin(
-                partition, found, uncommitted if start is None and found.offset is None else start, epoch
-            )
+            found, how = stored[partition], beginning
+            if how.start is None and found.offset is None:
+                how = how._replace(start=uncommitted)
+            state = self._begin(partition, found, how)
             if self.is_leaving:
                 state.close()
             states.append(state)
@@ -244,6 +246,7 @@ class Assignment:
             self._committer.begin(self._consumer, state)
         for partition, cause in lacking.items():
             self._hold(self.states[partition.topic][partition.number], cause)
+        self.begun()
 
     def _recover(self, states: Sequence[PartitionState], stored: Mapping[Partition, Stored]) -> Mapping[Partition, str]:
         """Scan the chains of *states* that are whole; give what the others lack.
@@ -266,7 +269,10 @@ class Assignment:
         return [Partition(stage.topic, partition.number) for stage in self._plans[partition.topic].stages]
 
     def _fresh_chain(self, state: PartitionState) -> ChainState[Item]:
-        return self._plans[state.partition.topic].begin(state.partition.number, state.assignment_id)
+        chain = state.chain
+        return self._plans[state.partition.topic].begin(
+            state.partition.number, state.assignment_id, chain.replay_id, chain.undone
+        )
 
     def _go_on(self, state: PartitionState, target: int) -> None:
         """Read on at *target*; what was read before stays: it stands nowhere but in memory."""
@@ -274,26 +280,35 @@ class Assignment:
         self._consumer.assign({state.partition: target})
         state.ledger.reach(target)
 
-    def _begin(self, partition: Partition, stored: Stored, start: int | None, epoch: int) -> PartitionState:
+    def _begin(self, partition: Partition, stored: Stored, beginning: Beginning) -> PartitionState:
         snapshot = self._snapshot(partition, stored)
         offset, restored, tenure = stored.offset, list[range](), Tenure(process=PROCESS)
-        if start is not None:
-            offset = start
+        if beginning.start is not None:
+            offset = beginning.start
+            if snapshot is not None:
+                tenure.control, tenure.replay = snapshot.control, snapshot.replay
         elif offset is None:
             low, high = self._patiently(lambda: self._consumer.watermarks(partition, _ATTEMPT_S))
             offset = high if self._settings.start_at == "latest" and not self._is_added(partition) else low
         elif snapshot is not None:
             restored = list(snapshot.settled(offset))
             tenure = Tenure.after(snapshot, PROCESS, self._settings.max_deaths)
+        if beginning.before is not None:
+            offset, joined = beginning.before.joined(offset, restored)
+            restored = list(joined)
+        if beginning.control is not None:
+            tenure.control, tenure.replay = beginning.control, beginning.replay
         route = self._executors[partition.topic].route
         assignment_id = os.urandom(8)
         return self._state_class(
             partition=partition,
             assignment_id=assignment_id,
-            chain=self._plans[partition.topic].begin(partition.number, assignment_id),
+            chain=self._plans[partition.topic].begin(
+                partition.number, assignment_id, tenure.replay_id, beginning.undone
+            ),
             park_after_s=seconds(route.retry.memory_up_to),
             key_limit=self._settings.key_records if self._settings.on_key_full == "dead_letter" else NO_LIMIT,
-            ledger=Ledger(offset, restored, stored.epoch if offset == stored.offset else epoch),
+            ledger=Ledger(offset, restored, stored.epoch if offset == stored.offset else beginning.epoch),
             retries=Retries(route.retry, self._rng),
             tenure=tenure,
         )

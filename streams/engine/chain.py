@@ -101,6 +101,7 @@ class CopyHeader(msgspec.Struct, array_like=True, frozen=True, gc=False):
     redrives: int = 0
     """How often an operator had it tried again."""
     replay_id: str = ""
+    """The replay in which it failed first; empty: in none."""
     first_failed_ms: int = 0
     """When its first run failed; 0 where none has."""
     is_suspect: bool = False
@@ -266,7 +267,7 @@ _decode = msgspec.msgpack.Decoder(CopyHeader).decode
 _decode_error = msgspec.json.Decoder(ErrorHeader).decode
 
 
-def new_header(
+def new_header(  # noqa: PLR0913  # each names one thing
     origin: Origin,
     *,
     topic_id: str,
@@ -275,6 +276,7 @@ def new_header(
     attempts: int,
     history: tuple[Attempt, ...],
     first_failed_ms: int = 0,
+    replay_id: str = "",
 ) -> CopyHeader:
     """Make the header of the first copy of the source record at *origin*."""
     return CopyHeader(
@@ -291,6 +293,7 @@ def new_header(
         from_offset=origin.offset,
         attempts=attempts,
         history=history[-_HISTORY:],
+        replay_id=replay_id,
         first_failed_ms=first_failed_ms,
     )
 

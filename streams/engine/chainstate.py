@@ -30,6 +30,7 @@ from streams.engine.chain import read as read_header
 from streams.engine.command import Asked
 from streams.engine.copies import Copies, Stage
 from streams.engine.policy import DeadLetterPolicy
+from streams.engine.replay import Undone
 from streams.engine.snapshot import Snapshot, encode
 from streams.errors import ChainError, DecodeError, LedgerError
 from streams.kafka.message import KEY, OFFSET, Message
@@ -67,6 +68,8 @@ class ChainState(Generic[T]):
         assignment_id: bytes = b"",
         after_death: DeadLetterPolicy = "continue",
         is_ordered: bool = True,
+        replay_id: str = "",
+        undone: Undone | None = None,
     ) -> None:
         """Know of nothing yet.
 
@@ -76,11 +79,15 @@ class ChainState(Generic[T]):
             assignment_id: What is sent under another one is not ours.
             after_death: What becomes of a key after a dead letter.
             is_ordered: Records of a key wait for each other; otherwise each has a lane of its own.
+            replay_id: Of the replay that goes on: what fails in it says so, wherever it goes.
+            undone: Copies that the scan is to leave out.
         """
         self.lineage = lineage
         self.assignment_id = assignment_id
         self.after_death: DeadLetterPolicy = after_death
         self.is_ordered = is_ordered
+        self.replay_id = replay_id
+        self.undone = undone
         self.parts = [Copies(stage) for stage in stages]
         self.index: dict[LaneKey, Backlog[T]] = {}
         self.carried: dict[int, CopyHeader] = {}
@@ -139,7 +146,7 @@ class ChainState(Generic[T]):
         self.expired[number] -= sum(len(range(done.start, min(done.stop, marks.start))) for done in settled)
         part.begin(base, end, settled)
         start = max(base, marks.start)
-        if part.stage.kind == "dlq" and self.after_death == "continue" and snapshot.scanned > start:
+        if self._ends_at_death(number) and self.undone is None and snapshot.scanned > start:
             trusted = range(start, min(snapshot.scanned, end))
             part.trust(trusted)  # these have ended their records in the snapshot that says so
             start = trusted.stop
@@ -152,12 +159,13 @@ class ChainState(Generic[T]):
             ChainError: A record is none of this group's copies of this topic.
         """
         part, alike = self.parts[number], Alike()
+        differ = self.undone is not None or (self._ends_at_death(number) and self.replay_id != "")
         messages = part.left_open(messages)
         lacking: dict[int, str] = {}
         headers = [_packed(message, lacking) for message in messages]
         at = until = 0
         while at < len(messages):
-            if alike.form is not None and _offset(messages[-1]) < until:
+            if not differ and alike.form is not None and _offset(messages[-1]) < until:
                 origins = alike.form.origins(headers, at)
                 if origins:
                     alike.has_read = True
@@ -217,6 +225,8 @@ class ChainState(Generic[T]):
         if header.topic_id != self.lineage.topic_id:
             self._refuse(part, _offset(message), "a copy that belongs to an earlier topic of the same name")
             return None
+        if self.undone is not None and self.undone.has(header.replay_id, header.offset):
+            return None  # rule 22
         return header
 
     def _until(self, number: int, header: CopyHeader) -> int:
@@ -229,10 +239,12 @@ class ChainState(Generic[T]):
         key: bytes | None = KEY(message) if self.is_ordered else None
         lane = origin if key is None else key
         part.found(offset, message.timestamp()[1] if part.is_tier else 0)
-        backlog = self._put(lane, origin, pack(number, hop, offset))
         before = self._numbers.get(header.from_topic) if hop > 1 else None  # the first one comes from the source
         if before is not None:
             self.parts[before].settle(header.from_offset)
+        if self.replay_id and header.replay_id != self.replay_id and self._ends_at_death(number):
+            return  # rule 22: it ended its record before that came again
+        backlog = self._put(lane, origin, pack(number, hop, offset))
         if number == self.dlq:
             self._dead.add(lane)
         if header.is_suspect:
@@ -351,6 +363,7 @@ class ChainState(Generic[T]):
             attempts=attempts,
             history=history,
             first_failed_ms=first_failed_ms,
+            replay_id=self.replay_id,
         )
         if left is None:
             return first
@@ -455,6 +468,10 @@ class ChainState(Generic[T]):
             part.characters = len(text)
             entries.append((part.stage.topic, offset, text))
         return entries
+
+    def _ends_at_death(self, number: int) -> bool:
+        """Say whether a copy in that topic has ended its record, and blocks nothing."""
+        return number == self.dlq and self.after_death == "continue"
 
     def _want_followers(self, backlog: Backlog[T]) -> None:
         """Have the parked records of a followed key read: they join the dead one."""

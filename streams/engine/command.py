@@ -1,7 +1,7 @@
 """What operators tell a group, and what it answers: the topics, and what stands in them.
 
-A command goes into the group's control topic and names dead letters; every
-member reads it, and the owner of the partition carries it out.  What became of
+A command goes into the group's control topic and names dead letters, or a
+replay; every member reads it, and the owner of the partition carries it out.  What became of
 it goes into the audit topic.  Both are JSON, so that any tool can read them.
 """
 
@@ -14,11 +14,17 @@ import msgspec
 from msgspec import Meta
 
 from streams.engine.edit import Edit, Mending
+from streams.engine.replay import Rewind, Rewound
 from streams.errors import LedgerError
 
-Verb: TypeAlias = Literal["retry", "edit", "forget"]
-"""``retry``: the record runs again, in its place in the order of its key.  ``edit``: so it does, with another value.
-``forget``: it needs no more work."""
+Verb: TypeAlias = Literal["retry", "edit", "forget", "replay", "cancel", "undo"]
+"""Of dead letters: ``retry``: the record runs again, in its place in the order of its key.  ``edit``: so it does, with
+another value.  ``forget``: it needs no more work.
+
+Of a partition: ``replay``: it goes on from another offset.  ``cancel``: what is left of that does not run again.
+``undo``: neither does what has failed of it and waits.
+"""
+_OF_LETTERS: Final = frozenset({"retry", "edit", "forget"})
 
 Fate: TypeAlias = Literal["retried", "edited", "forgotten", "gone", "impossible"]
 """What became of one letter.
@@ -74,20 +80,26 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     topic_id: str
     """Of the source: a topic made anew is another one."""
     partition: Annotated[int, Meta(ge=0)]
-    letters: Annotated[tuple[Wanted, ...], Meta(min_length=1, max_length=MOST_LETTERS)]
+    letters: Annotated[tuple[Wanted, ...], Meta(max_length=MOST_LETTERS)] = ()
+    """Of the verbs of dead letters: which."""
     who: Annotated[str, Meta(max_length=MOST_NAME)] = ""
     why: Annotated[str, Meta(max_length=MOST_REASON)] = ""
     time_ms: int = 0
     """When it was given, ms since 1970-01-01 UTC."""
     edit: Edit | None = None
     """Of the verb ``edit``, which names one letter: what it is to say."""
+    rewind: Rewind | None = None
+    """Of the verbs of a partition: which replay."""
 
     def __post_init__(self) -> None:
-        """See that an edit has its value, and nothing else has one.
+        """See that the command has what its verb needs, and nothing else.
 
         Raises:
             ValueError: That is not so.
         """
+        is_of_letters = self.verb in _OF_LETTERS
+        if bool(self.letters) != is_of_letters or (self.rewind is None) != is_of_letters:
+            raise ValueError("a verb of dead letters names some, and any other one a replay")
         if (self.edit is not None) != (self.verb == "edit") or (self.edit is not None and len(self.letters) != 1):
             raise ValueError("an edit names one letter and its value, and no other verb has one")
 
@@ -130,7 +142,7 @@ class Asked(msgspec.Struct, eq=False):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What one record of the audit topic says: what became of the letters of a command."""
+    """What one record of the audit topic says: what became of a command."""
 
     version: int = VERSION
     id: str
@@ -141,6 +153,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     fates: tuple[tuple[int, Fate], ...]
     """The origin of each letter, and what became of it."""
+    rewound: Rewound | None = None
+    """What became of a command that is about a replay."""
     who: str = ""
     why: str = ""
     asked_ms: int = 0

@@ -139,7 +139,8 @@ class Committer:
             if book.sent is not None:
                 self._miss(book, now)
                 continue
-            is_late = now - book.stored_at >= self._refresh_s or now > book.state.granted_until
+            lacks_lease = now > book.state.granted_until and not book.state.is_closed
+            is_late = now - book.stored_at >= self._refresh_s or lacks_lease
             if is_late or not book.is_certain or book.stored_of != book.state.turnover:
                 request = self._snapshot(book)
                 if is_late or request != book.stored or not book.is_certain:
@@ -245,6 +246,11 @@ class Committer:
             return False
         now, _ = state.snapshots()  # says no epoch: reading alone leaves nothing to commit
         return now == (book.stored[0]._replace(epoch=now[0].epoch), *book.stored[1:])
+
+    def is_quiet(self, state: PartitionState) -> bool:
+        """Say whether nothing of *state* is left to commit, and no commit of it is on its way."""
+        book = self._books.get(state.partition)
+        return book is not None and book.sent is None and self.is_current(state)
 
     def acknowledged(self, partition: Partition) -> Request:
         """Give the last commit of *partition* that the broker has acknowledged, its chain included; () with none."""

@@ -90,6 +90,11 @@ class Context:
         return found[-1] if found else None
 
     @property
+    def is_replay(self) -> bool:
+        """An operator has had it given again, and it may have run before; leave out what must not happen twice."""
+        return self._item[4].is_replayed(self._item)
+
+    @property
     def envelope(self) -> Envelope:
         """The record's CloudEvents attributes: id, source, type, time, correlation, trace."""
         if self._envelope is None:

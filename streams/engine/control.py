@@ -22,6 +22,8 @@ from streams.engine.command import Answer, Asked, Command, audit_topic, read_com
 from streams.engine.partition import PartitionState
 from streams.engine.plan import ChainPlan
 from streams.engine.redrive import ask, look, unanswered
+from streams.engine.replay import Rewound
+from streams.engine.rewinder import Rewinder
 from streams.errors import LedgerError
 from streams.kafka.message import Message
 from streams.kafka.producer import EngineProducer, Parcel
@@ -76,6 +78,8 @@ class _Work(msgspec.Struct, eq=False):
     is_told: bool = False
     """The broker has it."""
     again_s: float = 0.0
+    rewound: Rewound | None = None
+    """Of a command about a replay: what its answer says of it, once there is one."""
 
 
 class _Book(msgspec.Struct, eq=False):
@@ -110,6 +114,7 @@ class Control:
         plans: Mapping[str, ChainPlan],
         source: Source,
         producer: Callable[[], EngineProducer[_Work]],
+        rewinder: Rewinder,
         clock: Clock,
         observer: Observer,
     ) -> None:
@@ -120,6 +125,7 @@ class Control:
             plans: By source: the chains, whose lineage a command has to name.
             source: The control topic.
             producer: Makes what answers are sent with, when the first one is.
+            rewinder: Brings a partition to rest, and has it go on from another offset.
             clock: Where the time comes from.
             observer: Hears what was done.
         """
@@ -129,6 +135,7 @@ class Control:
         self._make_producer = producer
         self._producer: EngineProducer[_Work] | None = None
         self._under_way = 0
+        self._rewinder = rewinder
         self._clock = clock
         self._observer = observer
         self._books: dict[Partition, _Book] = {}
@@ -141,7 +148,8 @@ class Control:
         if now_s < self._look_at:
             return
         self._look_at = now_s + _LOOK_EVERY_S
-        self._turn_over([state for state in states if not (state.is_closed or state.lacks)])
+        rests = self._rewinder.is_resting
+        self._turn_over([state for state in states if not state.lacks and (not state.is_closed or rests(state))])
         if not self._books:
             return
         if not any(book.is_full for book in self._books.values()):
@@ -210,18 +218,32 @@ class Control:
     def _go_on(self, book: _Book, now_s: float) -> None:
         """Do what can be done of the first command, and note how far the partition is."""
         while book.work and book.work[0].is_told:
-            book.work.popleft()
+            done = book.work.popleft()
+            if done.rewound is not None and self._rewinder.turn(book.state, done.command, done.rewound, done.offset):
+                return  # another stay has begun
         tenure = book.state.tenure
         if not book.work:
             tenure.control = tenure.control if book.heard is None else book.heard
             return
         work = book.work[0]
         tenure.control = work.offset
+        if work.command.rewind is not None:
+            self._rewind(book, work, now_s)
+            return
         if work.asked is None:
             work.asked = ask(book.state, work.command.verb, work.command.letters, work.command.mending)
         look(book.state)
         if work.answer is None and now_s >= work.again_s and not any(unanswered(work.asked)):
             self._answer(book, work)
+
+    def _rewind(self, book: _Book, work: _Work, now_s: float) -> None:
+        """Answer a command about a replay once its partition rests; it is done when the broker has the answer."""
+        if self._rewinder.gives_up(book.state, work.command, work.offset):
+            return
+        if work.answer is None and now_s >= work.again_s:
+            work.rewound = self._rewinder.look(book.state, work.command)
+            if work.rewound is not None:
+                self._answer(book, work)
 
     def _answer(self, book: _Book, work: _Work) -> None:
         """Tell what became of a command."""
@@ -233,6 +255,7 @@ class Control:
             topic=command.topic,
             partition=command.partition,
             fates=tuple((one.wanted.origin, one.fate) for one in asked if one.fate is not None),
+            rewound=work.rewound,
             who=command.who,
             why=command.why,
             asked_ms=command.time_ms,

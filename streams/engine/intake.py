@@ -59,7 +59,12 @@ class Intake:
         self.blocked: dict[PartitionState, PauseReason] = {}
         """Partitions that the engine itself stops, with the reason."""
         self.standing: Callable[[PartitionState], PauseReason | None] = lambda _: None
-        """Why a partition's route stands still; the suspension says so."""
+        """Why a partition stands still; the rooms say so that know."""
+        self.allowance: Callable[[], int | None] = lambda: None
+        """How many records may be read at a turn, where some are to be read slowly; None where none are."""
+        self.is_paced = False
+        """Some are: the bounds are looked at before each turn."""
+        self._most = self._batch
 
     def room(self, states: Sequence[PartitionState]) -> int:
         """Give how many records may be read now; 0 where so little is free that waiting is better."""
@@ -75,7 +80,7 @@ class Intake:
                 self._full_since = self._clock.monotonic()
             return 0
         self._full_since = None
-        return min(self._batch, free)
+        return min(self._most, free)
 
     def free(self, states: Sequence[PartitionState]) -> int:
         """Give how many records fit into memory beside those that are there; negative where it is over its bound."""
@@ -98,6 +103,9 @@ class Intake:
             consumer.pause([state.partition for state in stop])
         if go_on:
             consumer.resume([state.partition for state in go_on])
+        allowance = self.allowance()
+        self.is_paced = allowance is not None
+        self._most = self._batch if allowance is None else max(1, min(self._batch, allowance))
         told, self.paused = self.paused, wanted
         for table in (self._over_since, self.blocked, self._fullest):
             for gone in [state for state in table if state.is_dropped]:

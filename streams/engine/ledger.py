@@ -217,6 +217,10 @@ class Ledger:
         """Say, before anything is read, whether an earlier owner settled *offset*."""
         return offset < self._committable or any(offset in settled for settled in self._restored)
 
+    def is_open(self, offset: int) -> bool:
+        """Say whether the record at *offset* was read and has not settled."""
+        return self.committable <= offset < self.position and not any(offset in settled for settled in self.ranges())
+
     def reach(self, offset: int) -> None:
         """Note that the log has no record between `position` and *offset*, its end."""
         self.position = max(self.position, offset)

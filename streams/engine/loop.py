@@ -107,6 +107,8 @@ class ConsumerLoop:
         counts only once the records before it are admitted.
         """
         states = self.assignment.all()
+        if self.intake.is_paced:
+            self.watch.regulate(states)
         room = self.intake.room(states)
         if self.limit is not None:
             room = min(room, self.limit - self.admitted)

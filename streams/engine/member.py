@@ -34,6 +34,7 @@ from streams.engine.plan import ChainPlan
 from streams.engine.recovery import Recovery
 from streams.engine.relief import Relief
 from streams.engine.relocation import Relocator, Ticket
+from streams.engine.rewinder import Rewinder, is_capped
 from streams.engine.route import Route
 from streams.engine.router import Router
 from streams.engine.suspension import Suspension
@@ -104,6 +105,13 @@ class Member:
         listening = self._consumer if protocol == "consumer" else None
         self._upkeep = Upkeep(settings, plans, self._committer, self._clock, self._observer, consumer=listening)
         self._assignment = self._make_assignment(state_class)
+        self._rewinder = Rewinder(
+            assignment=self._assignment,
+            committer=self._committer,
+            is_busy=lambda states: self._loop.is_busy(states),  # noqa: PLW0108  # the loop comes after it
+            drain_s=settings.drain_s,
+            clock=self._clock,
+        )
         self._control = self._make_control()
         self._suspension = Suspension(routes, self._clock, self._observer)
         self._directives = self._make_directives()
@@ -135,6 +143,7 @@ class Member:
             plans=self._plans,
             source=Tail(self._settings, Partition(control_topic(group), 0)),
             producer=lambda: EngineProducer(self._settings),
+            rewinder=self._rewinder,
             clock=self._clock,
             observer=self._observer,
         )
@@ -164,7 +173,10 @@ class Member:
             observer=self._observer,
         )
         caution = self._make_caution(router, suspension)
-        self._intake.standing = lambda state: caution.reason(state) or suspension.reason(state)
+        self._intake.allowance = self._rewinder.allowance
+        self._assignment.begun = self._pace
+        rooms = (caution, suspension, self._rewinder)
+        self._intake.standing = lambda state: next((why for room in rooms if (why := room.reason(state))), None)
         return ConsumerLoop(
             settings=self._settings,
             executors=self._executors,
@@ -182,6 +194,10 @@ class Member:
             observer=self._observer,
             beat=self._tell_alive,
         )
+
+    def _pace(self) -> None:
+        """Have the bounds looked at before anything is read of stays that have begun, where one is to go slowly."""
+        self._intake.is_paced = self._intake.is_paced or any(map(is_capped, self._assignment.all()))
 
     def _make_caution(self, router: Router, suspension: Suspension) -> Caution:
         """Make the search for records that kill; it knows what stands still for another reason."""

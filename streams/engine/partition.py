@@ -685,6 +685,14 @@ class PartitionState:
         """Records that can't run before another attempt: the failed ones and what waits behind them."""
         return len(self.trouble) + self.behind
 
+    def is_replayed(self, item: Item) -> bool:
+        """Say whether the record in *item* may have run before the replay that gave it again."""
+        replay = self.tenure.replay
+        if replay is None or offset_of(item) >= replay.until:
+            return False
+        told = self._carried(item)
+        return not replay.is_ended if told is None else told.replay_id == replay.id
+
     def attempts_of(self, item: Item) -> int:
         """Count the failed runs of the record in *item*, in whichever process they were."""
         told = self.retries.of(item[3], item) or self._carried(item)

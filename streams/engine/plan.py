@@ -9,6 +9,7 @@ from streams.engine.chain import dlq_topic, parked_topic, retry_topic
 from streams.engine.chainstate import ChainState, Lineage
 from streams.engine.copies import Stage
 from streams.engine.policy import DeadLetterPolicy, OrderPolicy
+from streams.engine.replay import Undone
 from streams.engine.sweep import Home
 from streams.engine.topics import Chain
 from streams.record import Partition
@@ -27,14 +28,18 @@ class ChainPlan:
     dead_letters: DeadLetterPolicy
     chain_class: type[ChainState[Any]] = ChainState
 
-    def begin(self, number: int, assignment_id: bytes) -> ChainState[Any]:
-        """Make the state of one partition's chain, which knows of nothing yet."""
+    def begin(
+        self, number: int, assignment_id: bytes, replay_id: str = "", undone: Undone | None = None
+    ) -> ChainState[Any]:
+        """Make the state of one partition's chain, which knows of nothing yet; the arguments are those of that."""
         return self.chain_class(
             self.stages,
             Lineage(Partition(self.source, number), self.topic_id, self.group),
             assignment_id=assignment_id,
             after_death=self.dead_letters,
             is_ordered=self.policy != "unordered",
+            replay_id=replay_id,
+            undone=undone,
         )
 
     def places(self, number: int, *, with_dead_letters: bool = True) -> list[Partition]:

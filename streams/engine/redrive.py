@@ -73,8 +73,9 @@ def obey(state: PartitionState, message: Message, header: CopyHeader, key: LaneK
     backlog = chain.index.get(key)
     place = None if backlog is None else backlog.place(origin)
     is_leaving = place == MOVING or (place is None and origin in chain.index)  # relief moves it, in a lane of its own
-    if origin >= state.ledger.position or is_leaving or state.is_whole:
-        chain.put_off = True  # rule 1; and nothing may run beside a record of its key that stands in no lane
+    is_early = origin >= state.ledger.position or state.ledger.is_open(origin)  # rule 1; a replay gives it again
+    if is_early or is_leaving or state.is_whole:
+        chain.put_off = True  # nor may it run beside a record of its key that stands in no lane
         return None
     if header.redrives != one.wanted.redrives or place not in (None, here):
         return None

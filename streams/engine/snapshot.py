@@ -32,6 +32,23 @@ _VERSION: Final = 1
 _MAX_PLAIN: Final = 4 * 1024 * 1024
 
 
+class Replay(msgspec.Struct, array_like=True, frozen=True):
+    """That operators had the partition go to another offset while it was owned."""
+
+    id: str
+    """One for all partitions that went together; copies of records that fail carry it on."""
+    begun_by: bytes
+    """Id of the assignment that ended for it: under this the audit keeps what had settled before."""
+    start: int
+    """Where it began."""
+    until: int
+    """Records below this offset had been read before it."""
+    rate: float = 0.0
+    """Records a second at most, on average; 0: as fast as it goes."""
+    is_ended: bool = False
+    """It was cancelled: what had settled before it counts again."""
+
+
 class Snapshot(msgspec.Struct, array_like=True, frozen=True):
     """What one commit says beside its offset."""
 
@@ -59,6 +76,8 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True):
     deaths: int = 0
     control: int = -1
     """Of the source: operators' commands below this offset of the control topic have been carried out; -1: none."""
+    replay: Replay | None = None
+    """Of the source: the last replay, until it is undone; None: none while the group ran."""
 
     def scanned_to(self, end: int) -> Snapshot:
         """Give a copy that says how far a dead-letter topic was scanned."""

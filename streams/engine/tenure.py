@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from streams.engine.snapshot import Snapshot
+from streams.engine.snapshot import Replay, Snapshot
 
 NAMED_DEATHS: Final = 2
 """Deaths with the same record named after which it is given up: one may be chance."""
@@ -39,6 +39,8 @@ class Tenure:
     deaths: int = 0
     control: int = -1
     """Operators' commands below this offset have been carried out; -1: none was ever heard of."""
+    replay: Replay | None = None
+    """The last replay; None: there was none, or it was undone."""
     tested: int = 0
     """Records that have run alone."""
     is_graceful: bool = False
@@ -56,7 +58,14 @@ class Tenure:
         if former.named >= 0 and former.process != process:
             blamed, deaths = former.named, deaths + 1 if former.named == blamed else 1
         is_suspected = deaths > 0 or starts >= max_deaths - NAMED_DEATHS + 1
-        return cls(starts, process, is_suspected, blamed=blamed, deaths=deaths, control=former.control)
+        return cls(
+            starts, process, is_suspected, blamed=blamed, deaths=deaths, control=former.control, replay=former.replay
+        )
+
+    @property
+    def replay_id(self) -> str:
+        """Of the replay that goes on, or has gone through; empty where none does."""
+        return "" if self.replay is None or self.replay.is_ended else self.replay.id
 
     def snapshot(
         self, assignment_id: bytes, runs: tuple[int, ...], committable: int, marks: tuple[int, ...]
@@ -79,6 +88,7 @@ class Tenure:
             blamed=self.blamed,
             deaths=self.deaths,
             control=self.control,
+            replay=self.replay,
         )
 
     def _stands_still(self, committable: int, marks: tuple[int, ...]) -> bool:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import uuid4
 
-from streams.deadletter.act import Who, prepare
 from streams.engine.command import audit_topic
+from streams.engine.desk import Who, prepare
 from streams.engine.directive import Directive, Kind, directive_topic
 from streams.errors import BrokerError
 from streams.kafka.admin import Admin

@@ -22,8 +22,8 @@ from streams.record import Partition
 
 _NUMBER: Final = re.compile(r"\d+")
 _ERROR_CHARS: Final = 300
-_ORDINARY: Final = frozenset({"in_flight", "partition", "bytes", "draining"})
-"""Pauses that are back-pressure, or a stop, doing its work."""
+_ORDINARY: Final = frozenset({"in_flight", "partition", "bytes", "draining", "replay"})
+"""Pauses that are back-pressure, a stop or a replay doing its work."""
 
 ADVICE: Final[dict[PauseReason, str]] = {
     "in_flight": "as many records are in flight as may be; reading goes on when half of them have settled",
@@ -42,6 +42,7 @@ ADVICE: Final[dict[PauseReason, str]] = {
     "guard": "too many of its records would be dead letters; none is written; see what changed, then restart",
     "caution": "a record of another partition may be what kills processes; nothing else runs until that is known",
     "operator": "an operator paused it; nothing starts until it is resumed: streams groups resume",
+    "replay": "it comes to rest for a replay, or has read as much of one as its cap allows: streams replay status",
 }
 
 _TOO_MANY: Final = (

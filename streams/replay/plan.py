@@ -92,7 +92,14 @@ class Plan:
     in_chain: Mapping[ChainKind, int] = field(default_factory=dict)
     """What stands in the chains of the topics concerned, by kind: it stays there, and each record of it runs once."""
     is_running: bool = False
-    """The group has members: until they are stopped nothing can be carried out."""
+    """The group has members."""
+    has_ledger: bool = False
+    """It commits ledgers: what reads for it is of streams."""
+
+    @property
+    def is_live(self) -> bool:
+        """Its members carry it out, and need not be stopped."""
+        return self.is_running and self.has_ledger
 
     @property
     def changes(self) -> list[Move]:
@@ -117,6 +124,7 @@ def plan(
     *,
     in_chain: Mapping[ChainKind, int] | None = None,
     is_running: bool = False,
+    has_ledger: bool = False,
 ) -> Plan:
     """Bring each partition's wish within its log.
 
@@ -126,10 +134,11 @@ def plan(
         wishes: The offset that each is to go on from.
         in_chain: As in `Plan`.
         is_running: As in `Plan`.
+        has_ledger: The same.
     """
     ordered = sorted(progress, key=lambda one: one.partition)
     moves = tuple(_move(one, wishes[one.partition]) for one in ordered)
-    return Plan(group, moves, in_chain or {}, is_running)
+    return Plan(group, moves, in_chain or {}, is_running, has_ledger)
 
 
 def _move(progress: Progress, wish: int) -> Move:

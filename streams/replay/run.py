@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from streams.engine.snapshot import Snapshot, encode_within
+from streams.engine.snapshot import Snapshot, decode, encode_within
 from streams.engine.standing import Progress, Standing, standing
-from streams.errors import BrokerError, CommitError, TopicError, UsageError
+from streams.errors import BrokerError, CommitError, LedgerError, TopicError, UsageError
 from streams.kafka.admin import Admin
 from streams.kafka.groups import describe_group, require_stopped
 from streams.kafka.offsets import Committed, commit_for_stopped, committed
@@ -49,7 +49,12 @@ def plan_replay(admin: Admin, group: str, target: Target, *, topic: str | None, 
     for name in {one.partition.topic for one in concerned}:
         chains.update(found.chains.get(name, {}))
     return plan(
-        group, concerned, target.wishes(admin, concerned), in_chain=chains, is_running=bool(found.group.members)
+        group,
+        concerned,
+        target.wishes(admin, concerned),
+        in_chain=chains,
+        is_running=bool(found.group.members),
+        has_ledger=found.has_ledger,
     )
 
 
@@ -66,12 +71,22 @@ def carry_out(admin: Admin, planned: Plan) -> None:
         now = present.get(move.partition)
         if (None if now is None else now.offset) != move.progress.committed:
             raise CommitError(f"the offsets of group {planned.group!r} changed since the plan was made; plan it anew")
-    commit_for_stopped(admin, planned.group, {move.partition: _commit(move) for move in planned.changes})
+    commit_for_stopped(
+        admin, planned.group, {move.partition: _commit(move, present.get(move.partition)) for move in planned.changes}
+    )
 
 
-def _commit(move: Move) -> Committed:
-    """Give the new offset with a ledger that belongs to no assignment there ever was."""
-    snapshot = Snapshot(assignment_id=os.urandom(_ASSIGNMENT_ID_BYTES), runs=move.runs)
+def _commit(move: Move, present: Committed | None) -> Committed:
+    """Give the new offset with a ledger that belongs to no assignment there ever was.
+
+    How far operators' commands are carried out stays: none is to come again.
+    """
+    try:
+        former = None if present is None else decode(present.metadata)
+    except LedgerError:
+        former = None
+    control = -1 if former is None else former.control
+    snapshot = Snapshot(assignment_id=os.urandom(_ASSIGNMENT_ID_BYTES), runs=move.runs, control=control)
     return Committed(move.target, encode_within(snapshot)[0])
 
 

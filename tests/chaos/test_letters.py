@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from streams.config import Settings
-from streams.deadletter.act import Who, act, commands, prepare
+from streams.deadletter.act import act, commands
 from streams.deadletter.edit import Amendment, askings, first_of, keep
 from streams.deadletter.letter import Filter
 from streams.deadletter.read import each, letter_topics
 from streams.engine.command import Command, Verb, control_topic
+from streams.engine.desk import Who, prepare
 from streams.kafka.admin import Admin
 from streams.kafka.witness import ends_of, messages_of
 from streams.record import Partition

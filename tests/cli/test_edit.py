@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from streams.cli.contract import contract_of
 from streams.cli.editor import Desk, Text, difference
-from streams.deadletter.act import Who
 from streams.deadletter.counting import COUNTS
 from streams.deadletter.edit import Amendment
 from streams.deadletter.letter import Letter
 from streams.engine.chain import new_header
+from streams.engine.desk import Who
 from streams.engine.edit import EDITED_HEADER, MOST_EDITS, MOST_VALUE, digest
 from streams.errors import DecodeError, UsageError
 from streams.record import Headers, Origin, Partition

@@ -108,8 +108,11 @@ def test_nothing_to_change_is_said(streams: Shell, admin: Admin, stood: tuple[st
     assert "Nothing to change." in streams(f"replay start {stood[1]} --to-offset 4 --yes").out
 
 
-def test_a_running_group_is_refused(streams: Shell, admin: Admin, kafka: Kafka, stood: tuple[str, str]) -> None:
+def test_a_running_group_of_another_client_is_refused(
+    streams: Shell, admin: Admin, kafka: Kafka, stood: tuple[str, str]
+) -> None:
     """What it would do is told; its members are named, and nothing happens."""
+    commit_for_stopped(admin, stood[1], {Partition(stood[0], 0): Committed(4)})
     settings = kafka.client(group_id=stood[1], group_protocol="classic", client_id="till-1", enable_auto_commit=False)
     with closing(Consumer(settings)) as member:
         member.subscribe([stood[0]])
@@ -117,7 +120,7 @@ def test_a_running_group_is_refused(streams: Shell, admin: Admin, kafka: Kafka, 
         plan = streams(f"replay plan {stood[1]} --to-beginning")
         said = streams(f"replay start {stood[1]} --to-beginning --yes", code=1)
 
-    assert "it has to be stopped before this can be carried out" in plan.out
+    assert "members that are not of streams: they have to be stopped before" in plan.out
     assert "is running: 1 member(s), till-1 at" in said.err
     assert "Stop them first" in said.err
     assert offset(admin, stood) == 4

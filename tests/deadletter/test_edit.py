@@ -7,12 +7,12 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from streams.deadletter.act import Who, prepare
 from streams.deadletter.edit import Amendment, askings, first_of, keep, require_room
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import find
 from streams.engine.chain import dlq_topic
 from streams.engine.command import Answer, Fate, audit_topic
+from streams.engine.desk import Who, prepare
 from streams.errors import UsageError
 from streams.kafka.admin import Admin
 from streams.kafka.shape import NewTopic

@@ -12,6 +12,7 @@ from streams.engine.control import Control
 from streams.engine.edit import MOST_VALUE, Edit, digest
 from streams.engine.partition import Bury, PartitionState
 from streams.engine.plan import ChainPlan
+from streams.engine.replay import Rewind, Rewound
 from streams.kafka.message import Message, make_message
 from streams.kafka.producer import Fate, Parcel
 from streams.observer import Observer
@@ -90,6 +91,32 @@ class Ear(Observer):
         self.heard.append(("unanswered", command))
 
 
+class Rests:
+    """Brings a partition to rest when the test says so, and notes what it is told to do."""
+
+    def __init__(self) -> None:
+        self.rests = self.is_given_up = False
+        self.resting: list[PartitionState] = []
+        self.turned: list[tuple[str, int]] = []
+
+    def is_resting(self, state: PartitionState) -> bool:
+        return state in self.resting
+
+    def look(self, state: PartitionState, command: Command) -> Rewound | None:
+        if command.rewind is not None and command.rewind.id == "done":
+            return Rewound(id="done", turn="gone")
+        state.close()
+        self.resting.append(state)
+        return Rewound(id="r1", turn="begun", offset=7) if self.rests else None
+
+    def turn(self, state: PartitionState, command: Command, told: Rewound, offset: int) -> bool:
+        self.turned.append((command.id, offset))
+        return told.turn == "begun"
+
+    def gives_up(self, state: PartitionState, command: Command, offset: int) -> bool:
+        return self.is_given_up
+
+
 class Room:
     """Control over a shelf with dead letters of the keys a and b."""
 
@@ -101,6 +128,7 @@ class Room:
                 assert isinstance(decision, Bury)
                 self.shelf.take(decision)
         self.source, self.post, self.ear, self.clock = Script(), Post(), Ear(), ManualClock()
+        self.rewinder = Rests()
         self.control = self.open()
 
     def open(self) -> Control:
@@ -111,6 +139,7 @@ class Room:
             plans={"orders": plan},
             source=self.source,
             producer=lambda: self.post,  # type: ignore[arg-type,return-value]  # as much of one as is asked for
+            rewinder=self.rewinder,  # type: ignore[arg-type]  # the same
             clock=self.clock,
             observer=self.ear,
         )
@@ -150,6 +179,13 @@ def editing(name: str, origin: int, value: bytes = b"{}") -> bytes:
         partition=0,
         letters=(Wanted(origin, 0, 0),),
         edit=Edit(value, digest(b"{}")),
+    ).pack()
+
+
+def replaying(name: str, replay_id: str = "r1") -> bytes:
+    """A command that has the partition go back to its beginning."""
+    return Command(
+        id=name, verb="replay", topic="orders", topic_id=TOPIC_ID, partition=0, rewind=Rewind(id=replay_id)
     ).pack()
 
 
@@ -334,3 +370,50 @@ def test_a_partition_that_went_is_forgotten() -> None:
     room.look()
 
     assert told(room) == []
+
+
+def test_a_replay_is_done_once_the_partition_rests_and_the_audit_has_what_was() -> None:
+    """Not while it comes to rest, and not before the answer is stored; a partition that was closed for it is kept."""
+    room = Room()
+    room.source.log = [replaying("first")]
+    room.look()
+    room.look()
+    before = list(room.post.sent)
+    room.rewinder.rests = True
+    room.look()
+    sent = list(room.rewinder.turned)
+    room.look("stored")
+    room.look()
+
+    assert room.state.is_closed
+    assert before == []
+    assert sent == []
+    assert [read_answer(parcel.value).rewound for parcel in room.post.sent] == [
+        Rewound(id="r1", turn="begun", offset=7)
+    ]
+    assert room.rewinder.turned == [("first", 0)]
+
+
+def test_a_replay_that_is_done_already_is_answered_and_the_next_command_follows() -> None:
+    """Nothing comes to rest for it."""
+    room = Room()
+    room.source.log = [replaying("again", "done"), command("next", 0)]
+    for _ in range(3):
+        room.look("stored")
+    room.obey()
+    room.look("stored")
+
+    assert told(room)[0] == ("again", ())
+    assert told(room)[1][0] == "next"
+    assert room.state.tenure.control >= 1
+
+
+def test_a_replay_that_no_audit_takes_is_given_up() -> None:
+    """The partition has gone on by then; the answer is not sent once more."""
+    room = Room()
+    room.source.log = [replaying("first")]
+    room.rewinder.is_given_up = True
+    room.look()
+    room.look()
+
+    assert room.post.sent == []

@@ -7,10 +7,11 @@ import threading
 import pytest
 
 from streams import App, DeadLetter, Record, RetryPolicy
-from streams.deadletter.act import Who, act, commands, prepare
+from streams.deadletter.act import act, commands
 from streams.deadletter.letter import Filter
 from streams.deadletter.read import each, letter_topics
 from streams.engine.command import Command, control_topic
+from streams.engine.desk import Who, prepare
 from streams.engine.policy import DeadLetterPolicy
 from streams.kafka.admin import Admin
 from streams.outcome import Outcome

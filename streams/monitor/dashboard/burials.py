@@ -13,10 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from streams.deadletter.act import Who
 from streams.deadletter.document import whole
 from streams.deadletter.letter import Letter
 from streams.engine.command import MOST_REASON, Verb
+from streams.engine.desk import Who
 from streams.errors import UsageError
 from streams.monitor.dashboard.board import (
     Board,

@@ -17,10 +17,11 @@ from itertools import takewhile
 from typing import Final
 
 from streams.config import Settings
-from streams.deadletter.act import Outcome, Who, act, commands, prepare
+from streams.deadletter.act import Outcome, act, commands
 from streams.deadletter.counting import CopyTopic, read_ledgers
 from streams.deadletter.letter import Letter
 from streams.engine.command import MOST_LETTERS, Verb
+from streams.engine.desk import Who, prepare
 from streams.errors import DecodeError, LedgerError, StreamsError, UsageError
 from streams.kafka.admin import Admin
 from streams.kafka.groups import describe_group
