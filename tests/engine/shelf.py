@@ -10,6 +10,7 @@ from streams.engine.copies import Stage
 from streams.engine.parking import load, relieve
 from streams.engine.partition import Bury, Item, Move, PartitionState, Run, finish
 from streams.engine.policy import DeadLetterPolicy
+from streams.engine.replay import Undone
 from streams.engine.snapshot import decode
 from streams.kafka.consumer import Stored
 from streams.kafka.message import Message
@@ -49,13 +50,15 @@ class Shelf:
 
     # -- owners ----------------------------------------------------------------------------------------
 
-    def own(self, assignment_id: bytes) -> PartitionState:
+    def own(self, assignment_id: bytes, replay_id: str = "", undone: Undone | None = None) -> PartitionState:
         """An owner takes the partition: commits, then ends, then the scan."""
         chain = chain_state(
             stages=self.stages,
             assignment_id=assignment_id,
             after_death=self.after_death,
             is_ordered=self.is_ordered,
+            replay_id=replay_id,
+            undone=undone,
         )
         stretches = [self.restore(chain, number) for number in range(len(self.stages))]
         for number, stretch in enumerate(stretches):
@@ -157,7 +160,7 @@ class Shelf:
         return [unpack(record.headers()) for record in self.log.since(self.place(number), 0)]
 
 
-def header(
+def header(  # noqa: PLR0913  # each names one thing
     origin: int,
     *,
     hop: int = 1,
@@ -166,14 +169,21 @@ def header(
     topic_id: str = TOPIC_ID,
     group: str = "billing",
     error: str = "",
+    replay_id: str = "",
 ) -> CopyHeader:
     """The header of a copy of the record at *origin*, sent *by* an assignment, from the place that it *left*."""
     history = (Attempt(5, error),) if error else ()
     made = new_header(
-        Origin("orders", 0, origin, 5), topic_id=topic_id, group=group, assignment_id=by, attempts=1, history=history
+        Origin("orders", 0, origin, 5),
+        topic_id=topic_id,
+        group=group,
+        assignment_id=by,
+        attempts=1,
+        history=history,
+        replay_id=replay_id,
     )
     topic, offset = left or ("orders", origin)
-    return made.after(hop - 1, topic, offset, None)
+    return made if hop == 1 else made.after(hop - 1, topic, offset, made)
 
 
 def offsets(runs: Iterable[Run]) -> list[list[int | None]]:

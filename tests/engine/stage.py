@@ -15,6 +15,7 @@ from streams.engine.ledger import Ledger
 from streams.engine.partition import Item, PartitionState
 from streams.engine.plan import ChainPlan, plan_of
 from streams.engine.policy import DeadLetterPolicy
+from streams.engine.replay import Undone
 from streams.engine.retries import Retries
 from streams.engine.route import Route
 from streams.engine.topics import Chain
@@ -94,6 +95,8 @@ def chain_state(
     assignment_id: bytes = b"assigned",
     after_death: DeadLetterPolicy = "continue",
     is_ordered: bool = True,
+    replay_id: str = "",
+    undone: Undone | None = None,
 ) -> ChainState[Item]:
     """The chain of *partition*, which nothing is known of yet: dead letters alone, unless *stages* say more."""
     return ChainState(
@@ -102,6 +105,8 @@ def chain_state(
         assignment_id=assignment_id,
         after_death=after_death,
         is_ordered=is_ordered,
+        replay_id=replay_id,
+        undone=undone,
     )
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from streams.engine import chainstate
 from streams.engine.chain import HEADER, Alike, CopyHeader, FirstHeaders, read
 from streams.engine.policy import DeadLetterPolicy
+from streams.engine.replay import Before, Undone
 from streams.engine.snapshot import decode
 from streams.errors import ChainError, DecodeError
 from streams.kafka.consumer import Stored
@@ -447,3 +448,55 @@ def test_a_topic_that_was_cut_is_read_from_its_start(shelf: Shelf) -> None:
 
     assert outstanding(shelf) == {AT_PARKED: [0]}
     assert state.chain.expired[AT_PARKED] == 3
+
+
+# -- replays (22) -------------------------------------------------------------------------------------------------
+
+
+def test_a_dead_letter_ends_its_record_within_its_own_replay_only(shelf: Shelf) -> None:
+    """One from before the replay, of which nobody knows how far it was scanned, has ended what came before it."""
+    shelf.append(AT_DLQ, header(3))
+    shelf.append(AT_DLQ, header(4, replay_id="r1"))
+    shelf.append(AT_DLQ, header(5, replay_id="r0"), b"b")
+    state = shelf.own(b"second", "r1")
+
+    assert {origin for origin in range(9) if state.ledger.was_settled(origin)} == {4}
+    assert state.chain.index == {}
+    assert state.chain.parts[AT_DLQ].outstanding == 3
+
+
+@pytest.mark.parametrize("number", [AT_MINUTE, AT_PARKED, AT_DLQ])
+def test_what_is_undone_takes_its_copies_of_what_had_settled_along(shelf: Shelf, number: int) -> None:
+    """Those of the replay, of records that had; not those from before it, of another one, or that had not settled."""
+    for origin, replay_id in ((1, "r1"), (2, ""), (3, "r0"), (8, "r1"), (6, "r1")):
+        shelf.append(number, header(origin, replay_id=replay_id), b"k%d" % origin)
+    state = shelf.own(b"second", undone=Undone("r1", Before(5, (range(6, 7),))))
+    shelf.commit()
+    later = shelf.own(b"third")
+
+    assert state.chain.parts[number].outstanding == later.chain.parts[number].outstanding == 3
+
+
+def test_dead_letters_are_undone_wherever_they_were_scanned(shelf: Shelf) -> None:
+    """How far they were scanned is committed, and says nothing of whether they are undone."""
+    shelf.append(AT_DLQ, header(1, replay_id="r1"))
+    shelf.append(AT_DLQ, header(2))
+    shelf.own(b"first", "r1")
+    shelf.commit()
+    state = shelf.own(b"second", undone=Undone("r1", Before(9)))
+
+    assert state.chain.parts[AT_DLQ].outstanding == 1
+
+
+def test_what_fails_in_a_replay_says_so_wherever_it_goes(shelf: Shelf) -> None:
+    """In its first copy and in those made from it; what stood there before the replay says nothing of it."""
+    shelf.append(AT_MINUTE, header(7))
+    shelf.own(b"first", "r1")
+    (run,) = shelf.read((0, b"b"))
+    shelf.take(shelf.fail(shelf.retry(run)))
+    shelf.clock.advance(60)
+    runs, _ = shelf.load(AT_MINUTE)
+    shelf.take(shelf.fail(runs[0]))
+
+    assert [(one.offset, one.hop, one.replay_id) for one in shelf.headers(AT_MINUTE)] == [(7, 1, ""), (0, 1, "r1")]
+    assert [(one.offset, one.hop, one.replay_id) for one in shelf.headers(AT_TEN_MINUTES)] == [(0, 2, "r1")]

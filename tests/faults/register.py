@@ -1,6 +1,6 @@
 """The faults that the promise is to survive, and what injects each one into members at work on a real Kafka.
 
-Numbers are for good; 36, 38 and 41 come with the parts that they are about.
+Numbers are for good; 38 and 41 come with the parts that they are about.
 Names are those of tests under `tests`, and of faults of ``streams verify``.
 """
 
@@ -231,6 +231,14 @@ FAULTS: Final[Mapping[int, Fault]] = {
             "faults/test_exceptions.py::test_whatever_a_handler_raises_is_its_record_s_failure",
         ),
     ),
+    36: Fault(
+        "a replay while the group runs, interrupted",
+        (
+            "chaos/test_replays.py::test_members_die_while_a_group_goes_back",
+            "chaos/test_replays.py::test_a_replay_is_begun_once_whenever_its_owner_dies",
+            "chaos/test_replays.py::test_a_replay_is_ended_once_whenever_its_owner_dies",
+        ),
+    ),
     37: Fault(
         "another protocol, a later version's ledger",
         (
@@ -259,8 +267,8 @@ FAULTS: Final[Mapping[int, Fault]] = {
     ),
 }
 
-LATER: Final = frozenset({36, 38, 41})
-"""A replay while the group runs, hints that flap, credentials that expire."""
+LATER: Final = frozenset({38, 41})
+"""Hints that flap, credentials that expire."""
 
-SHORT: Final = (1, 4, 9, 11, 12, 18, 19, 21, 24, 26, 27)
+SHORT: Final = (1, 4, 9, 11, 12, 18, 19, 21, 24, 26, 27, 36)
 """Those that `make test` injects each time."""
