@@ -12,7 +12,6 @@ from streams.cli.output import print_json, print_table, time_of
 from streams.engine.command import Answer
 from streams.engine.desk import answers
 from streams.engine.directive import Directive
-from streams.engine.replay import Rewound
 from streams.kafka.admin import Admin
 
 
@@ -52,11 +51,6 @@ def _told(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _turned(rewound: Rewound) -> str:
-    """Say what became of a replay in one partition."""
-    return f"begun at {rewound.start:,}, to {rewound.until:,}" if rewound.turn == "begun" else rewound.turn
-
-
 def _given(one: Directive) -> dict[str, Any]:
     return {
         "id": one.id,
@@ -81,6 +75,6 @@ def _row(answer: Answer | Directive) -> tuple[object, ...]:
         place = f"{place}/{answer.fates[0][0]}"
     result = ", ".join(f"{count:,} {fate}" for fate, count in fates.most_common())
     if answer.rewound is not None:
-        what, result = f"{answer.verb} {answer.rewound.id}", _turned(answer.rewound)
+        what, result = f"{answer.verb} {answer.rewound.id}", answer.rewound.told
         return time_of(answer.time_ms), answer.who, what, place, None, result, answer.why
     return time_of(answer.time_ms), answer.who, answer.verb, place, len(answer.fates), result, answer.why

@@ -80,9 +80,9 @@ def monitor(  # noqa: PLR0913  # one parameter an option
 ) -> None:
     """Serve the dashboard: what every group is doing, what stands still and why, and the repair of dead letters.
 
-    It asks the broker alone and stores nothing. Roles: a viewer looks, an operator retries and forgets dead letters
-    too, an admin sees masked fields too. Without tokens whoever reaches a loopback address is an operator, and
-    whoever reaches another address may look.
+    It asks the broker alone and stores nothing. Roles: a viewer looks; an operator retries and forgets dead letters and
+    pauses, resumes, restarts and drains groups too; an admin sees masked fields too. Without tokens whoever reaches a
+    loopback address is an operator, and whoever reaches another address may look.
 
     An alert is [GROUP:]NAME, one of > >= < <=, a number with its unit, and how long it has to be so (10 s where it does
     not say 'for TIME'); GROUP is a name or a pattern with *. Names: queue_age, standstill, look_age (s, m, h, d);

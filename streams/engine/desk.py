@@ -107,7 +107,7 @@ def answers(admin: Admin, group: str, limit: int | None = None) -> list[Answer |
         return []
     mark = watermarks(admin, [place])[place]
     start = mark.low if limit is None else max(mark.low, mark.high - limit)
-    found = (_entry(message.value()) for message in read(admin.settings, {place: Stretch(start, mark.high)}))
+    found = (read_entry(message.value()) for message in read(admin.settings, {place: Stretch(start, mark.high)}))
     return [one for one in found if one is not None]
 
 
@@ -119,7 +119,8 @@ def answer_in(value: bytes | None) -> Answer | None:
         return None
 
 
-def _entry(value: bytes | None) -> Answer | Directive | None:
+def read_entry(value: bytes | None) -> Answer | Directive | None:
+    """Read a record of the audit; None where it is nothing that this program knows."""
     answer = answer_in(value)
     if answer is not None:
         return answer

@@ -128,6 +128,11 @@ class Rewound(msgspec.Struct, frozen=True, kw_only=True):
     """With `ledger`: what has settled before, as in `Before`."""
     ledger: str = ""
 
+    @property
+    def told(self) -> str:
+        """For people: what became of it."""
+        return f"begun at {self.start:,}, to {self.until:,}" if self.turn == "begun" else self.turn
+
     def rewind(self) -> Rewind:
         """Give what a command carries that ends it."""
         return Rewind(id=self.id, begun_by=self.begun_by, offset=self.offset, ledger=self.ledger)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
@@ -74,18 +74,23 @@ def direct(admin: Admin, group: str, directives: Sequence[Directive]) -> Followi
     return Following(offset, len(describe_group(admin, group).members), 0)
 
 
+def following(admin: Admin, group: str, offset: int) -> Following:
+    """See which members of *group* have reported that they follow the directive at *offset*."""
+    told = reports(admin, group)
+    present = {member.member_id for member in describe_group(admin, group).members}
+    followers = sum(told[name].directives > offset for name in present if name in told)
+    return Following(offset, len(present), followers)
+
+
 def await_followers(
     admin: Admin, group: str, given: Following, within_s: float, tell: Callable[[Following], None] = lambda _: None
 ) -> Following:
     """Wait until all members of *group* have reported that they follow what was *given*, at most *within_s*."""
     end = time.monotonic() + within_s
     while True:
-        told = reports(admin, group)
-        present = {member.member_id for member in describe_group(admin, group).members}
-        followers = sum(told[name].directives > given.offset for name in present if name in told)
-        given = replace(given, members=len(present), followers=followers)
+        given = following(admin, group, given.offset)
         tell(given)
-        if followers >= len(present) or time.monotonic() > end:
+        if given.followers >= given.members or time.monotonic() > end:
             return given
         time.sleep(_LOOK_EVERY_S)
 

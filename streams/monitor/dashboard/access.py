@@ -19,7 +19,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from streams.errors import UsageError
 
 Role: TypeAlias = Literal["viewer", "operator", "admin"]
-"""``viewer`` looks, ``operator`` acts on dead letters too, ``admin`` sees masked fields too."""
+"""``viewer`` looks, ``operator`` acts on dead letters and groups too, ``admin`` sees masked fields too."""
 
 SESSION_S: Final = 12 * 3600.0
 """After so long a browser has to show its token again."""
@@ -43,7 +43,7 @@ class Visitor:
 
     @property
     def may_act(self) -> bool:
-        """Whether dead letters may be acted on."""
+        """Whether dead letters and groups may be acted on."""
         return self.role != "viewer"
 
     @property

@@ -16,7 +16,7 @@ from streams.errors import UsageError
 from streams.monitor.dashboard.access import Access
 from streams.monitor.dashboard.alarms import Alarms
 from streams.monitor.dashboard.courier import Courier
-from streams.monitor.dashboard.guard import MOST_BYTES
+from streams.monitor.dashboard.guard import MOST_BYTES, visitor_of
 from streams.monitor.dashboard.jobs import Jobs
 from streams.monitor.dashboard.masking import Mask
 from streams.monitor.dashboard.picture import GroupView
@@ -118,3 +118,24 @@ async def form_of(request: Request) -> Mapping[str, Sequence[str]]:
 def first(fields: Mapping[str, Sequence[str]], name: str) -> str:
     """Give the first value of a field; "" where there is none."""
     return fields.get(name, [""])[0]
+
+
+def require_operator(request: Request) -> None:
+    """Hold that an operator asks.
+
+    Raises:
+        ForbiddenError: It is somebody who may look.
+    """
+    if not visitor_of(request).may_act:
+        raise ForbiddenError("Only an operator may act on dead letters and groups.")
+
+
+def require_own(request: Request, form: Mapping[str, Sequence[str]]) -> None:
+    """Hold that an operator sent *form*, from a page of the dashboard.
+
+    Raises:
+        ForbiddenError: It was somebody else, or another site.
+    """
+    require_operator(request)
+    if not board_of(request).access.is_own_form(visitor_of(request), first(form, "form_key")):
+        raise ForbiddenError("This form is of an earlier session, or of another site; nothing was done. Open it anew.")

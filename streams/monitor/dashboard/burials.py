@@ -20,13 +20,14 @@ from streams.engine.desk import Who
 from streams.errors import UsageError
 from streams.monitor.dashboard.board import (
     Board,
-    ForbiddenError,
     NotFoundError,
     board_of,
     first,
     form_of,
     group_of,
     place_in,
+    require_operator,
+    require_own,
 )
 from streams.monitor.dashboard.choice import Choice, require_reason
 from streams.monitor.dashboard.guard import visitor_of
@@ -120,7 +121,7 @@ def job(request: Request) -> Response:
 
 async def stop(request: Request) -> Response:
     """Have an action ask for no more."""
-    _require_own(request, await form_of(request))
+    require_own(request, await form_of(request))
     job_id = request.path_params["job"]
     board_of(request).jobs.stop(job_id)
     return RedirectResponse(f"/jobs/{quote(job_id)}", status_code=303)
@@ -128,7 +129,7 @@ async def stop(request: Request) -> Response:
 
 def _act(request: Request, form: Mapping[str, Sequence[str]]) -> Response:
     board, one, visitor = board_of(request), group_of(request), visitor_of(request)
-    _require_own(request, form)
+    require_own(request, form)
     verb = _verb(form)
     chosen = parse_qs(first(form, "choice"), keep_blank_values=True)
     choice = Choice.of(chosen)
@@ -149,9 +150,8 @@ def _act(request: Request, form: Mapping[str, Sequence[str]]) -> Response:
 
 
 def _confirm(request: Request, asked: Mapping[str, Sequence[str]], choice: Choice, fault: str) -> Response:
+    require_operator(request)
     board, one, visitor = board_of(request), group_of(request), visitor_of(request)
-    if not visitor.may_act:
-        raise ForbiddenError("Only an operator may act on dead letters.")
     rows = _chosen(board, one.name, choice, is_masked=visitor.is_masked)
     found = kinds(rows, is_masked=visitor.is_masked)
     return render(
@@ -182,15 +182,6 @@ def _require_sure(verb: Verb, form: Mapping[str, Sequence[str]]) -> None:
 
 def _chosen(board: Board, group: str, choice: Choice, *, is_masked: bool) -> list[Row]:
     return choice.of_shelf(board.watch.letters.shelf(group), is_masked=is_masked)
-
-
-def _require_own(request: Request, form: Mapping[str, Sequence[str]]) -> None:
-    """Hold that an operator sent this, from a page of the dashboard."""
-    visitor = visitor_of(request)
-    if not visitor.may_act:
-        raise ForbiddenError("Only an operator may act on dead letters.")
-    if not board_of(request).access.is_own_form(visitor, first(form, "form_key")):
-        raise ForbiddenError("This form is of an earlier session, or of another site; nothing was done. Open it anew.")
 
 
 def _lines(board: Board, group: str, rows: Sequence[Row], *, is_masked: bool) -> Iterator[bytes]:

@@ -12,20 +12,22 @@ from streams.config import Settings
 from streams.deadletter.letter import Letter
 from streams.deadletter.read import find
 from streams.engine.chain import CopyHeader
-from streams.engine.command import Answer, audit_topic, read_answer
-from streams.engine.directive import standing_directives
+from streams.engine.command import audit_topic
+from streams.engine.directive import Directive, directive_topic, standing_directives
 from streams.engine.standing import Progress, Standing, progress
 from streams.engine.topics import chain_names, kind_of
-from streams.errors import BrokerError, LedgerError, StreamsError, TopicError
+from streams.errors import BrokerError, StreamsError, TopicError
 from streams.kafka.admin import Admin
 from streams.kafka.groups import Group
-from streams.kafka.message import Message
+from streams.kafka.message import Message, place_of
 from streams.kafka.offsets import committed, watermarks
 from streams.kafka.reader import Stretch, read
 from streams.kafka.topics import find_topics, list_topics
 from streams.monitor.conditions import Condition, conditions
+from streams.monitor.dashboard.audit import Entry
 from streams.monitor.dashboard.jobs import letters_at
 from streams.monitor.dashboard.letters import Row
+from streams.monitor.direct import Following, following
 from streams.monitor.journey import Journey, journey
 from streams.monitor.report import reports
 from streams.monitor.trail import Copy, chain_topics_of, copies
@@ -42,7 +44,7 @@ COPIES: Final = 20_000
 KEYS: Final = 200
 """Keys in trouble that are shown."""
 ANSWERS: Final = 20
-"""Of each group, its last answers in the page that shows those of all groups."""
+"""Of each group, its last entries in the page that shows those of all groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +139,29 @@ class Reading:
             concerned: list[Progress] = [one for place, one in standing.progress.items() if topic in ("", place.topic)]
             return plan(standing.group.name, concerned, target.wishes(admin, concerned))
 
-    def conditions(self, group: Group, now_ms: int) -> list[Condition]:
-        """Say what is wrong with *group*, by what its members report and what operators want of it."""
+    def conditions(self, group: Group, now_ms: int) -> tuple[list[Condition], list[Directive]]:
+        """Say what is wrong with *group*, by what its members report, and what operators want of it."""
         with self._lent() as admin:
-            standing = standing_directives(admin, group.name).values()
-            return conditions(group, reports(admin, group.name), now_ms, standing)
+            standing = list(standing_directives(admin, group.name).values())
+            return conditions(group, reports(admin, group.name), now_ms, standing), standing
 
-    def answers(self, groups: Sequence[str], limit: int) -> list[Answer]:
-        """Give the last answers in the audits of *groups*, newest first; of each at most *limit*."""
+    def following(self, group: str) -> Following | None:
+        """See who follows all that *group* was told; None where it never was told anything."""
         with self._lent() as admin:
-            places = [Partition(audit_topic(group), 0) for group in groups]
-            there = find_topics(admin, [place.topic for place in places])
-            marks = watermarks(admin, [place for place in places if place.topic in there])
+            place = Partition(directive_topic(group), 0)
+            if place.topic not in find_topics(admin, [place.topic]):
+                return None
+            return following(admin, group, watermarks(admin, [place])[place].high - 1)
+
+    def audit(self, groups: Sequence[str], limit: int) -> list[Entry]:
+        """Give the last entries in the audits of *groups*, newest first; of each at most *limit*."""
+        with self._lent() as admin:
+            names = {audit_topic(group): group for group in groups}
+            there = find_topics(admin, names)
+            marks = watermarks(admin, [Partition(name, 0) for name in names if name in there])
             stretches = {place: Stretch(max(mark.low, mark.high - limit), mark.high) for place, mark in marks.items()}
-            found = [_answer(message) for message in read(admin.settings, stretches)]
+            messages = read(admin.settings, stretches)
+            found = [Entry.read(names[place_of(message).topic], message.value()) for message in messages]
         return sorted((one for one in found if one is not None), key=lambda one: -one.time_ms)
 
     @contextmanager
@@ -204,10 +215,3 @@ def _copies(admin: Admin, standing: Standing, key: bytes | None) -> tuple[list[C
 
 def _age(copy: Copy) -> int:
     return copy.header.offset
-
-
-def _answer(message: Message) -> Answer | None:
-    try:
-        return read_answer(message.value())
-    except LedgerError:
-        return None

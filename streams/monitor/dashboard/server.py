@@ -24,7 +24,7 @@ from starlette.routing import Route
 from streams.config import Settings
 from streams.errors import BrokerError, StreamsError, UsageError
 from streams.kafka.admin import Admin
-from streams.monitor.dashboard import burials, records, views
+from streams.monitor.dashboard import burials, directing, records, views
 from streams.monitor.dashboard.access import SESSION_S, Access, Token
 from streams.monitor.dashboard.alarms import Alarms, Notice
 from streams.monitor.dashboard.board import Board, ForbiddenError, NotFoundError, board_of, first, form_of
@@ -329,6 +329,8 @@ _ROUTES: Final = [
     Route(f"{_GROUP}/letters/act", burials.act, methods=["POST"]),
     Route(f"{_GROUP}/letters/export", burials.export),
     Route(f"{_GROUP}/letters/{_PLACE}", burials.letter),
+    Route(f"{_GROUP}/direct", directing.confirm, methods=["GET"]),
+    Route(f"{_GROUP}/direct", directing.act, methods=["POST"]),
     Route(f"{_GROUP}/replay", views.replay),
     Route("/letters", burials.letters),
     Route("/jobs", burials.jobs),

@@ -15,6 +15,7 @@ from streams.errors import UsageError
 from streams.kafka.groups import Member
 from streams.monitor.dashboard.board import board_of, group_of, origin_in
 from streams.monitor.dashboard.charts import charts
+from streams.monitor.dashboard.directing import ORDERS
 from streams.monitor.dashboard.hint import STILL_S, hint
 from streams.monitor.dashboard.history import total
 from streams.monitor.dashboard.pages import render
@@ -70,12 +71,18 @@ def group(request: Request) -> Response:
     """Show one group: its partitions, members and rebalances."""
     one, now_s = group_of(request), time.time()
     rows = sorted(_part_rows(one, now_s), key=lambda row: row.rank)
+    conditions, standing = board_of(request).reading.conditions(one.standing.group, int(now_s * 1000))
+    told = request.query_params.get("told", "")
+    following = board_of(request).reading.following(one.name) if told in ORDERS else None
     return render(
         request,
         "group.html",
         group=one,
         hint=hint(one, now_s),
-        conditions=board_of(request).reading.conditions(one.standing.group, int(now_s * 1000)),
+        conditions=conditions,
+        paused=sorted(directive.topic for directive in standing if directive.kind == "pause"),
+        told=told,
+        following=following,
         behind_s=one.behind_s(now_s),
         charts=charts(board_of(request).watch.history(one.name).points, now_s),
         rows=rows[:PARTITIONS],
@@ -131,8 +138,8 @@ def audit(request: Request) -> Response:
     board, name = board_of(request), request.query_params.get("group", "")
     known = board.watch.picture.groups
     wanted = [name] if name in known else list(known)
-    answers = board.reading.answers(wanted, _AUDIT if name else ANSWERS)
-    return render(request, "audit.html", answers=answers[:_AUDIT], only=name, each=ANSWERS)
+    entries = board.reading.audit(wanted, _AUDIT if name else ANSWERS)
+    return render(request, "audit.html", entries=entries[:_AUDIT], only=name, each=ANSWERS)
 
 
 def alerts(request: Request) -> Response:

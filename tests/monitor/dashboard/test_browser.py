@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, Request, sync_playwright
 
 from streams import App
 from tests.brokers import Topics, unavailable
-from tests.monitor.dashboard.board import Desk, Serve, Served, bury, declare, shows
+from tests.monitor.dashboard.board import TOKENS, Desk, Serve, Served, bury, declare, shows
 from tests.path.members import Bench
+from tests.waiting import eventually
 
 NEEDS = json.dumps({"needs": "desk", "card": "4111222233334444"}).encode()
 
@@ -95,7 +96,7 @@ def test_a_letter_is_retried_with_the_keyboard(browser: Browser, served: Served,
     page.locator("#letter-count strong", has_text="2").wait_for()
     tab.close()
 
-    assert desk.served == [NEEDS]
+    assert eventually(lambda: desk.served) == [NEEDS]
 
 
 def test_an_open_page_follows(browser: Browser, served: Served, app: App, bench: Bench) -> None:
@@ -138,8 +139,16 @@ def test_every_page_fits_a_phone(browser: Browser, served: Served, app: App, sch
     (orders,) = app.routes
     tab = Tab(browser, served, viewport={"width": 375, "height": 812}, color_scheme=scheme)
     group, wide, grounds = f"/groups/{app.group}", {}, set()
-    paths = ["", "/letters", f"/letters/{orders}/0/0", "/keys", f"/records/{orders}/0/0", "/letters/act?verb=forget"]
-    for path in ["/", *(group + path for path in paths), "/topics", "/audit", "/jobs", "/replays"]:
+    paths = [
+        "",
+        "/letters",
+        f"/letters/{orders}/0/0",
+        "/keys",
+        f"/records/{orders}/0/0",
+        "/letters/act?verb=forget",
+        "/direct?what=pause",
+    ]
+    for path in ["/", *(group + path for path in paths), "/topics", "/audit", "/alerts", "/jobs", "/replays"]:
         tab.page.goto(path)
         wide[path] = tab.page.evaluate("document.documentElement.scrollWidth")
         grounds.add(tab.page.evaluate("getComputedStyle(document.body).backgroundColor"))
@@ -164,3 +173,62 @@ def test_without_scripts_it_can_be_read_and_used(browser: Browser, served: Serve
     tab.close()
 
     assert len(served.board.jobs.all()) == 1
+
+
+def test_a_group_is_paused_and_goes_on_by_its_buttons(
+    browser: Browser, served: Served, app: App, bench: Bench, desk: Desk
+) -> None:
+    """What is asked stands on the group's page and in the audit; a reason has to be given."""
+    (orders,) = app.routes
+    desk.is_down = False
+    tab = Tab(browser, served)
+    page = tab.page
+    page.goto(f"/groups/{app.group}")
+    page.get_by_role("link", name="Pause…").click()
+    page.get_by_label("What").select_option(label=f"topic {orders}")
+    page.get_by_role("button", name="Pause").click()
+    is_asked_why = page.get_by_label("Why").evaluate("why => why.validity.valueMissing")
+    page.get_by_label("Why").fill("the ledger is moved")
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_url("**?told=pause")
+    page.get_by_text("PAUSED by local").wait_for()
+    page.get_by_label("Why").fill("it is there")
+    page.get_by_role("button", name=f"Resume {orders}").click()
+    page.wait_for_url("**?told=resume")
+    page.get_by_role("button", name=f"Resume {orders}").wait_for(state="detached")
+    page.goto(f"/audit?group={app.group}")
+    told = page.locator("tbody tr").all_inner_texts()
+    bench.write(orders, [(b"k", NEEDS)])
+    tab.close()
+
+    assert is_asked_why is True
+    assert [["pause" in row, orders in row, "local" in row] for row in told] == [[True] * 3] * 2
+    assert ["lifted" in told[0], "it is there" in told[0]] == [True, True]
+    assert ["given" in told[1], "the ledger is moved" in told[1]] == [True, True]
+    assert eventually(lambda: desk.served) == [NEEDS]
+
+
+@pytest.mark.usefixtures("served")  # its group
+def test_a_viewer_has_no_buttons_and_is_refused(browser: Browser, serve: Serve, app: App) -> None:
+    """Also where the address of a button is typed; the operator beside sees them."""
+    guarded = serve(tokens=TOKENS)
+    with guarded.client("token-of-vera-the-viewer") as client:
+        shows(client, f"/groups/{app.group}", "Members")
+    found = {}
+    for name, token in (("vera", "token-of-vera-the-viewer"), ("otto", "token-of-otto-the-operator")):
+        tab = Tab(browser, guarded)
+        page = tab.page
+        page.goto("/login")
+        page.get_by_label("Token").fill(token)
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name=app.group).wait_for()
+        page.goto(f"/groups/{app.group}")
+        page.get_by_role("heading", name="Partitions").wait_for()
+        buttons = page.get_by_role("link", name="…").all_inner_texts()
+        answer = page.goto(f"/groups/{app.group}/direct?what=drain")
+        assert answer is not None
+        found[name] = buttons, answer.status, page.get_by_role("button", name="Drain").count()
+        tab.complaints = [one for one in tab.complaints if "403" not in one]  # of the page that was refused
+        tab.close()
+
+    assert found == {"vera": ([], 403, 0), "otto": (["Pause…", "Restart…", "Drain…"], 200, 1)}
