@@ -112,8 +112,7 @@ def start(group: str, *, allow_skip: bool, rate: float | None, bootstrap: str | 
 
     Each partition comes to rest, what had settled goes into the group's audit, and it goes on from there: 'streams
     replay status' shows how far it is, 'cancel' and 'undo' end it. Where no member runs, the committed offsets are
-    moved, and the next one goes on from there; that has no undo. Going forward drops what never ran, and needs
-    --allow-skip.
+    moved, and the next one goes on from there. Going forward drops what never ran, and needs --allow-skip.
     """
     deed = {name: options.pop(name) for name in _DEED}
     with Admin(settings_for(bootstrap, group=group)) as admin:
@@ -122,12 +121,14 @@ def start(group: str, *, allow_skip: bool, rate: float | None, bootstrap: str | 
         applies = deed["yes"] and not is_refused
         done = None
         if applies and planned.changes:
+            if rate and not planned.is_live:
+                raise UsageError("--rate: only members that run can be told; start the group, then the replay")
             if planned.is_live:
                 prepare(admin, group)
                 asked = beginnings(admin, planned, who_of(deed), rate or 0.0)
                 done = put(admin, group, asked, deed["wait_s"])
             else:
-                carry_out(admin, planned)
+                carry_out(admin, planned, who_of(deed))
     if deed["as_json"]:
         print_json(_document(planned, applied=applies) | ({} if done is None else _put_document(done)))
     else:
@@ -155,7 +156,7 @@ def status(group: str, *, follow: bool, bootstrap: str | None, as_json: bool) ->
         print_json({"group": group, "partitions": [_course_document(one) for one in found]})
         return
     if not found:
-        click.echo(f"Group {group} has no replay that is known: none was begun while it ran, or it was undone.")
+        click.echo(f"Group {group} has no replay that is known: none was begun, or it was undone.")
         return
     columns = ("topic", "#partition", "replay", "#from", "#until", "#left", "#a second at most", "state")
     print_table(columns, [_course_row(one) for one in found])

@@ -7,6 +7,7 @@ control topic, also while no member runs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from streams.engine.command import Answer, Command, audit_topic, control_topic, read_answer
@@ -45,6 +46,23 @@ def prepare(admin: Admin, group: str) -> None:
     wanted = [NewTopic(control_topic(group), 1, -1, _CONTROL), NewTopic(audit_topic(group), 1, -1, _AUDIT)]
     there = find_topics(admin, [topic.name for topic in wanted])
     create_topics(admin, [topic for topic in wanted if topic.name not in there], may_exist=True)
+
+
+def write_down(admin: Admin, group: str, told: Sequence[Answer]) -> None:
+    """Have the audit of *group*, for which `prepare` was called, keep *told*.
+
+    Raises:
+        BrokerError: It is not known that the broker has all of it.
+    """
+    topic = await_topics(admin, [audit_topic(group)])[audit_topic(group)]
+    sender = BulkSender(admin.settings, topic)
+    refused = [
+        sender.send(number, f"{one.topic}/{one.partition}".encode(), one.pack()) for number, one in enumerate(told)
+    ]
+    failed = sender.finish(_SENT_WITHIN_S) or any(refused) or sender.failed
+    if failed:
+        reason = next(iter([*filter(None, refused), *(one.reason for one in sender.failed)]), "no answer")
+        raise BrokerError(f"the audit, {topic.name}, did not take what was to be kept: {reason}. Nothing was changed")
 
 
 class Desk:

@@ -202,7 +202,8 @@ def _beginning(state: PartitionState, rewind: Rewind, told: Rewound) -> Beginnin
     former = state.tenure.replay
     if told.turn == "begun":
         replay = Replay(rewind.id, state.assignment_id, rewind.start, told.until, rewind.rate)
-        return Beginning(rewind.start, replay=replay)
+        before = Before.read(told.offset, told.ledger) if rewind.start > told.offset else None
+        return Beginning(rewind.start, before=before, replay=replay)  # going forward, what is done above stays done
     before = rewind.before
     if told.turn == "undone":
         return Beginning(before=before, undone=Undone(rewind.id, before))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
+from uuid import uuid4
 
-from streams.engine.snapshot import Snapshot, decode, encode_within
+from streams.engine.command import Answer
+from streams.engine.desk import Who, prepare, write_down
+from streams.engine.replay import Before, Rewound
+from streams.engine.snapshot import Replay, Snapshot, decode, encode_within
 from streams.engine.standing import Progress, Standing, standing
 from streams.errors import BrokerError, CommitError, LedgerError, TopicError, UsageError
 from streams.kafka.admin import Admin
@@ -58,12 +63,18 @@ def plan_replay(admin: Admin, group: str, target: Target, *, topic: str | None, 
     )
 
 
-def carry_out(admin: Admin, planned: Plan) -> None:
-    """Write what *planned* says.
+def carry_out(admin: Admin, planned: Plan, who: Who) -> None:
+    """Write what *planned* says; of a group of streams, what had settled before goes into its audit first.
+
+    Args:
+        admin: The connection.
+        planned: What is to be done.
+        who: For whom; it stands in the audit.
 
     Raises:
-        BrokerError: The group has members.
+        BrokerError: The group has members, or the audit does not take what was.
         CommitError: The group's offsets changed since the plan was made; nothing was written.
+        TopicError: There is no audit, and this user may not make one.
     """
     require_stopped(describe_group(admin, planned.group))
     present = committed(admin, planned.group)
@@ -71,23 +82,63 @@ def carry_out(admin: Admin, planned: Plan) -> None:
         now = present.get(move.partition)
         if (None if now is None else now.offset) != move.progress.committed:
             raise CommitError(f"the offsets of group {planned.group!r} changed since the plan was made; plan it anew")
-    commit_for_stopped(
-        admin, planned.group, {move.partition: _commit(move, present.get(move.partition)) for move in planned.changes}
-    )
+    replay_id = uuid4().hex[:12] if planned.has_ledger else ""
+    deeds = [_Deed(move, present.get(move.partition), replay_id) for move in planned.changes]
+    if replay_id:
+        prepare(admin, planned.group)
+        write_down(admin, planned.group, [deed.told(planned.group, who) for deed in deeds])
+    commit_for_stopped(admin, planned.group, {deed.move.partition: deed.commit for deed in deeds})
 
 
-def _commit(move: Move, present: Committed | None) -> Committed:
-    """Give the new offset with a ledger that belongs to no assignment there ever was.
+class _Deed:
+    """The move of one partition, with a ledger that belongs to no assignment there ever was."""
 
-    How far operators' commands are carried out stays: none is to come again.
-    """
-    try:
-        former = None if present is None else decode(present.metadata)
-    except LedgerError:
-        former = None
-    control = -1 if former is None else former.control
-    snapshot = Snapshot(assignment_id=os.urandom(_ASSIGNMENT_ID_BYTES), runs=move.runs, control=control)
-    return Committed(move.target, encode_within(snapshot)[0])
+    def __init__(self, move: Move, present: Committed | None, replay_id: str) -> None:
+        """Begin *move*; without *replay_id* as one that nobody can undo."""
+        self.move = move
+        self._present = present
+        self._id = os.urandom(_ASSIGNMENT_ID_BYTES)
+        progress = move.progress
+        self._before = Before(progress.start, tuple(one for one in progress.settled if one.start > progress.start))
+        until = max((one.stop for one in self._before.settled), default=progress.start)
+        self._replay = Replay(replay_id, self._id, move.target, until) if replay_id else None
+
+    @property
+    def commit(self) -> Committed:
+        """The new offset and its ledger; how far commands are carried out stays, none is to come again."""
+        try:
+            former = None if self._present is None else decode(self._present.metadata)
+        except LedgerError:
+            former = None
+        control = -1 if former is None else former.control
+        snapshot = Snapshot(self._id, runs=self.move.runs, control=control, replay=self._replay)
+        return Committed(self.move.target, encode_within(snapshot)[0])
+
+    def told(self, group: str, who: Who) -> Answer:
+        """What the audit keeps of it."""
+        assert self._replay is not None, "what is kept has a name"  # noqa: S101  # the caller looked
+        now_ms, before = int(time.time() * 1000), self._before
+        return Answer(
+            id=uuid4().hex,
+            verb="replay",
+            group=group,
+            topic=self.move.partition.topic,
+            partition=self.move.partition.number,
+            fates=(),
+            who=who.name,
+            why=who.reason,
+            asked_ms=now_ms,
+            time_ms=now_ms,
+            rewound=Rewound(
+                id=self._replay.id,
+                turn="begun",
+                begun_by=self._id.hex(),
+                start=self._replay.start,
+                until=self._replay.until,
+                offset=before.offset,
+                ledger=before.pack(),
+            ),
+        )
 
 
 def _concerned(found: Standing, topic: str | None, partitions: Sequence[int]) -> list[Progress]:

@@ -500,3 +500,12 @@ def test_what_fails_in_a_replay_says_so_wherever_it_goes(shelf: Shelf) -> None:
 
     assert [(one.offset, one.hop, one.replay_id) for one in shelf.headers(AT_MINUTE)] == [(7, 1, ""), (0, 1, "r1")]
     assert [(one.offset, one.hop, one.replay_id) for one in shelf.headers(AT_TEN_MINUTES)] == [(0, 2, "r1")]
+
+
+def test_without_their_replay_undone_copies_would_run_again(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: nobody can tell them from what waits."""
+    monkeypatch.setattr(Undone, "has", lambda *_: False)
+    shelf.append(AT_MINUTE, header(1, replay_id="r1"))
+    state = shelf.own(b"second", undone=Undone("r1", Before(5)))
+
+    assert state.chain.parts[AT_MINUTE].outstanding == 1

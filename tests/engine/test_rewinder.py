@@ -113,6 +113,16 @@ def test_the_first_commit_says_all_of_it(chair: Chair) -> None:
     assert chair.state.tenure.replay_id == chair.state.chain.replay_id == "r1"
 
 
+def test_going_forward_keeps_what_is_done_above(chair: Chair) -> None:
+    """As a stopped group does; what never ran below is dropped, and stays so when the replay is ended."""
+    told = chair.carry_out("replay", Rewind(id="r1", start=6))
+    there = chair.stored()[:2]
+    chair.carry_out("undo", told.rewind(), 7)
+
+    assert there == (9, set())
+    assert chair.stored()[:2] == (9, set())
+
+
 def test_nothing_is_told_while_anything_runs_or_is_not_committed(chair: Chair) -> None:
     """What runs may go on for as long as on a revoke; then it counts as not settled."""
     command = chair.command("replay", Rewind(id="r1"))

@@ -216,3 +216,28 @@ def test_the_next_owner_goes_on_with_it(bench: Bench, topic: Topics, app: App, r
     assert sorted(runs.offsets()) == sorted([*range(30), *range(30), 30, 31, 32])
     assert [one["result"] for one in answers] == ["begun", "gone"]
     assert streams(f"replay status {app.group} --json").json == status
+
+
+def test_a_stopped_group_that_was_moved_can_be_moved_back(
+    bench: Bench, topic: Topics, app: App, runs: Runs, streams: Shell
+) -> None:
+    """The command waits for the next member, which does it before anything runs again."""
+    orders = topic()
+    declare(app, orders, runs)
+    bench.write(orders, numbered(30, KEYS))
+    first = bench.run(app)
+    first.settled()
+    first.stop()
+    streams(f"replay start {app.group} --to-offset 20 --yes")
+    middle = streams(f"replay status {app.group} --json").json["partitions"]
+    told = streams(f"replay undo {app.group} --yes")
+    second = bench.run(app)
+    second.until(lambda: not streams(f"replay status {app.group} --json").json["partitions"])
+    bench.write(orders, numbered(3, KEYS))
+    second.settled()
+
+    assert [(one["from"], one["until"], one["left"]) for one in middle] == [(20, 30, 10)]
+    assert "No member" in told.err
+    assert set(range(30, 33)) <= set(runs.offsets(30))
+    assert len(runs.offsets(30)) <= 13
+    assert [offset for offset in runs.offsets() if offset < 20] == sorted(range(20), key=runs.offsets().index)

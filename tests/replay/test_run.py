@@ -8,6 +8,9 @@ from contextlib import closing
 import pytest
 from confluent_kafka import Consumer
 
+from streams.engine.command import Answer
+from streams.engine.desk import Who, answers
+from streams.engine.replay import Before
 from streams.engine.snapshot import Snapshot, decode, encode
 from streams.errors import BrokerError, CommitError, TopicError, UsageError
 from streams.kafka.admin import Admin
@@ -19,6 +22,8 @@ from streams.replay.target import Target
 from tests.brokers import Kafka, Topics
 from tests.kafka.logs import write_at
 from tests.waiting import eventually
+
+WHO = Who("test")
 
 
 @pytest.fixture
@@ -55,7 +60,7 @@ def test_a_group_goes_where_it_is_told(
 ) -> None:
     """Offsets are what was planned, and nothing is marked done above them."""
     name, team = stood
-    carry_out(admin, planned(admin, team, target))
+    carry_out(admin, planned(admin, team, target), WHO)
     found = committed(admin, team)
 
     assert [found[Partition(name, number)].offset for number in range(2)] == offsets
@@ -70,7 +75,7 @@ def test_each_replay_is_an_assignment_of_its_own(admin: Admin, stood: tuple[str,
     name, team = stood
     seen = set()
     for number in (1, 2, 3):
-        carry_out(admin, planned(admin, team, Target("offset", number), name, 0))
+        carry_out(admin, planned(admin, team, Target("offset", number), name, 0), WHO)
         snapshot = decode(committed(admin, team)[Partition(name, 0)].metadata)
         assert snapshot is not None
         seen.add(snapshot.assignment_id)
@@ -83,7 +88,7 @@ def test_going_forward_keeps_what_is_done_above(admin: Admin, stood: tuple[str, 
     """A skip to the middle of the done ones leaves the rest of them done."""
     name, team = stood
     plan = planned(admin, team, Target("offset", 7), name, 0)
-    carry_out(admin, plan)
+    carry_out(admin, plan, WHO)
     commit = committed(admin, team)[Partition(name, 0)]
     snapshot = decode(commit.metadata)
 
@@ -95,7 +100,7 @@ def test_going_forward_keeps_what_is_done_above(admin: Admin, stood: tuple[str, 
 def test_only_what_is_named_moves(admin: Admin, stood: tuple[str, str]) -> None:
     """The other partition keeps its offset."""
     name, team = stood
-    carry_out(admin, planned(admin, team, Target("beginning"), name, 1))
+    carry_out(admin, planned(admin, team, Target("beginning"), name, 1), WHO)
     found = committed(admin, team)
 
     assert (found[Partition(name, 0)].offset, found[Partition(name, 1)].offset) == (4, 0)
@@ -109,7 +114,7 @@ def test_a_running_group_is_left_alone(admin: Admin, kafka: Kafka, stood: tuple[
         eventually(lambda: member.poll(0.1) or member.assignment())
         plan = planned(admin, team, Target("beginning"))
         with pytest.raises(BrokerError, match="is running"):
-            carry_out(admin, plan)
+            carry_out(admin, plan, WHO)
 
     assert (plan.is_running, plan.again) == (True, 15)
     assert committed(admin, team)[Partition(name, 0)].offset == 4
@@ -121,7 +126,7 @@ def test_a_plan_that_is_out_of_date_is_not_carried_out(admin: Admin, stood: tupl
     plan = planned(admin, team, Target("beginning"))
     commit_for_stopped(admin, team, {Partition(name, 1): Committed(9)})
     with pytest.raises(CommitError, match="changed since the plan was made"):
-        carry_out(admin, plan)
+        carry_out(admin, plan, WHO)
 
     assert committed(admin, team)[Partition(name, 0)].offset == 4
 
@@ -142,3 +147,22 @@ def test_what_is_not_clear_is_asked_for(admin: Admin, stood: tuple[str, str], to
         planned(admin, team, Target("end"), "absent-topic")
     with pytest.raises(BrokerError, match="is not known here"):
         planned(admin, f"{team}-unknown", Target("end"))
+
+
+def test_what_had_settled_is_kept_before_anything_moves(admin: Admin, stood: tuple[str, str]) -> None:
+    """So it can be had back; commands that were carried out stay so."""
+    name, team = stood
+    ledger = encode(Snapshot(b"12345678", runs=(2, 3), control=7))
+    commit_for_stopped(admin, team, {Partition(name, 0): Committed(4, ledger)})
+    carry_out(admin, planned(admin, team, Target("offset", 1), name, 0), Who("ann", "wrong prices"))
+    (told,) = [one for one in answers(admin, team) if isinstance(one, Answer)]
+    snapshot = decode(committed(admin, team)[Partition(name, 0)].metadata)
+
+    assert snapshot is not None
+    assert told.rewound is not None
+    assert (told.who, told.why, told.verb) == ("ann", "wrong prices", "replay")
+    assert Before.read(told.rewound.offset, told.rewound.ledger) == Before(4, (range(6, 9),))
+    assert told.rewound.rewind().is_of(snapshot.replay)
+    assert snapshot.control == 7
+    assert snapshot.replay is not None
+    assert (snapshot.replay.start, snapshot.replay.until) == (1, 9)
