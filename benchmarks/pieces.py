@@ -174,7 +174,7 @@ def _decode(route: Route, messages: list[Message]) -> None:
 def fail(one: tuple[PartitionState, list[Item]]) -> list[Decision]:
     """Let every one of the records fail for the first time."""
     state, items = one
-    return state.fail_all([(item, Retry(_ERROR)) for item in items], 0.0, 1_700_000_000_000, lambda _: False)
+    return state.fail_all([(item, Retry(_ERROR)) for item in items], 0.0, 1_700_000_000_000, lambda *_: False)
 
 
 def _settle(one: tuple[PartitionState, Chunk]) -> None:

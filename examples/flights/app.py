@@ -15,13 +15,15 @@ from examples.flights.radar import Radar, RadarError
 from streams import App, Context, DeadLetter, RetryPolicy
 
 app = App("tower")
-radar = Radar(seed=int(os.environ.get("FLIGHTS_SEED", "2013")))
+folder = Path(os.environ.get("FLIGHTS_JOURNAL", ".streams/flights"))
+radar = Radar(seed=int(os.environ.get("FLIGHTS_SEED", "2013")), down=folder / "radar.down")
+"""Make that file to see what a group does whose dependency is away; remove it, and see it come back."""
 
 
 @cache
 def journal() -> Journal:
     """Give this process's journal, opened at the first event."""
-    return Journal(Path(os.environ.get("FLIGHTS_JOURNAL", ".streams/flights")))
+    return Journal(folder)
 
 
 patience = RetryPolicy(delays=("50ms", "200ms", "1s", "3s"), memory_up_to="500ms")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 from typing import Final
 
 from examples.flights.events import FlightEvent
@@ -32,9 +33,10 @@ class RadarError(Exception):
 class Radar:
     """Confirms what is told of a flight."""
 
-    def __init__(self, seed: int) -> None:
-        """Fail and be slow as *seed* says."""
+    def __init__(self, seed: int, down: Path | None = None) -> None:
+        """Fail and be slow as *seed* says; while there is a file *down*, answer nothing."""
         self._seed = seed
+        self._down = down
 
     async def confirm(self, event: FlightEvent, attempt: int) -> None:
         """Wait for the answer on *event*.
@@ -46,6 +48,8 @@ class Radar:
         failures = luck.choice((1, 2)) if luck.random() < FAILING else 0
         slow = luck.random() < SLOW
         await asyncio.sleep(_SLOW_S if slow else luck.uniform(*_QUICK_S))
+        if self._down is not None and self._down.exists():
+            raise RadarError("the radar is down")
         if attempt <= (self._failures_out_of_sight(event) or failures):
             raise RadarError(f"no answer on {event.id}")
 

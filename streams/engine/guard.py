@@ -86,8 +86,8 @@ class Tripwire:
             self._in_a_row = 0
             self._add(0, records)
 
-    def letter(self, now_s: float) -> bool:
-        """Say whether one more dead letter may be written; where it may not, its record waits."""
+    def letter(self, now_s: float, error: BaseException | None = None) -> bool:
+        """Say whether one more dead letter, of *error*, may be written; where it may not, its record waits."""
         if self.circuit.is_closed:
             self._in_a_row += 1
             self._add(1, 1)
@@ -95,9 +95,9 @@ class Tripwire:
             if why is None:
                 return True
             self._forget()
-            self.circuit.open(now_s, why)
+            self.circuit.open(now_s, f"{why}{_last(error)}")
         elif self.circuit.state == "half_open":
-            self.circuit.open(now_s, "a record that tried again is still a dead letter")
+            self.circuit.open(now_s, f"a record that tried again is still a dead letter{_last(error)}")
         return False
 
     def _fault(self) -> str | None:
@@ -132,3 +132,10 @@ class Tripwire:
     def _forget(self) -> None:
         self._latest.clear()
         self._ended = self._dead = self._in_a_row = 0
+
+
+def _last(error: BaseException | None) -> str:
+    """Name the class of what the last one died of: its text may hold what not everybody may see."""
+    if error is None:
+        return ""
+    return f", the last of {type(error).__name__}"

@@ -51,12 +51,15 @@ Run: TypeAlias = Sequence[Item]
 LOADED: Final = bytearray(1)
 """In an item, instead of a chunk's bytes: the record was read from the chain, whose ledger knows it."""
 
+Refuses: TypeAlias = Callable[[str, BaseException], bool]
+"""Says of a topic whether one more dead letter, of that error, is one too many."""
+
 NEVER: Final = float("-inf")
 _FAR: Final = 1 << 62
 NO_LIMIT: Final = 1 << 62
 
 
-def _never(_topic: str) -> bool:
+def _never(_topic: str, _error: BaseException) -> bool:
     return False
 
 
@@ -305,9 +308,7 @@ class PartitionState:
         if not self.is_closed:
             self.retries.put_back.append(item)
 
-    def fail(
-        self, item: Item, outcome: Retry, now_s: float, wall_ms: int, refuses: Callable[[str], bool] = _never
-    ) -> Decision:
+    def fail(self, item: Item, outcome: Retry, now_s: float, wall_ms: int, refuses: Refuses = _never) -> Decision:
         """Decide what follows a run that failed: the lane holds, or the record moves to a tier, or it is given up.
 
         Where it is given up, *refuses* is asked whether dead letters of its topic are too many: then it is held.
@@ -315,7 +316,7 @@ class PartitionState:
         return self.fail_all(((item, outcome),), now_s, wall_ms, refuses)[0]
 
     def fail_all(
-        self, failures: Iterable[tuple[Item, Retry]], now_s: float, wall_ms: int, refuses: Callable[[str], bool]
+        self, failures: Iterable[tuple[Item, Retry]], now_s: float, wall_ms: int, refuses: Refuses
     ) -> list[Decision]:
         """Decide what follows each of *failures*, as `fail` does."""
         chain, index, trouble, lanes, decisions = (
@@ -355,9 +356,7 @@ class PartitionState:
             return None
         return tier, self.chain.first_headers((Attempt(wall_ms, type(error).__name__),), wall_ms).pack
 
-    def _decide(
-        self, item: Item, outcome: Retry, now_s: float, wall_ms: int, refuses: Callable[[str], bool]
-    ) -> Decision:
+    def _decide(self, item: Item, outcome: Retry, now_s: float, wall_ms: int, refuses: Refuses) -> Decision:
         error, key, retries = outcome.cause, item[3], self.retries
         trouble = retries.count(key, item, error, wall_ms, now_s, self._carried(item))
         decision = retries.decide(trouble, outcome, now_s)
@@ -373,16 +372,14 @@ class PartitionState:
         why: GiveUp,
         now_s: float,
         wall_ms: int,
-        refuses: Callable[[str], bool] = _never,
+        refuses: Refuses = _never,
     ) -> Bury | Withheld:
         """Give up *item* after a run that allows no other: say what its dead letter tells."""
         self.retries.count(item[3], item, error, wall_ms, now_s, self._carried(item))
         return self._give_up(item, error, why, refuses)
 
-    def _give_up(
-        self, item: Item, error: BaseException, why: GiveUp, refuses: Callable[[str], bool]
-    ) -> Bury | Withheld:
-        if refuses(self.partition.topic):
+    def _give_up(self, item: Item, error: BaseException, why: GiveUp, refuses: Refuses) -> Bury | Withheld:
+        if refuses(self.partition.topic, error):
             self.postpone(item)
             return Withheld()
         assert self.chain.dlq is not None, "every chain has a dead-letter topic"  # noqa: S101  # so it is declared

@@ -129,10 +129,10 @@ class Suspension:
                     self._tripwires[topic].passed(1)
         return False
 
-    def refuses(self, topic: str) -> bool:
-        """Say whether a record of *topic* that would be a dead letter now is to be held instead."""
+    def refuses(self, topic: str, error: BaseException | None = None) -> bool:
+        """Say whether a record of *topic* that would be a dead letter now, of *error*, is to be held instead."""
         tripwire = self._tripwires.get(topic)
-        if tripwire is None or tripwire.letter(self._clock.monotonic()):
+        if tripwire is None or tripwire.letter(self._clock.monotonic(), error):
             return False
         self._tell_turns()
         return True

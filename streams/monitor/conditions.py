@@ -12,17 +12,22 @@ from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from streams.engine.directive import Directive
 from streams.kafka.groups import Group
-from streams.monitor.report import Report
+from streams.monitor.report import Failing, Report
 from streams.monitor.states import ADVICE, spelled
 from streams.observer import PauseReason
 from streams.record import Partition
 from streams.wording import age
 
-Kind: TypeAlias = Literal["halted", "stuck", "breaker", "guard", "paused", "blocked", "silent", "busy", "last words"]
-"""``busy`` is nothing wrong: records are in members' hands.  ``last words``: said by a member that is gone."""
+Kind: TypeAlias = Literal[
+    "halted", "stuck", "breaker", "guard", "paused", "blocked", "silent", "failing", "busy", "last words"
+]
+"""``failing`` and ``busy`` may be nothing wrong: runs fail and are repeated, records are in members' hands.
+``last words``: said by a member that is gone."""
 
 _ORDINARY: Final = frozenset({"in_flight", "partition", "bytes"})
 """Pauses that are back-pressure: the handlers are slower than what comes."""
+_KINDS: Final = 3
+"""Kinds of errors that are told, the most frequent."""
 _COVERED: Final = frozenset({"breaker", "guard", "operator"})
 """Pauses of which another sentence says more."""
 
@@ -36,11 +41,16 @@ class Condition(NamedTuple):
     @property
     def is_wrong(self) -> bool:
         """Something stands still that should not."""
-        return self.kind not in {"busy", "last words"}
+        return self.kind not in {"failing", "busy", "last words"}
 
 
 def conditions(
-    group: Group, reports: Mapping[str, Report], now_ms: int, standing: Iterable[Directive] = ()
+    group: Group,
+    reports: Mapping[str, Report],
+    now_ms: int,
+    standing: Iterable[Directive] = (),
+    *,
+    tells_text: bool = True,
 ) -> list[Condition]:
     """Say what is wrong with *group*, the worst first; where nothing is, what its members have in hand.
 
@@ -49,6 +59,7 @@ def conditions(
         reports: The last ones of its members.
         now_ms: The time, ms since 1970-01-01 UTC.
         standing: What operators want of it.
+        tells_text: The text of errors is told too, which may hold parts of payloads.
     """
     present = {member.member_id for member in group.members}
     living = [one for name, one in reports.items() if name in present]
@@ -63,7 +74,7 @@ def conditions(
         *_blocked(living),
         *_silent(living, now_ms),
     ]
-    return wrong + list(_busy(living, now_ms))
+    return wrong + list(_failing(living, now_ms, tells_text=tells_text)) + list(_busy(living, now_ms))
 
 
 def _halted(group: str, standing: Iterable[Directive], now_ms: int) -> Iterator[Condition]:
@@ -107,6 +118,23 @@ def _circuits(living: list[Report]) -> Iterator[Condition]:
         else:
             text = f"TOO MANY DEAD LETTERS: the guard of {name} {stands} in {len(told)} member(s): {cause}"
             yield Condition("guard", text)
+
+
+def _failing(living: list[Report], now_ms: int, *, tells_text: bool) -> Iterator[Condition]:
+    """Say what runs fail of, of each topic the most frequent first."""
+    kinds: defaultdict[tuple[str, str], list[Failing]] = defaultdict(list)
+    for report in living:
+        for one in report.failing:
+            kinds[one.topic, one.error].append(one)
+    for (topic, error), told in sorted(kinds.items(), key=lambda kind: -sum(one.runs for one in kind[1]))[:_KINDS]:
+        last = max(told, key=lambda one: one.last_ms)
+        runs, first_ms = sum(one.runs for one in told), min(one.first_ms for one in told)
+        message = f": {last.message}" if last.message and tells_text else ""
+        yield Condition(
+            "failing",
+            f"FAILING: {runs:,} run(s) on {topic} in {age(max(0, now_ms - first_ms) / 1000)}, the last"
+            f" {age(max(0, now_ms - last.last_ms) / 1000)} ago: {error}{message}",
+        )
 
 
 def _paused(living: list[Report]) -> Iterator[Condition]:

@@ -24,6 +24,7 @@ from streams.record import Partition
 
 VERSION: Final = 1
 MOST_TROUBLED: Final = 200
+MOST_FAILING: Final = 20
 """Partitions that one report tells of."""
 _MOST_READ: Final = 5_000
 """Reports that are read back from the end of the topic."""
@@ -94,6 +95,20 @@ class Circuit(msgspec.Struct, frozen=True, array_like=True):
     why: str
 
 
+class Failing(msgspec.Struct, frozen=True, array_like=True):
+    """What runs of a topic have failed of lately, one kind of error."""
+
+    topic: str
+    error: str
+    """Its class."""
+    message: str
+    """The last one's."""
+    runs: int
+    """How many, since the first."""
+    first_ms: int
+    last_ms: int
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How one member stands."""
 
@@ -128,6 +143,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Directives below this offset of their topic are followed."""
     circuits: tuple[Circuit, ...] = ()
     """Those that are not closed."""
+    failing: tuple[Failing, ...] = ()
+    """The most frequent; of errors that have not come for a minute nothing is said."""
 
     def pack(self) -> bytes:
         """Give the record's value."""

@@ -5,22 +5,28 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Final
 from uuid import uuid4
 
 from streams.clock import Clock, SystemClock
+from streams.engine.chain import text_of
 from streams.engine.command import status_topic
 from streams.kafka.producer import EngineProducer, Parcel
-from streams.monitor.report import MOST_TROUBLED, Circuit, Held, Report, Running, Troubled
-from streams.observer import CircuitState, HeldView, MemberView, Observer, PartitionView, RunView
+from streams.monitor.report import MOST_FAILING, MOST_TROUBLED, Circuit, Failing, Held, Report, Running, Troubled
+from streams.observer import CircuitState, Failure, HeldView, MemberView, Observer, PartitionView, RunView
+from streams.record import Partition
 
 _log = logging.getLogger(__name__)
 
 _UNANSWERED_S: Final = 60.0
 """While a report is on its way no other one is sent, for so long."""
 _LEAVE_WITHIN_S: Final = 1.0
+_FAILS_MS: Final = 60_000
+_MOST_KINDS: Final = 100
+_ERROR_CHARS: Final = 200
 
 
 class StatusObserver(Observer):
@@ -59,6 +65,7 @@ class StatusObserver(Observer):
         self._is_under_way = self._has_complained = self._is_stopping = False
         self._followed = 0
         self._circuits: dict[tuple[str, str], Circuit] = {}
+        self._failing: dict[tuple[str, type[BaseException]], Failing] = {}
 
     def breaker_turned(self, dependency: str, state: CircuitState, why: str) -> None:
         """Note it, and report soon."""
@@ -67,6 +74,16 @@ class StatusObserver(Observer):
     def guard_turned(self, topic: str, state: CircuitState, why: str) -> None:
         """Note it, and report soon."""
         self._turned(Circuit("guard", topic, state, why))
+
+    def retrying(self, partition: Partition, failures: Sequence[Failure]) -> None:
+        """Note what they failed of."""
+        last = {type(one.error): one.error for one in failures}
+        for cls, runs in Counter(type(one.error) for one in failures).items():
+            self._failed(partition.topic, last[cls], runs)
+
+    def dead_lettered(self, partition: Partition, offset: int, attempts: int, error: BaseException) -> None:
+        """Note what it died of."""
+        self._failed(partition.topic, error, 1)
 
     def followed(self, offset: int) -> None:
         """Note it, and report soon: somebody waits for that."""
@@ -110,6 +127,7 @@ class StatusObserver(Observer):
             held=tuple(_held(one, now_ms) for one in view.held),
             directives=self._followed,
             circuits=tuple(self._circuits.values()),
+            failing=self._failures(now_ms),
         )
 
     def close(self) -> None:
@@ -117,6 +135,22 @@ class StatusObserver(Observer):
         if self._producer is not None:
             self._send(None)
             self._producer.push(_LEAVE_WITHIN_S)
+
+    def _failed(self, topic: str, error: BaseException, runs: int) -> None:
+        """Count *runs* that failed of *error*; of kinds beyond a bound nothing is kept."""
+        kind, now_ms = (topic, type(error)), self._now_ms()
+        before = self._failing.get(kind)
+        if before is None and len(self._failing) >= _MOST_KINDS:
+            return
+        count, first_ms = (0, now_ms) if before is None else (before.runs, before.first_ms)
+        name, message = type(error).__name__, text_of(error)[:_ERROR_CHARS]
+        self._failing[kind] = Failing(topic, name, message, count + runs, first_ms, now_ms)
+
+    def _failures(self, now_ms: int) -> tuple[Failing, ...]:
+        """Give what has failed lately, the most frequent first, and forget what has not."""
+        for kind in [kind for kind, one in self._failing.items() if now_ms - one.last_ms > _FAILS_MS]:
+            del self._failing[kind]
+        return tuple(sorted(self._failing.values(), key=lambda one: -one.runs)[:MOST_FAILING])
 
     def _turned(self, circuit: Circuit) -> None:
         if circuit.state == "closed":

@@ -129,7 +129,7 @@ def test_a_dead_letter_that_is_refused_is_held(*, refused: bool) -> None:
     """Where the guard is asked, and only where a record is given up: nothing of it has moved then."""
     asked: list[str] = []
 
-    def refuses(topic: str) -> bool:
+    def refuses(topic: str, _error: BaseException) -> bool:
         asked.append(topic)
         return refused
 

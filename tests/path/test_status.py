@@ -76,7 +76,7 @@ def member(bench: Bench, orders: str, billing: str, streams: Shell, start: Start
     """One with a handler that hangs, of which all that is to be told has been reported."""
     bench.write(orders, [(b"a", b"hangs"), (b"b", b"fails"), (b"c", b"well"), (b"a", b"behind")])
     process = start()
-    eventually(lambda: _kinds(streams, billing) == {"stuck", "busy"} and _told(streams, billing)["held"])
+    eventually(lambda: _kinds(streams, billing) == {"stuck", "failing", "busy"} and _told(streams, billing)["held"])
     return process
 
 

@@ -139,11 +139,11 @@ class Reading:
             concerned: list[Progress] = [one for place, one in standing.progress.items() if topic in ("", place.topic)]
             return plan(standing.group.name, concerned, target.wishes(admin, concerned))
 
-    def conditions(self, group: Group, now_ms: int) -> tuple[list[Condition], list[Directive]]:
+    def conditions(self, group: Group, now_ms: int, *, is_masked: bool) -> tuple[list[Condition], list[Directive]]:
         """Say what is wrong with *group*, by what its members report, and what operators want of it."""
         with self._lent() as admin:
             standing = list(standing_directives(admin, group.name).values())
-            return conditions(group, reports(admin, group.name), now_ms, standing), standing
+            return conditions(group, reports(admin, group.name), now_ms, standing, tells_text=not is_masked), standing
 
     def following(self, group: str) -> Following | None:
         """See who follows all that *group* was told; None where it never was told anything."""

@@ -16,6 +16,7 @@ from streams.kafka.groups import Member
 from streams.monitor.dashboard.board import board_of, group_of, origin_in
 from streams.monitor.dashboard.charts import charts
 from streams.monitor.dashboard.directing import ORDERS
+from streams.monitor.dashboard.guard import visitor_of
 from streams.monitor.dashboard.hint import STILL_S, hint
 from streams.monitor.dashboard.history import total
 from streams.monitor.dashboard.pages import render
@@ -71,9 +72,12 @@ def group(request: Request) -> Response:
     """Show one group: its partitions, members and rebalances."""
     one, now_s = group_of(request), time.time()
     rows = sorted(_part_rows(one, now_s), key=lambda row: row.rank)
-    conditions, standing = board_of(request).reading.conditions(one.standing.group, int(now_s * 1000))
+    board = board_of(request)
+    conditions, standing = board.reading.conditions(
+        one.standing.group, int(now_s * 1000), is_masked=bool(board.mask) and visitor_of(request).is_masked
+    )
     told = request.query_params.get("told", "")
-    following = board_of(request).reading.following(one.name) if told in ORDERS else None
+    following = board.reading.following(one.name) if told in ORDERS else None
     return render(
         request,
         "group.html",
