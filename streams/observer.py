@@ -34,6 +34,7 @@ PauseReason: TypeAlias = Literal[
     "caution",
     "operator",
     "replay",
+    "end",
 ]
 """Why a partition's intake stands still."""
 

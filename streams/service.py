@@ -23,6 +23,7 @@ from streams.engine.executors.eventloop import EventLoop
 from streams.engine.member import Member, stopped_by_signals
 from streams.engine.plan import plan_of
 from streams.engine.route import Route
+from streams.engine.shadow import Shadow, ShadowContext, shadow_topic
 from streams.engine.topics import (
     Chain,
     ChainTopic,
@@ -34,7 +35,7 @@ from streams.engine.topics import (
     missing,
     name_faults,
 )
-from streams.errors import BrokerError, StreamsError, TopicError
+from streams.errors import BrokerError, ConfigError, StreamsError, TopicError
 from streams.kafka import faults
 from streams.kafka.admin import START_WITHIN_S, Admin
 from streams.kafka.offsets import committed
@@ -62,6 +63,10 @@ _OPEN_WITHIN_S: Final = 60.0
 _COLLECT_EVERY: Final = 20_000
 """New objects between two looks at the youngest; Python's own 700 are not even two batches of records."""
 _CLOSE_WITHIN_S: Final = 20.0
+_SHADOW: Final = (
+    "group: {group!r} is a shadow group, and its members are run by 'streams replay shadow' alone. Go on with it there,"
+    " or give this one another name"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +79,15 @@ class Summary:
     totals: Totals
 
 
-def run(app: App, settings: Settings, until: Until | None = None, *, observer: Observer | None = None) -> Summary:
-    """Run *app* in this thread until *until*, a signal, or for ever.
+def run(
+    app: App,
+    settings: Settings,
+    until: Until | None = None,
+    *,
+    observer: Observer | None = None,
+    shadow: Shadow | None = None,
+) -> Summary:
+    """Run *app* in this thread until *until*, a signal, or for ever; with *shadow* as a member of a shadow group.
 
     Raises:
         ConfigError: Settings are wrong; all faults are listed.
@@ -92,13 +104,14 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
                 start_server(metrics.registry, health, host=settings.metrics_host, port=settings.metrics_port)
             )
         protocol, why = resolve_protocol(settings)
-        chains = prepare_topics(settings, app.routes)
+        routes = _routes(app, shadow)
+        chains = prepare_topics(settings, routes, is_shadow=shadow is not None)
         more = [one for one in (observer, tracing and tracing.observer, _status(settings, stack)) if one]
         _log.info("group %s: protocol %s, as %s", settings.group, protocol, why)
         event_loop, state = stack.enter_context(_resources(app))
         member = Member(
             settings,
-            {topic: _with_context(app, route, state, tracing) for topic, route in app.routes.items()},
+            {topic: _with_context(app, route, state, tracing, shadow) for topic, route in routes.items()},
             protocol,
             session_of(settings, protocol),
             plans={
@@ -106,7 +119,7 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
                     plan_of(topic, settings.group, chains[topic], route.policy, route.dead_letters),
                     chain_class=chain_class(os.environ),
                 )
-                for topic, route in app.routes.items()
+                for topic, route in routes.items()
             },
             event_loop=event_loop,
             observer=Observers(metrics, log, tally, health, *more),
@@ -114,6 +127,7 @@ def run(app: App, settings: Settings, until: Until | None = None, *, observer: O
             state_class=state_class(os.environ),
             reader=tracing.reader if tracing else None,
             producer=tracing.producer if tracing else None,
+            shadow=shadow,
         )
         stack.enter_context(stopped_by_signals(member))
         stack.enter_context(_few_collections())
@@ -137,18 +151,28 @@ def _status(settings: Settings, stack: contextlib.ExitStack) -> Observer | None:
     return status
 
 
-def prepare_topics(settings: Settings, routes: Mapping[str, Route]) -> dict[str, Chain]:
+def _routes(app: App, shadow: Shadow | None) -> Mapping[str, Route]:
+    """Give what is to run: all routes, or those that a shadow group takes part of."""
+    if shadow is None:
+        return app.routes
+    return {topic: route for topic, route in app.routes.items() if topic in shadow.topics}
+
+
+def prepare_topics(settings: Settings, routes: Mapping[str, Route], *, is_shadow: bool = False) -> dict[str, Chain]:
     """See that the source of each route exists and its chain is as the route wants it; make what is missing of it.
 
     Gives the chain of each source.
 
     Raises:
+        ConfigError: The group is a shadow, and is not run as one: its records would be sent where the live one's go.
         TopicError: A source is missing, or a topic of the chain differs or can't be made; names every difference and
             its remedy.
     """
     with Admin(settings, timeout_s=START_WITHIN_S) as admin:
         sources = require_topics(admin, routes, with_config=True)
         existing = _existing(admin, settings.group, sources)
+        if shadow_topic(settings.group) in existing and not is_shadow:
+            raise ConfigError([_SHADOW.format(group=settings.group)])
         wanted = {
             name: chain_topics(
                 source,
@@ -213,9 +237,12 @@ def _plea(error: BrokerError, absent: Sequence[ChainTopic]) -> str:
     )
 
 
-def _with_context(app: App, route: Route, state: object, tracing: Tracing | None) -> Route:
+def _with_context(
+    app: App, route: Route, state: object, tracing: Tracing | None, shadow: Shadow | None = None
+) -> Route:
     keys = {topic: other.key_field for topic, other in app.routes.items() if other.key_field}
-    ready = replace(route, context=partial(Context, keys=keys, state=state))
+    begin = Context if shadow is None else partial(ShadowContext, output=shadow.output)
+    ready = replace(route, context=partial(begin, keys=keys, state=state))
     return tracing.route(ready) if tracing else ready
 
 

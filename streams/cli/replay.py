@@ -12,6 +12,7 @@ import click
 from streams.cli.connect import bootstrap_option, json_option, settings_for
 from streams.cli.output import Failure, print_json, print_table, say
 from streams.cli.redrive import who_of
+from streams.cli.shadow import discard_shadow, run_shadow, shadow_options
 from streams.engine.desk import prepare
 from streams.errors import UsageError
 from streams.kafka.admin import Admin
@@ -40,6 +41,10 @@ _OPTIONS: Final = (
     click.option("--by", type=int, help="So many offsets on in each partition, or back: -1000."),
     bootstrap_option,
 )
+
+
+_WISHES: Final = ("to_beginning", "to_end", "to_offsets", "to_time", "by")
+"""Those of them that say where to."""
 
 
 def _options(command: _Command) -> _Command:
@@ -279,6 +284,35 @@ def _course_document(one: Course) -> dict[str, Any]:
         "rate": replay.rate or None,
         "state": one.state,
     }
+
+
+@replay.command(epilog="Example:  streams replay shadow billing --app examples.orders:app --to-time -1h")
+@_options
+@json_option
+@shadow_options
+def shadow(group: str, *, topic: str | None, partitions: tuple[int, ...], **options: Any) -> None:
+    """Have a second group process records again, with the same handlers, while GROUP goes on untouched.
+
+    A member of that group runs here until all of it is settled.  Its offsets, retries and dead letters are its own,
+    what handlers send goes to topics with a prefix, and ctx.is_replay is true for them.  The same command with --as
+    NAME is another member of it, or goes on with it; then where it begins need not be said, and is not asked again.
+    """
+    wish = {name: options.pop(name) for name in _WISHES}
+    target = _target(**wish) if any(one not in (None, False, ()) for one in wish.values()) else None
+    run_shadow(group, target, topic=topic, partitions=partitions, options=options)
+
+
+@replay.command("discard", epilog="Example:  streams replay discard billing.shadow-1f0c --yes")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do it. Without it what would be removed is shown and nothing changes.")
+@bootstrap_option
+@json_option
+def discard_(name: str, *, yes: bool, bootstrap: str | None, as_json: bool) -> None:
+    """Remove the shadow group NAME, which must be stopped: its offsets, its topics, and the topics it sent to.
+
+    What it did not make stays, and no other group can be removed by it.
+    """
+    discard_shadow(name, yes=yes, bootstrap=bootstrap, as_json=as_json)
 
 
 def _planned(admin: Admin, group: str, *, topic: str | None, partitions: tuple[int, ...], **wish: Any) -> Plan:

@@ -71,7 +71,7 @@ class Assignment:
         recovery: Recovery,
         clock: Clock,
         observer: Observer,
-        state_class: type[PartitionState] = PartitionState,
+        state_class: Callable[..., PartitionState] = PartitionState,
     ) -> None:
         """Own nothing yet."""
         self._settings = settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -67,13 +67,20 @@ class Emptiness:
     group has noticed.
     """
 
-    def __init__(self, consumer: GroupConsumer, topics: Iterable[str], elsewhere: Elsewhere, clock: Clock) -> None:
-        """Read the ends of *topics*."""
+    def __init__(
+        self,
+        consumer: GroupConsumer,
+        topics: Iterable[str],
+        elsewhere: Elsewhere,
+        clock: Clock,
+        ends: Mapping[Partition, int] | None = None,
+    ) -> None:
+        """Take *ends*, or read those of *topics* as they are now."""
         self._elsewhere = elsewhere
         self._clock = clock
-        self._ends: dict[Partition, int] = {}
+        self._ends: dict[Partition, int] = dict(ends or {})
         """Of all partitions; 0 for those that hold nothing."""
-        for topic in topics:
+        for topic in topics if ends is None else ():
             for partition in _partitions_of(consumer, topic):
                 low, high = consumer.watermarks(partition, ANSWER_WITHIN_S)
                 self._ends[partition] = high if low < high else 0

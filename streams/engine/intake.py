@@ -20,8 +20,9 @@ from streams.engine.snapshot import METADATA_LIMIT
 from streams.kafka.consumer import GroupConsumer
 from streams.observer import Observer, PauseReason
 
-_SHARED: Final = frozenset({"in_flight", "draining"})
-"""Reasons that concern the whole member; records of partitions paused for another one leave room for the others."""
+_SHARED: Final = frozenset({"in_flight", "draining", "end"})
+"""Reasons that have nothing to do with what is in flight of a partition; records of those paused for another one leave
+room for the others."""
 
 _OWN: Final = frozenset({"partition", "bytes"})
 """Reasons that a partition gives by itself."""

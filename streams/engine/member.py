@@ -29,6 +29,7 @@ from streams.engine.executors.threads import ThreadExecutor
 from streams.engine.growth import Growth
 from streams.engine.intake import Intake
 from streams.engine.loop import ConsumerLoop
+from streams.engine.pace import Pace, PacedIntake
 from streams.engine.partition import Move, PartitionState
 from streams.engine.plan import ChainPlan
 from streams.engine.recovery import Recovery
@@ -37,6 +38,7 @@ from streams.engine.relocation import Relocator, Ticket
 from streams.engine.rewinder import Rewinder, is_capped
 from streams.engine.route import Route
 from streams.engine.router import Router
+from streams.engine.shadow import Shadow, ShadowState
 from streams.engine.suspension import Suspension
 from streams.engine.sweep import Sweeper
 from streams.engine.upkeep import Upkeep
@@ -83,9 +85,15 @@ class Member:
         state_class: type[PartitionState] = PartitionState,
         reader: ChainReader | None = None,
         producer: EngineProducer[Ticket | Move] | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
-        """Prepare everything; nothing is joined yet.  *reader* and *producer* are the edges of the chain."""
+        """Prepare everything; nothing is joined yet.
+
+        *reader* and *producer* are the edges of the chain.  With *shadow* the
+        group is a shadow, and *routes* are those of its topics.
+        """
         self._settings = settings
+        self._shadow = shadow
         self._routes = routes
         self._plans = plans
         self._clock = clock or SystemClock()
@@ -101,10 +109,13 @@ class Member:
         self._producer = producer
         self._committer = Committer(settings, session, self._clock, self._observer)
         self._consumer = GroupConsumer(settings, protocol, self._answered)
-        self._intake = Intake(settings, self._committer, self._clock, self._observer)
+        pace = None if shadow is None or shadow.rate is None else Pace(shadow.rate, self._clock)
+        bounds = settings, self._committer, self._clock, self._observer
+        self._intake = Intake(*bounds) if pace is None else PacedIntake(pace, *bounds)
         listening = self._consumer if protocol == "consumer" else None
         self._upkeep = Upkeep(settings, plans, self._committer, self._clock, self._observer, consumer=listening)
-        self._assignment = self._make_assignment(state_class)
+        begins = state_class if shadow is None else partial(ShadowState, shadow=shadow, pace=pace)
+        self._assignment = self._make_assignment(begins)
         self._rewinder = Rewinder(
             assignment=self._assignment,
             committer=self._committer,
@@ -118,7 +129,7 @@ class Member:
         self._emptiness: Emptiness | None = None
         self._loop = self._make_loop()
 
-    def _make_assignment(self, state_class: type[PartitionState]) -> Assignment:
+    def _make_assignment(self, state_class: Callable[..., PartitionState]) -> Assignment:
         """Make the room for rebalances."""
         marks = partial(watermarks, self._admin)
         assignment = Assignment(
@@ -177,6 +188,9 @@ class Member:
         self._assignment.begun = self._pace
         rooms = (caution, suspension, self._rewinder)
         self._intake.standing = lambda state: next((why for room in rooms if (why := room.reason(state))), None)
+        if (shadow := self._shadow) is not None:
+            standing = self._intake.standing
+            self._intake.standing = lambda state: standing(state) or shadow.reason(state)
         return ConsumerLoop(
             settings=self._settings,
             executors=self._executors,
@@ -297,7 +311,8 @@ class Member:
     def _make_emptiness(self) -> Emptiness:
         """Read where all topics end now, and make what knows when that is passed."""
         elsewhere = Elsewhere(self._consumer, self._plans, self._reader, self._clock)
-        return Emptiness(self._consumer, self._executors, elsewhere, self._clock)
+        ends = None if self._shadow is None else self._shadow.ends
+        return Emptiness(self._consumer, self._executors, elsewhere, self._clock, ends)
 
     def _leave(self) -> RunReport:
         """Let nothing start, wait for what runs while the group is still heard, commit, and go."""

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from confluent_kafka import ConsumerGroupState, ConsumerGroupType
+from confluent_kafka import ConsumerGroupState, ConsumerGroupType, KafkaError
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types do not mark them as public
     ConsumerGroupDescription,
     MemberAssignment,
@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types d
 )
 
 from streams.errors import BrokerError
+from streams.kafka import faults
 from streams.kafka.admin import Admin
 from streams.record import Partition
 
@@ -99,6 +100,25 @@ def require_stopped(group: Group) -> None:
             f"group {group.name!r} is running: {len(group.members)} member(s), {hosts}. Stop them first;"
             " offsets that change under a running member would be overwritten by its next commit.",
         )
+
+
+def delete_group(admin: Admin, name: str) -> None:
+    """Remove group *name* with all its offsets; one that is not there is no error.
+
+    Raises:
+        BrokerError: It has members, or the broker refuses.
+    """
+    doing = f"removing group {name!r}"
+
+    def question(within_s: float) -> Future[None]:
+        return admin.client.delete_consumer_groups([name], request_timeout=within_s)[name]
+
+    try:
+        admin.ask_coordinator(question, doing)
+    except BrokerError as error:
+        cause = None if error.__cause__ is None else faults.client_error(error.__cause__)
+        if cause is None or cause.code() != KafkaError.GROUP_ID_NOT_FOUND:
+            raise
 
 
 def _group(description: ConsumerGroupDescription) -> Group:

@@ -28,7 +28,7 @@ _ORDINARY: Final = frozenset({"in_flight", "partition", "bytes"})
 """Pauses that are back-pressure: the handlers are slower than what comes."""
 _KINDS: Final = 3
 """Kinds of errors that are told, the most frequent."""
-_COVERED: Final = frozenset({"breaker", "guard", "operator"})
+_COVERED: Final = frozenset({"breaker", "guard", "operator", "end"})
 """Pauses of which another sentence says more."""
 
 

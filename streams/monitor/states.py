@@ -22,8 +22,8 @@ from streams.record import Partition
 
 _NUMBER: Final = re.compile(r"\d+")
 _ERROR_CHARS: Final = 300
-_ORDINARY: Final = frozenset({"in_flight", "partition", "bytes", "draining", "replay"})
-"""Pauses that are back-pressure, a stop or a replay doing its work."""
+_ORDINARY: Final = frozenset({"in_flight", "partition", "bytes", "draining", "replay", "end"})
+"""Pauses that are back-pressure, a stop, a replay or the end of a shadow doing its work."""
 
 ADVICE: Final[dict[PauseReason, str]] = {
     "in_flight": "as many records are in flight as may be; reading goes on when half of them have settled",
@@ -43,6 +43,7 @@ ADVICE: Final[dict[PauseReason, str]] = {
     "caution": "a record of another partition may be what kills processes; nothing else runs until that is known",
     "operator": "an operator paused it; nothing starts until it is resumed: streams groups resume",
     "replay": "it comes to rest for a replay, or has read as much of one as its cap allows: streams replay status",
+    "end": "a shadow group has read all that it is to read of it",
 }
 
 _TOO_MANY: Final = (

@@ -14,7 +14,7 @@ from streams.observer import Failure, PauseReason
 from streams.record import Partition
 from tests.monitor.views import ORDERS, OTHER, TurnedClock, member
 
-ORDINARY: tuple[PauseReason, ...] = ("in_flight", "partition", "bytes", "draining", "replay")
+ORDINARY: tuple[PauseReason, ...] = ("in_flight", "partition", "bytes", "draining", "replay", "end")
 
 
 class Log:
