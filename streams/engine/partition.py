@@ -523,7 +523,7 @@ class PartitionState:
         if backlog.loaded:
             self._unload(backlog, origin)
         backlog.is_running = False
-        backlog.in_memory = 0
+        backlog.in_memory = len(backlog.loaded or ())  # an older one may have been read meanwhile: it was tried again
         if self.lanes.get(key):
             self.crowd.setdefault(key, None)
 

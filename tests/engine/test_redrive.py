@@ -14,7 +14,7 @@ from streams.engine.policy import DeadLetterPolicy
 from streams.engine.redrive import ask, look
 from streams.outcome import Retry
 from streams.retry import RetryPolicy
-from tests.engine.shelf import DOWN, Shelf, offsets
+from tests.engine.shelf import DOWN, Shelf, header, offsets
 from tests.engine.stage import AT_DLQ, AT_MINUTE, AT_PARKED, DLQ, PARK
 
 ONCE = RetryPolicy(delays=(60,), max_attempts=1, jitter=0)
@@ -400,3 +400,24 @@ def test_one_that_a_command_names_twice_is_answered_twice() -> None:
     meet(shelf)
 
     assert fates(asked) == ["forgotten", "gone"]
+
+
+def test_a_letter_that_was_read_while_a_younger_record_ran_does_not_keep_its_key_for_ever() -> None:
+    """The younger one fails and leaves; the letter runs, then the younger one: what is in memory is counted right."""
+    shelf = Shelf(PARK)
+    shelf.append(AT_DLQ, header(0))
+    shelf.own(b"first")
+    (run,) = shelf.read((0, b"a"), (5, b"a"))
+    ask(shelf.state, "retry", [Wanted(0, 0, 0)])
+    (move,) = shelf.load(AT_DLQ)[1]
+    shelf.take(move)
+    before, _ = shelf.load(AT_PARKED)
+    left = shelf.take(shelf.fail(shelf.retry(run)))
+    after = shelf.end(left) if left else []
+    shelf.clock.advance(60)
+    last, _ = shelf.load(AT_MINUTE)
+
+    assert before == []
+    assert offsets([left or ()]) == [[0]]
+    assert after == []
+    assert offsets(last) == [[5]]
