@@ -35,9 +35,8 @@ def await_broker(
     Raises:
         BrokerError: They did not within *deadline_s*.
     """
-    admin = _quiet_admin(bootstrap)
     give_up = time.monotonic() + deadline_s
-    while _members(admin) < brokers:
+    while _members(bootstrap) < brokers:
         between_tries()
         if time.monotonic() > give_up:
             raise BrokerError(
@@ -46,9 +45,10 @@ def await_broker(
         time.sleep(_PAUSE_S)
 
 
-def _members(admin: AdminClient) -> int:
+def _members(bootstrap: str) -> int:
+    """Ask with a client of its own: one that was told of an address where nobody listens yet may ask only there."""
     try:
-        return len(admin.list_topics(timeout=_TRY_S).brokers)
+        return len(_quiet_admin(bootstrap).list_topics(timeout=_TRY_S).brokers)
     except KafkaException:
         return 0
 

@@ -12,6 +12,7 @@ import httpx
 
 from streams import App, DeadLetter, Record, RetryPolicy
 from streams.config import Settings
+from streams.dev.ports import answers
 from streams.monitor.dashboard.access import read_tokens
 from streams.monitor.dashboard.board import Board
 from streams.monitor.dashboard.pace import Pace
@@ -40,6 +41,7 @@ class Served:
         self.url = self.dashboard.url
         self._thread = threading.Thread(target=self.dashboard.run, name="dashboard")
         self._thread.start()
+        eventually(lambda: answers(httpx.URL(self.url).port or 0))
 
     @property
     def board(self) -> Board:
