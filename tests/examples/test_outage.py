@@ -60,7 +60,7 @@ def test_an_outage_is_named_and_what_it_left_is_mended(tmp_path: Path) -> None:
     assert left == 0
     assert sum(len(one["letters"]) for one in audit) == len(letters)
     assert {(one["verb"], one["why"]) for one in audit} == {("retry", "the radar is back")}
-    check(history, {(one["partition"], one["offset"]) for one in letters})
+    check(history, {(one["origin"]["partition"], one["origin"]["offset"]) for one in letters})
 
 
 def ended(workers: Crew) -> int:
