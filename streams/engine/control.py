@@ -24,7 +24,7 @@ from streams.engine.plan import ChainPlan
 from streams.engine.redrive import ask, look, unanswered
 from streams.engine.replay import Rewound
 from streams.engine.rewinder import Rewinder
-from streams.errors import LedgerError
+from streams.errors import BrokerError, LedgerError
 from streams.kafka.message import Message
 from streams.kafka.producer import EngineProducer, Parcel
 from streams.observer import Observer
@@ -62,6 +62,13 @@ class Source(Protocol):
     def take(self, limit: int) -> Sequence[Message]:
         """Give what has arrived."""
 
+    def end(self) -> int:
+        """Ask where it ends; 0 where it holds nothing.  Waits some seconds at most.
+
+        Raises:
+            BrokerError: The broker does not answer.
+        """
+
     def close(self) -> None:
         """Let go of it."""
 
@@ -88,6 +95,8 @@ class _Book(msgspec.Struct, eq=False):
     state: PartitionState
     heard: int | None
     """Commands below this offset are known; None: nothing has been heard of any."""
+    end: int | None = None
+    """Of a partition that waits for what there is to hear: where that ends; None: not known yet."""
     work: deque[_Work] = msgspec.field(default_factory=deque)
 
     @property
@@ -157,6 +166,8 @@ class Control:
         self._hear_of_answers()
         for book in self._books.values():
             self._go_on(book, now_s)
+            if self._rewinder.is_deaf(book.state):
+                self._look_for_end(book)
 
     def close(self) -> None:
         """Let go of the connections; what is not answered is done again by the next owner."""
@@ -196,6 +207,17 @@ class Control:
             self._hear(message)
         if self._source.trouble:
             self._observer.misheard(None, self._source.trouble)
+
+    def _look_for_end(self, book: _Book) -> None:
+        """Let the partition of *book* be read once all is done that stood in the topic when it was taken."""
+        if book.end is None:
+            try:
+                book.end = self._source.end()
+            except BrokerError as error:
+                self._observer.misheard(None, str(error))
+                return
+        if not book.work and (book.heard or 0) >= book.end:
+            self._rewinder.has_heard(book.state)
 
     def _hear(self, message: Message) -> None:
         offset: int = message.offset()  # type: ignore[assignment]  # a delivered record has one

@@ -35,7 +35,7 @@ from streams.engine.plan import ChainPlan
 from streams.engine.recovery import Recovery
 from streams.engine.relief import Relief
 from streams.engine.relocation import Relocator, Ticket
-from streams.engine.rewinder import Rewinder, is_capped
+from streams.engine.rewinder import Rewinder
 from streams.engine.route import Route
 from streams.engine.router import Router
 from streams.engine.shadow import Shadow, ShadowState
@@ -211,7 +211,7 @@ class Member:
 
     def _pace(self) -> None:
         """Have the bounds looked at before anything is read of stays that have begun, where one is to go slowly."""
-        self._intake.is_paced = self._intake.is_paced or any(map(is_capped, self._assignment.all()))
+        self._intake.is_paced = self._rewinder.begin(self._assignment.all()) or self._intake.is_paced
 
     def _make_caution(self, router: Router, suspension: Suspension) -> Caution:
         """Make the search for records that kill; it knows what stands still for another reason."""

@@ -23,6 +23,8 @@ from streams.observer import PauseReason
 _MANY: Final = 1_000_000
 _TOLD_WITHIN_S: Final = 60.0
 """How long a partition rests, past the drain budget, for an audit that takes no answer."""
+_HEARS_WITHIN_S: Final = 15.0
+"""How long a stay within a replay reads nothing until its owner has heard what operators want; then it goes on deaf."""
 
 
 class Pace:
@@ -53,7 +55,11 @@ class Pace:
 class Rewinder:
     """Owned by the poll thread.
 
-    Always true: a partition that rests runs nothing, and all that settled of it is committed.
+    Always true:
+
+    * A partition that rests runs nothing, and all that settled of it is committed.
+    * A stay that goes on with a replay reads nothing before its owner has heard whether that was ended meanwhile: the
+      audit may say so already.
     """
 
     def __init__(
@@ -82,6 +88,26 @@ class Rewinder:
         self._resting: dict[PartitionState, float] = {}
         """Since when."""
         self._paces: dict[PartitionState, Pace] = {}
+        self._deaf: dict[PartitionState, float] = {}
+        """Stays that go on with a replay and have not heard all that there was to hear, and until when they wait."""
+        self._known: set[PartitionState] = set()
+
+    def begin(self, states: Sequence[PartitionState]) -> bool:
+        """Look at stays, old and new; say whether any of them is to be read slowly, or not yet."""
+        ends_at = self._clock.monotonic() + _HEARS_WITHIN_S
+        for state in states:
+            if is_under_way(state) and state not in self._known:
+                self._deaf[state] = ends_at
+        self._known = set(states)
+        return bool(self._deaf) or any(map(is_capped, states))
+
+    def is_deaf(self, state: PartitionState) -> bool:
+        """Say whether *state* waits for what operators want."""
+        return state in self._deaf
+
+    def has_heard(self, state: PartitionState) -> None:
+        """Let *state* be read: its owner has heard, and done, what there was when it began."""
+        self._deaf.pop(state, None)
 
     def is_resting(self, state: PartitionState) -> bool:
         """Say whether *state* is closed, or about to be, for something that it is told."""
@@ -139,9 +165,13 @@ class Rewinder:
         return True
 
     def reason(self, state: PartitionState) -> PauseReason | None:
-        """Say whether the intake of *state* stands still for a replay: it rests, or has read as much as it may."""
+        """Say whether the intake of *state* stands still for a replay: it rests, listens, or has read all it may."""
         if state in self._resting:
             return "replay"
+        if state in self._deaf:
+            if self._clock.monotonic() < self._deaf[state]:
+                return "replay"
+            del self._deaf[state]
         replay = state.tenure.replay
         if replay is None or not is_capped(state):
             return None
@@ -155,8 +185,10 @@ class Rewinder:
         """Say how many records may be read at a turn, as replays go on that have a cap; None where none does."""
         for state in [one for one in self._paces if one.is_dropped or not is_capped(one)]:
             del self._paces[state]
+        for state in [one for one in self._deaf if one.is_dropped]:
+            del self._deaf[state]
         if not self._paces:
-            return None
+            return _MANY if self._deaf else None
         return min((pace.allowance for pace in self._paces.values() if not pace.is_held), default=_MANY)
 
     def _refusal(self, state: PartitionState, command: Command, rewind: Rewind) -> Rewound | None:
@@ -189,7 +221,13 @@ class Rewinder:
 def is_capped(state: PartitionState) -> bool:
     """Say whether a replay of *state* goes on that may not read as fast as it can."""
     replay = state.tenure.replay
-    return replay is not None and replay.rate > 0 and not replay.is_ended and state.ledger.position < replay.until
+    return replay is not None and replay.rate > 0 and is_under_way(state)
+
+
+def is_under_way(state: PartitionState) -> bool:
+    """Say whether records of *state* are still to run again."""
+    replay = state.tenure.replay
+    return replay is not None and not replay.is_ended and state.ledger.position < replay.until
 
 
 def _of(command: Command) -> Rewind:

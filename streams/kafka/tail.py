@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.config import Settings
+from streams.errors import BrokerError
 from streams.kafka.admin import wrong_setting
 from streams.kafka.clientlog import client_log
 from streams.kafka.message import Message
@@ -22,6 +23,7 @@ _GROUP: Final = "streams-reader"
 _NOT_THERE: Final = frozenset(
     {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}  # noqa: SLF001  # the client's own codes begin with an underscore
 )
+_ANSWERS_WITHIN_S: Final = 5.0
 _CHOSEN: Final[dict[str, Any]] = {
     "auto.offset.reset": "earliest",
     "allow.auto.create.topics": False,
@@ -74,6 +76,24 @@ class Tail:
             self.was_reset = self.was_reset or cast("int", records[0].offset()) < self._floor
             self.position = cast("int", records[-1].offset()) + 1
         return records
+
+    def end(self) -> int:
+        """Give what the next record's offset will be; 0 where nothing is there to read.  Waits some seconds at most.
+
+        Raises:
+            BrokerError: The broker does not answer, or this user may not look.
+        """
+        if self._consumer is None:
+            return 0
+        try:
+            low, high = self._consumer.get_watermark_offsets(
+                TopicPartition(*self._partition), timeout=_ANSWERS_WITHIN_S
+            )
+        except KafkaException as error:
+            if error.args[0].code() in _NOT_THERE:
+                return 0
+            raise BrokerError(f"where {self._partition} ends can't be read: {error.args[0].str()}") from None
+        return high if low < high else 0
 
     def close(self) -> None:
         """Let go of the connection."""

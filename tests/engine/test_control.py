@@ -13,6 +13,7 @@ from streams.engine.edit import MOST_VALUE, Edit, digest
 from streams.engine.partition import Bury, PartitionState
 from streams.engine.plan import ChainPlan
 from streams.engine.replay import Rewind, Rewound
+from streams.errors import BrokerError
 from streams.kafka.message import Message, make_message
 from streams.kafka.producer import Fate, Parcel
 from streams.observer import Observer
@@ -33,6 +34,8 @@ class Script:
         self.trouble = ""
         self.is_anew = False
         """It has nothing at the offset that is asked for, and begins anew."""
+        self.ends: list[int | None] = []
+        """What the broker says of where it ends; None: it does not answer."""
         self._at = 0
 
     def begin(self, offset: int | None) -> None:
@@ -46,6 +49,12 @@ class Script:
         self._at += len(part)
         self.position = self._at if part else self.position
         return found
+
+    def end(self) -> int:
+        answer = self.ends.pop(0)
+        if answer is None:
+            raise BrokerError("timed out")
+        return answer
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -98,6 +107,13 @@ class Rests:
         self.rests = self.is_given_up = False
         self.resting: list[PartitionState] = []
         self.turned: list[tuple[str, int]] = []
+        self.deaf: list[PartitionState] = []
+
+    def is_deaf(self, state: PartitionState) -> bool:
+        return state in self.deaf
+
+    def has_heard(self, state: PartitionState) -> None:
+        self.deaf.remove(state)
 
     def is_resting(self, state: PartitionState) -> bool:
         return state in self.resting
@@ -406,6 +422,36 @@ def test_a_replay_that_is_done_already_is_answered_and_the_next_command_follows(
     assert told(room)[0] == ("again", ())
     assert told(room)[1][0] == "next"
     assert room.state.tenure.control >= 1
+
+
+def test_a_stay_within_a_replay_hears_what_there_is_before_it_is_read() -> None:
+    """All that stood in the topic when it was taken is read and done; a broker that does not answer is asked again."""
+    room = Room()
+    room.rewinder.deaf, room.rewinder.rests = [room.state], True
+    room.source.ends = [None, 3]
+    room.source.log = [replaying("again", "done"), None]
+    room.look()
+    room.look("stored")
+    unread = list(room.rewinder.deaf)
+    room.source.log.append(command("next", 0))
+    room.look()
+    undone = list(room.rewinder.deaf)
+    room.obey()
+    room.look()
+    room.look("stored")
+
+    assert unread == undone == [room.state]
+    assert room.rewinder.deaf == []
+    assert ("misheard", None) in room.ear.heard
+
+
+def test_what_has_no_commands_is_read_at_once() -> None:
+    """A control topic that is empty, or is not there, ends at 0."""
+    room = Room()
+    room.rewinder.deaf, room.source.ends = [room.state], [0]
+    room.look()
+
+    assert room.rewinder.deaf == []
 
 
 def test_a_replay_that_no_audit_takes_is_given_up() -> None:

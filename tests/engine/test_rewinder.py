@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from streams.engine import rewinder
 from streams.engine.assignment import Assignment
 from streams.engine.command import Command, Verb
 from streams.engine.ledger import Chunk
@@ -207,6 +208,57 @@ def test_a_partition_does_not_rest_for_ever_for_an_audit_that_takes_nothing(chai
     assert chair.state is not former
     assert not chair.state.is_closed
     assert chair.stored() == (4, {5, 6, 7, 8}, 5, None)
+
+
+def test_a_stay_within_a_replay_reads_nothing_before_its_owner_has_heard(chair: Chair) -> None:
+    """The audit may say already that it was ended; one that can hear nothing goes on after a while."""
+    chair.carry_out("replay", Rewind(id="r1", start=2))
+    successor = chair.open(chair.seat.assignment)
+    is_held = successor.begin([chair.state])
+    before = successor.reason(chair.state), successor.allowance()
+    successor.has_heard(chair.state)
+    heard = successor.reason(chair.state), successor.allowance()
+    again = successor.begin([chair.state])
+    deaf = chair.open(chair.seat.assignment)
+    deaf.begin([chair.state])
+    chair.seat.clock.advance(16)
+
+    assert (is_held, again) == (True, False)
+    assert before == ("replay", 1_000_000)
+    assert heard == (None, None)
+    assert deaf.reason(chair.state) is None
+
+
+def test_a_stay_outside_a_replay_waits_for_nobody(chair: Chair) -> None:
+    """One without any, and one that has passed what was to run again."""
+    before = chair.rewinder.begin([chair.state])
+    chair.carry_out("replay", Rewind(id="r1", start=2))
+    chair.state.admit(messages(*((offset, b"a") for offset in range(2, 10))))
+    through = chair.open(chair.seat.assignment).begin([chair.state])
+
+    assert (before, through) == (False, False)
+
+
+def test_without_hearing_first_what_was_undone_would_run_again(chair: Chair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: the audit has the end of a replay, its owner dies before the commit, and the next one reads on."""
+    told = chair.carry_out("replay", Rewind(id="r1", start=2))
+    undo = chair.command("undo", told.rewind())
+    chair.rewinder.look(chair.state, undo)
+    chair.commit()
+    answer = chair.rewinder.look(chair.state, undo)
+    seat = Seat()
+    seat.consumer.stored = chair.seat.consumer.stored
+    (state,) = seat.grant(ORDERS)
+    successor = chair.open(seat.assignment)
+    successor.begin([state])
+    holds = successor.reason(state)
+    monkeypatch.setattr(rewinder, "_HEARS_WITHIN_S", 0.0)
+    hasty = chair.open(seat.assignment)
+    hasty.begin([state])
+
+    assert answer is not None
+    assert answer.turn == "undone"
+    assert (holds, hasty.reason(state), state.ledger.position) == ("replay", None, 2)
 
 
 def test_a_cap_holds_on_average_and_in_each_second() -> None:

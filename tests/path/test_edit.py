@@ -332,7 +332,8 @@ def test_a_member_that_knows_no_edits_does_nothing(  # noqa: PLR0917  # fixtures
         member.until(lambda: member.ear.heard("misheard"))
         retried = streams(f"dlq list {app.group} --json").json["letters"][0]["redrives"]
         member.stop()
-    bench.run(app)
+    later = bench.run(app)
+    later.until(lambda: later.ear.heard("assigned"))  # without members nobody waits for an answer
     again = streams(f"dlq edit {app.group} {orders}/0/0 --yes --json --value-file -", stdin=GOOD).json
 
     assert "passes it over" in said.err
