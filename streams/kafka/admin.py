@@ -125,6 +125,7 @@ class Admin:
         """
         end = monotonic() + self.timeout_s
         while True:
+            self._client = self._client or self._open()  # a setting that is refused now is refused at each try
             within_s = max(_AGAIN_S, min(self.look_s, end - monotonic()))
             try:
                 return self.answer(lambda: question(_NEVER_S), doing, within_s)

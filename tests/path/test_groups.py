@@ -81,7 +81,7 @@ class Shop:
     @property
     def is_at_rest(self) -> bool:
         """All is done."""
-        (one,) = [row for row in self.streams("status --json").json["groups"] if row["group"] == self.billing]
+        (one,) = self.ask("status")["groups"]
         return not (one["outstanding"] or one["waiting"] or one["parked"])
 
 

@@ -38,7 +38,7 @@ def test_a_group_is_shown_as_status_tells_it(  # noqa: PLR0917  # fixtures
     with served.client() as client:
         page = shows(client, "/", app.group, "3 dead letters to decide about")
         own = shows(client, f"/groups/{app.group}", f"{orders}/0", "Members")
-    (told,) = [one for one in streams("status --json").json["groups"] if one["group"] == app.group]
+    (told,) = streams(f"status {app.group} --json").json["groups"]
     view = served.board.watch.picture.groups[app.group]
 
     assert (view.dead, view.outstanding, len(view.members)) == (3, 0, 1)
