@@ -13,7 +13,7 @@ from streams.cli.redrive import who_of
 from streams.engine.directive import LEVELS, Directive, Kind, standing_directives
 from streams.errors import UsageError
 from streams.kafka.admin import Admin
-from streams.monitor.direct import Following, await_followers, direct, make
+from streams.monitor.direct import Following, await_followers, direct, make, open_guards
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -72,15 +72,23 @@ def pause(group: str, topic: str, **options: Any) -> None:
 @_options
 @_TOPIC
 def resume(group: str, topic: str, **options: Any) -> None:
-    """Let GROUP, or one topic of it, go on."""
+    """Let GROUP, or one topic of it, go on: what was paused, or what a guard stopped for too many dead letters.
+
+    A guard that is let go on counts anew: while the cause is still there it stops its topic again.
+    """
     with Admin(settings_for(options["bootstrap"])) as admin:
         standing = [one for one in standing_directives(admin, group).values() if one.kind == "pause"]
-    mine = [one for one in standing if one.topic == topic]
-    if not mine:
-        others = ", ".join(f"topic {one.topic}" if one.topic else "the whole group" for one in standing) or "nothing"
+        stopped = open_guards(admin, group)
+    is_paused = any(one.topic == topic for one in standing)
+    if not is_paused and not (stopped if not topic else topic in stopped):
+        paused = [f"topic {one.topic}" if one.topic else "the whole group" for one in standing]
+        others = ", ".join([*paused, *(f"topic {name}, by its guard" for name in stopped)]) or "nothing"
         what = f"topic {topic!r}" if topic else "the whole group"
         raise UsageError(f"{what} is not paused; paused is {others}")
-    _direct(group, "pause", options, topic=topic, is_lifted=True)
+    if is_paused:
+        _direct(group, "pause", options, topic=topic, is_lifted=True)
+    else:
+        _direct(group, "resume", options, topic=topic)
 
 
 @groups.command(epilog="Example:  streams groups restart billing --over 60")

@@ -22,10 +22,11 @@ from streams.kafka.reader import Stretch, read
 from streams.kafka.topics import find_topics
 from streams.record import Partition
 
-Kind: TypeAlias = Literal["pause", "restart", "drain", "log_level"]
-"""``pause``: nothing starts.  ``restart``: members that run now end in order and begin anew.  ``drain``: they finish
-what is there now, their chains included, and leave.  ``log_level``: what they log, in place of what they were
-started with."""
+Kind: TypeAlias = Literal["pause", "resume", "restart", "drain", "log_level"]
+"""``pause``: nothing starts.  ``resume``: members that run now let topics go on that a guard has stopped, as their dead
+letters were too many; a pause is ended by lifting it.  ``restart``: members that run now end in order and begin anew.
+``drain``: they finish what is there now, their chains included, and leave.  ``log_level``: what they log, in place of
+what they were started with."""
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 VERSION: Final = 1

@@ -1,9 +1,10 @@
 """Follows what operators want of this member for as long as it stands: pauses, restarts, drains, log levels.
 
 All that stands is read before the group is joined, so that a pause holds from
-the first record on; what comes later is heard a few times a second.  A restart
-or a drain concerns the members that ran when it was written: one that begins
-afterwards finds it behind it, whatever the clocks say.
+the first record on; what comes later is heard a few times a second.  A restart,
+a drain, or that a guard is to let go on, concerns the members that ran when it
+was written: one that begins afterwards finds it behind it, whatever the clocks
+say.
 
 Off the records' way, like `control.py`.
 """
@@ -31,6 +32,9 @@ class Follower(Protocol):
 
     def halt(self, topics: Mapping[str, str]) -> None:
         """Let *topics* stand still, each for that reason, and all others go on."""
+
+    def resume(self, topics: Iterable[str]) -> None:
+        """Let *topics* go on that a guard has stopped."""
 
     def restart(self) -> None:
         """End in order, and begin anew."""
@@ -130,6 +134,8 @@ class Directives:
             self._restart_at = self._clock.monotonic() + self._rng.uniform(0, _seconds(found.value))
         elif is_new and found.kind == "drain":
             self._follower.drain()
+        elif is_new and found.kind == "resume":
+            self._follower.resume(self._meant(found))
         if is_new or found.kind in {"pause", "log_level"}:
             self._observer.directed(offset, found.kind, found.topic, found.value, is_lifted=False)
 
@@ -139,8 +145,11 @@ class Directives:
         for one in self._standing.values():
             if one.kind == "pause":
                 reason = f"{one.who or 'an operator'} paused it" + (f": {one.why}" if one.why else "")
-                halted |= {topic: reason for topic in self._topics if one.topic in {"", topic}}
+                halted |= dict.fromkeys(self._meant(one), reason)
         self._follower.halt(halted)
+
+    def _meant(self, one: Directive) -> list[str]:
+        return [topic for topic in self._topics if one.topic in {"", topic}]
 
 
 def _seconds(text: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -262,6 +262,11 @@ class Member:
     def halt(self, topics: Mapping[str, str]) -> None:
         """Let *topics* stand still, each for that reason, and all others go on."""
         self._suspension.halt(topics)
+
+    def resume(self, topics: Iterable[str]) -> None:
+        """Let *topics* go on that a guard has stopped."""
+        for topic in topics:
+            self._suspension.resume(topic)
 
     def restart(self) -> None:
         """End in order, so that whoever runs this member begins anew."""

@@ -69,7 +69,7 @@ def conditions(
     wrong = [
         *halted,
         *_stuck(living, now_ms),
-        *_circuits(living),
+        *_circuits(group.name, living),
         *_paused(living),
         *_blocked(living),
         *_silent(living, now_ms),
@@ -101,7 +101,7 @@ def _stuck(living: list[Report], now_ms: int) -> Iterator[Condition]:
                 yield Condition("stuck", text)
 
 
-def _circuits(living: list[Report]) -> Iterator[Condition]:
+def _circuits(group: str, living: list[Report]) -> Iterator[Condition]:
     members: defaultdict[tuple[str, str], list[tuple[Report, str, str]]] = defaultdict(list)
     for report in living:
         for one in report.circuits:
@@ -116,7 +116,10 @@ def _circuits(living: list[Report]) -> Iterator[Condition]:
             )
             yield Condition("breaker", text)
         else:
-            text = f"TOO MANY DEAD LETTERS: the guard of {name} {stands} in {len(told)} member(s): {cause}"
+            text = (
+                f"TOO MANY DEAD LETTERS: the guard of {name} {stands} in {len(told)} member(s): {cause}. Once the cause"
+                f" is mended let it go on: streams groups resume {group} --topic {name}"
+            )
             yield Condition("guard", text)
 
 

@@ -82,6 +82,16 @@ def following(admin: Admin, group: str, offset: int) -> Following:
     return Following(offset, len(present), followers)
 
 
+def open_guards(admin: Admin, group: str) -> tuple[str, ...]:
+    """Name the topics of *group* that a member, by its last report, has stopped as their dead letters were too many.
+
+    Raises:
+        BrokerError: The broker does not answer.
+    """
+    told = reports(admin, group).values()
+    return tuple(sorted({one.name for report in told for one in report.circuits if one.kind == "guard"}))
+
+
 def await_followers(
     admin: Admin, group: str, given: Following, within_s: float, tell: Callable[[Following], None] = lambda _: None
 ) -> Following:

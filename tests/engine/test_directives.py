@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -23,9 +23,13 @@ class Member:
     def __init__(self) -> None:
         self.halted: Mapping[str, str] = {}
         self.restarts = self.drains = 0
+        self.resumed: list[str] = []
 
     def halt(self, topics: Mapping[str, str]) -> None:
         self.halted = topics
+
+    def resume(self, topics: Iterable[str]) -> None:
+        self.resumed += topics
 
     def restart(self) -> None:
         self.restarts += 1
@@ -153,7 +157,23 @@ def test_a_pause_of_another_topic_concerns_nobody(log: Log) -> None:
     assert begun(log).member.halted == {}
 
 
-@pytest.mark.parametrize("kind", ["restart", "drain"])
+def test_what_a_guard_stopped_is_let_go_on(log: Log) -> None:
+    """Once, of one topic or of all; a pause stays."""
+    log.write("pause", "orders")
+    room = begun(log)
+    log.write("resume", "orders")
+    room.look()
+    one = list(room.member.resumed)
+    log.write("resume")
+    room.look()
+    room.look()
+
+    assert one == ["orders"]
+    assert room.member.resumed == ["orders", "orders", "refunds"]
+    assert set(room.member.halted) == {"orders"}
+
+
+@pytest.mark.parametrize("kind", ["restart", "drain", "resume"])
 def test_who_begins_after_a_restart_or_a_drain_has_it_behind(log: Log, kind: Kind) -> None:
     """Else a member would restart for ever; it depends on offsets, and on no clock."""
     log.write(kind, time_ms=1 << 50)
@@ -161,7 +181,7 @@ def test_who_begins_after_a_restart_or_a_drain_has_it_behind(log: Log, kind: Kin
     room.look()
     room.look(1e6)
 
-    assert (room.member.restarts, room.member.drains) == (0, 0)
+    assert (room.member.restarts, room.member.drains, room.member.resumed) == (0, 0, [])
 
 
 def test_a_restart_comes_within_the_time_over_which_members_spread(log: Log) -> None:

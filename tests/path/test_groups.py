@@ -18,13 +18,16 @@ from tests.waiting import eventually
 
 APP = """
 from pathlib import Path
-from streams import App, RetryPolicy
+from streams import App, Guard, RetryPolicy
 app = App({group!r})
+POISON = RetryPolicy(delays=("2s",), memory_up_to="10ms", dead_letter_on=(ValueError,))
 
-@app.on({topic!r}, retry=RetryPolicy(delays=("2s",), memory_up_to="10ms"))
+@app.on({topic!r}, retry=POISON, guard=Guard(in_a_row=50))
 def handle(value: bytes) -> None:
     with Path("served").open("a") as file:
         file.write(value.decode() + "\\n")
+    if value == b"poison":
+        raise ValueError("no order at all")
     if value == b"fails":
         marker = Path("failed")
         if not marker.exists():
@@ -163,6 +166,23 @@ def test_a_log_level_is_changed_while_it_runs_and_put_back(shop: Shop) -> None:
     assert quiet == 0
     assert [(one["kind"], one["value"]) for one in shown] == [("log_level", "DEBUG")]
     assert shop.ask("groups show")["directives"] == []
+
+
+def test_what_a_guard_stopped_is_resumed(shop: Shop) -> None:
+    """By the command that `why` names, without a restart; the audit tells who."""
+    shop.start()
+    shop.write((b"a", b"poison") for _ in range(60))
+    eventually(lambda: "TOO MANY DEAD LETTERS" in shop.streams(f"why {shop.billing}").out, every_s=0.3)
+    said = shop.streams(f"why {shop.billing}").out
+    other = shop.streams(f"groups resume {shop.billing} --topic invoices", code=2).err
+    told = shop.streams(f"groups resume {shop.billing} --topic {shop.orders} --who ann --json").json
+    eventually(lambda: shop.is_at_rest)
+    given = shop.ask("audit")["directives"]
+
+    assert f"streams groups resume {shop.billing} --topic {shop.orders}" in said
+    assert f"paused is topic {shop.orders}, by its guard" in other
+    assert (told["members"], told["followers"]) == (1, 1)
+    assert [(one["kind"], one["who"]) for one in given] == [("resume", "ann")]
 
 
 def test_what_is_not_paused_can_not_be_resumed(shop: Shop) -> None:

@@ -11,6 +11,7 @@ import pytest
 from streams import NO_RETRY, App, Guard, Record, RetryPolicy
 from streams.engine.ending import Until
 from tests.brokers import Topics
+from tests.cli.shell import Shell
 from tests.faults.figures import Injected
 from tests.path.members import Bench, numbered
 
@@ -175,6 +176,30 @@ def test_a_guard_with_a_wait_lets_go_on_by_itself(bench: Bench, topic: Topics, a
 
     assert len(bench.dead(orders, app.group)) == 19
     assert len(service.served) == 500 - 19
+
+
+@pytest.mark.kafka
+def test_an_operator_lets_go_on_what_a_guard_stopped(bench: Bench, topic: Topics, app: App, service: Service) -> None:
+    """Without a restart, and not before it is asked for; while the cause is there its guard stops the topic again."""
+    orders, streams = topic(), Shell(bench.bootstrap)
+    serve(app, orders, service, "threads", retry=NO_RETRY, guard=Guard(in_a_row=20))
+    refused = streams(f"groups resume {app.group}", code=2).err
+    service.is_down = True
+    bench.write(orders, numbered(500, KEYS))
+    running = bench.run(app)
+    turns = running.ear.heard
+    running.until(lambda: turns("guard_turned")[-1][1] == "open")
+    running.member.resume([orders])
+    running.until(lambda: [turn[1] for turn in turns("guard_turned")][-2:] == ["closed", "open"])
+    again = len(bench.dead(orders, app.group))
+    service.is_down = False
+    running.member.resume([orders])
+    running.settled()
+
+    assert "paused is nothing" in refused
+    assert again == 2 * 19
+    assert len(service.served) == 500 - 2 * 19
+    assert service.is_in_order
 
 
 @pytest.mark.kafka
