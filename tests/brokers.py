@@ -30,6 +30,8 @@ from streams.errors import StreamsError
 from streams.kafka.probe import await_broker
 from tests.waiting import eventually
 
+QUIET = "quiet"
+"""Names the broker with few groups, for tests that look at all that there are."""
 _UNHEARD = logging.getLogger("tests.librdkafka")
 _UNHEARD.setLevel(logging.CRITICAL + 1)
 
@@ -125,12 +127,12 @@ class TestRun:
         """What another process needs to join."""
         return {"folder": str(self.folder), "pid": self.owner.pid, "birth": self.owner.birth}
 
-    def kafka(self) -> Kafka:
-        """The one broker of this run."""
+    def kafka(self, name: str = "kafka") -> Kafka:
+        """The one broker of this run, or another one called *name*."""
         choice = os.environ.get("STREAMS_TEST_KAFKA", "native")
         if choice == "native":
             require_native()
-            return Kafka(DevCluster.start(self.folder / "kafka", brokers=1, lives_with=self.owner).bootstrap)
+            return Kafka(DevCluster.start(self.folder / name, brokers=1, lives_with=self.owner).bootstrap)
         if choice == "container":
             unavailable("STREAMS_TEST_KAFKA=container: this version starts no container; use native or host:port")
         try:
@@ -142,7 +144,8 @@ class TestRun:
     def end(self) -> None:
         """End what was started and remove the folder, if this process owns it."""
         if self.owner == this_process():
-            DevCluster(self.folder / "kafka").down()
+            for name in ("kafka", QUIET):
+                DevCluster(self.folder / name).down()
             shutil.rmtree(self.folder)
 
 

@@ -16,13 +16,20 @@ from streams.kafka.admin import Admin
 from streams.kafka.offsets import Committed, commit_for_stopped
 from streams.kafka.topics import delete_topics
 from streams.record import Origin, Partition
-from tests.brokers import Kafka, Topics
+from tests.brokers import QUIET, Kafka, Topics
 from tests.cli.shell import Shell
+from tests.conftest import RUN
 from tests.deadletter.burial import Burial
 from tests.kafka.logs import write, write_at
 from tests.waiting import eventually
 
 Document: TypeAlias = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> Kafka:
+    """A broker with few groups: some of these commands look at all that there are."""
+    return request.config.stash[RUN].kafka(QUIET)
 
 
 @pytest.fixture

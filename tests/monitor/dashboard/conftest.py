@@ -7,9 +7,16 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from streams import App
-from tests.brokers import Kafka, Topics
+from tests.brokers import QUIET, Kafka, Topics
+from tests.conftest import RUN
 from tests.monitor.dashboard.board import Desk, Serve, Served
 from tests.path.members import Bench
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> Kafka:
+    """A broker with few groups: a dashboard looks at all that there are."""
+    return request.config.stash[RUN].kafka(QUIET)
 
 
 @pytest.fixture
