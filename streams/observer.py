@@ -95,6 +95,8 @@ class PartitionView:
     """Keys of these that stand still until an operator decides."""
     dead: int = 0
     """Dead letters that no operator is through with."""
+    longest: int = 0
+    """Records in memory of the key that has most there."""
 
     @property
     def unread(self) -> int | None:

@@ -106,7 +106,7 @@ def run(
         protocol, why = resolve_protocol(settings)
         routes = _routes(app, shadow)
         chains = prepare_topics(settings, routes, is_shadow=shadow is not None)
-        more = [one for one in (observer, tracing and tracing.observer, _status(settings, stack)) if one]
+        more = [one for one in (observer, tracing and tracing.observer, _status(settings, stack, metrics)) if one]
         _log.info("group %s: protocol %s, as %s", settings.group, protocol, why)
         event_loop, state = stack.enter_context(_resources(app))
         member = Member(
@@ -136,7 +136,7 @@ def run(
     return Summary(settings.group, protocol, report, tally.totals)
 
 
-def _status(settings: Settings, stack: contextlib.ExitStack) -> Observer | None:
+def _status(settings: Settings, stack: contextlib.ExitStack, metrics: MetricsObserver) -> Observer | None:
     """Give what reports to the group's status topic; None where it is not to, or nobody lets it have that topic."""
     if not settings.status_every_s:
         return None
@@ -146,7 +146,12 @@ def _status(settings: Settings, stack: contextlib.ExitStack) -> Observer | None:
     except BrokerError as error:
         _log.warning("no status is reported: 'streams why' can't tell what this member has in hand (%s)", error)
         return None
-    status = StatusObserver(settings.group, lambda: EngineProducer(settings), every_s=settings.status_every_s)
+    status = StatusObserver(
+        settings.group,
+        lambda: EngineProducer(settings),
+        every_s=settings.status_every_s,
+        load=lambda: metrics.load,
+    )
     stack.callback(status.close)
     return status
 

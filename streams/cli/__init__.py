@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "groups": "Have a running group stand still, go on, begin anew, or finish and leave.",
     "audit": "What operators have had done to a group, and to its dead letters.",
     "replay": "Have a group process records again: what that would do, and doing it.",
+    "scale": "How many replicas a group needs, and why.",
     "monitor": "The dashboard: all groups, what stands still, and the repair of dead letters.",
     "schemas": "Check the contracts of events.",
     "metrics": "What members measure, and alerts and graphs for it.",

@@ -672,6 +672,11 @@ class PartitionState:
         return len(self.retries.held)
 
     @property
+    def longest(self) -> int:
+        """Records in memory of the key that has most there, the one that holds its lane included."""
+        return max((1 + len(lane or ()) for lane in self.lanes.values()), default=0)
+
+    @property
     def behind(self) -> int:
         """Records in memory that wait behind one of their key that failed."""
         behind = sum(len(self.lanes.get(key) or ()) for key in self.trouble)

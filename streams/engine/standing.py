@@ -85,6 +85,8 @@ class Standing:
     """Topics that it has offsets for and that do not exist any more."""
     has_ledger: bool = False
     """At least one of its commits was written by streams."""
+    links: Mapping[Partition, Progress] = field(default_factory=dict)
+    """The partitions of its chain."""
 
     @property
     def is_known(self) -> bool:
@@ -161,6 +163,7 @@ def _standing(admin: Admin, group: Group, existing: set[str]) -> Standing:
         chains=_chains(chain, links.values(), found),
         gone=tuple(sorted(named - existing)),
         has_ledger=any(_is_ledger(commit) for commit in commits.values()),
+        links={place: one for place, one in found.items() if place.topic not in topics},
     )
 
 

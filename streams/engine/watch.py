@@ -97,6 +97,7 @@ class Watch:
             outstanding=state.outstanding,
             retrying=state.retrying,
             behind=state.behind,
+            longest=state.longest,
             oldest_ms=state.ledger.oldest_ms,
             ledger_used=used,
             commit_age_s=now - committed_at if committed_at > NEVER else float("nan"),

@@ -109,6 +109,27 @@ class Failing(msgspec.Struct, frozen=True, array_like=True):
     last_ms: int
 
 
+class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a member has to do, and can; None where it does not know yet."""
+
+    load: float | None = None
+    """In replicas: ``streams_scale_load``."""
+    due: int = 0
+    """Records that could run now."""
+    arrivals_per_s: float | None = None
+    """Records that become due a second, retries included."""
+    service_per_s: float | None = None
+    """Records that it ends in a second in which it has work."""
+    busy: float | None = None
+    """Share of its time in which it has work, 0 to 1."""
+    run_s: float | None = None
+    """A handler's run takes so long, in the mean."""
+    startup_s: float | None = None
+    """From the start of the program until it had its first partitions."""
+    key_s: float | None = None
+    """What is due of one key takes so long at least: its records run one after the other."""
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How one member stands."""
 
@@ -145,6 +166,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Those that are not closed."""
     failing: tuple[Failing, ...] = ()
     """The most frequent; of errors that have not come for a minute nothing is said."""
+    work: Work | None = None
+    """None from members of a release that does not tell it."""
 
     def pack(self) -> bytes:
         """Give the record's value."""

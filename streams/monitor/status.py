@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
@@ -15,18 +17,23 @@ from streams.clock import Clock, SystemClock
 from streams.engine.chain import text_of
 from streams.engine.command import status_topic
 from streams.kafka.producer import EngineProducer, Parcel
-from streams.monitor.report import MOST_FAILING, MOST_TROUBLED, Circuit, Failing, Held, Report, Running, Troubled
+from streams.monitor.report import MOST_FAILING, MOST_TROUBLED, Circuit, Failing, Held, Report, Running, Troubled, Work
 from streams.observer import CircuitState, Failure, HeldView, MemberView, Observer, PartitionView, RunView
 from streams.record import Partition
+from streams.scaling.load import Load
 
 _log = logging.getLogger(__name__)
 
+_LOADED_S: Final = time.monotonic()
+"""When this program was loaded: a start takes from here until there are partitions."""
 _UNANSWERED_S: Final = 60.0
 """While a report is on its way no other one is sent, for so long."""
 _LEAVE_WITHIN_S: Final = 1.0
 _FAILS_MS: Final = 60_000
 _MOST_KINDS: Final = 100
 _ERROR_CHARS: Final = 200
+_SAMPLE: Final = 50
+"""Records in memory from which a key's share of all is told."""
 
 
 class StatusObserver(Observer):
@@ -44,6 +51,7 @@ class StatusObserver(Observer):
         producer: Callable[[], EngineProducer[None]],
         *,
         every_s: float,
+        load: Callable[[], Load] = Load,
         clock: Clock | None = None,
     ) -> None:
         """Report nothing yet.
@@ -52,12 +60,15 @@ class StatusObserver(Observer):
             group: Whose member.
             producer: Makes what the reports are sent with, when the first one is.
             every_s: Seconds between two of them.
+            load: Gives this member's load, as of now.
             clock: Where the time comes from.
         """
         self._topic = status_topic(group)
         self._make_producer = producer
         self._producer: EngineProducer[None] | None = None
         self._every_s = every_s
+        self._load = load
+        self._startup_s: float | None = None
         self._clock = clock or SystemClock()
         self._key = uuid4().hex
         self._started_ms = self._now_ms()
@@ -128,6 +139,7 @@ class StatusObserver(Observer):
             directives=self._followed,
             circuits=tuple(self._circuits.values()),
             failing=self._failures(now_ms),
+            work=self._work(view),
         )
 
     def close(self) -> None:
@@ -135,6 +147,21 @@ class StatusObserver(Observer):
         if self._producer is not None:
             self._send(None)
             self._producer.push(_LEAVE_WITHIN_S)
+
+    def _work(self, view: MemberView) -> Work:
+        load = self._load()
+        if self._startup_s is None and view.partitions:
+            self._startup_s = round(time.monotonic() - _LOADED_S, 3)
+        return Work(
+            load=_known(load.replicas),
+            due=load.backlog,
+            arrivals_per_s=_known(load.arrivals_per_s),
+            service_per_s=_known(load.service_per_s),
+            busy=_known(load.busy_ratio),
+            run_s=_known(load.run_s),
+            startup_s=self._startup_s,
+            key_s=_known(max((_key_s(one, load.run_s) for one in view.partitions), default=0.0)),
+        )
 
     def _failed(self, topic: str, error: BaseException, runs: int) -> None:
         """Count *runs* that failed of *error*; of kinds beyond a bound nothing is kept."""
@@ -177,6 +204,20 @@ class StatusObserver(Observer):
 
     def _now_ms(self) -> int:
         return int(self._clock.now() * 1000)
+
+
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else round(number, 6)
+
+
+def _key_s(one: PartitionView, run_s: float) -> float:
+    """Give the seconds that the records of one key of this partition take at least, one after the other.
+
+    What is in memory is taken for a fair sample of what stands unread behind it.
+    """
+    if one.outstanding < _SAMPLE or one.longest < 2:  # noqa: PLR2004 - one record stands behind nothing
+        return 0.0
+    return one.longest / one.outstanding * (one.outstanding + (one.unread or 0)) * run_s
 
 
 def _troubled(view: MemberView) -> Iterator[Troubled]:

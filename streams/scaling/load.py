@@ -88,6 +88,12 @@ class Load:
     backlog: int = 0
     """Records that could run now."""
 
+    busy_ratio: float = math.nan
+    """Share of its time in which it had work, 0 to 1; older seconds weigh less."""
+
+    run_s: float = math.nan
+    """A handler's run took so long, in the mean of the same time as service."""
+
 
 class LoadEstimator:
     """Tells a member's load from its views and counts; time is an argument.
@@ -130,10 +136,11 @@ class LoadEstimator:
 
     def _estimate(self, view: MemberView, *, measured: bool) -> Load:
         arrivals, service, backlog = self._arrivals.per_s, self._service.per_s, due(view.partitions)
+        had = self._service.busy_ratio, self._service.run_s
         if view.partitions and not (measured and any(one.unread is not None for one in view.partitions)):
-            return Load(math.nan, math.nan, service, backlog)
+            return Load(math.nan, math.nan, service, backlog, *had)
         demand_per_s = arrivals + backlog / self._drain_s
-        return Load(demand_per_s / service if demand_per_s else 0.0, arrivals, service, backlog)
+        return Load(demand_per_s / service if demand_per_s else 0.0, arrivals, service, backlog, *had)
 
 
 def due(partitions: Iterable[PartitionView]) -> int:
@@ -201,11 +208,23 @@ class _Service:
     def __init__(self, cores: float) -> None:
         self._cores = cores
         self._mean = _Mean()
+        self._busy = _Mean()
+        self._runs = _Mean()
 
     @property
     def per_s(self) -> float:
         """Records by busy seconds; NaN before a record ended."""
         return self._mean.per_s or math.nan
+
+    @property
+    def busy_ratio(self) -> float:
+        """Busy seconds by seconds; NaN before there was an interval."""
+        return min(1.0, self._busy.per_s)
+
+    @property
+    def run_s(self) -> float:
+        """Handler seconds by record; NaN before one ended."""
+        return self._runs.per_s
 
     def measure(self, elapsed_s: float, earlier: MemberView, view: MemberView, done: Work) -> None:
         """Add an interval of *elapsed_s* from *earlier* to *view*, if it had work."""
@@ -214,8 +233,12 @@ class _Service:
         elif done.records:
             busy_s = max(done.handler_s / max(1, view.capacity), min(done.cpu_s / self._cores, elapsed_s))
         else:
+            self._busy.add(0.0, elapsed_s, kept=math.exp(-elapsed_s / ARRIVAL_WINDOW_S))
             return
+        self._busy.add(busy_s, elapsed_s, kept=math.exp(-elapsed_s / ARRIVAL_WINDOW_S))
         kept = math.exp(-elapsed_s / SERVICE_WINDOW_S) if done.records else 1.0
+        if done.records:
+            self._runs.add(done.handler_s, done.records, kept=kept)
         self._mean.add(done.records, busy_s, kept=kept)
 
 

@@ -21,6 +21,7 @@ from streams.monitor.dashboard.jobs import Jobs
 from streams.monitor.dashboard.masking import Mask
 from streams.monitor.dashboard.picture import GroupView
 from streams.monitor.dashboard.reading import Reading
+from streams.monitor.dashboard.scaler import Scaler
 from streams.monitor.dashboard.watch import Watch
 from streams.record import Partition
 
@@ -51,6 +52,7 @@ class Board:
     alarms: Alarms
     couriers: Sequence[Courier]
     """One for each target of notices."""
+    scaler: Scaler
     schemas: Path | None = None
     """The folder of the contracts; None where none is shown."""
 

@@ -24,7 +24,7 @@ from starlette.routing import Route
 from streams.config import Settings
 from streams.errors import BrokerError, StreamsError, UsageError
 from streams.kafka.admin import Admin
-from streams.monitor.dashboard import burials, directing, records, views
+from streams.monitor.dashboard import burials, directing, records, scaling, views
 from streams.monitor.dashboard.access import SESSION_S, Access, Token
 from streams.monitor.dashboard.alarms import Alarms, Notice
 from streams.monitor.dashboard.board import Board, ForbiddenError, NotFoundError, board_of, first, form_of
@@ -36,6 +36,7 @@ from streams.monitor.dashboard.pace import Pace
 from streams.monitor.dashboard.pages import render, static_file
 from streams.monitor.dashboard.picture import Picture
 from streams.monitor.dashboard.reading import Reading
+from streams.monitor.dashboard.scaler import Scaler
 from streams.monitor.dashboard.targets import Target
 from streams.monitor.dashboard.thresholds import Threshold
 from streams.monitor.dashboard.watch import Watch
@@ -150,6 +151,7 @@ def make_app(choices: Choices) -> Starlette:
         finally:
             events.end()
             await asyncio.to_thread(watch.stop)
+            await asyncio.to_thread(app.state.board.scaler.stop)
             await asyncio.gather(*(asyncio.to_thread(courier.stop) for courier in couriers))
 
     hosts = {*LOOPBACK, *choices.allowed_hosts} if choices.is_loopback or choices.allowed_hosts else set[str]()
@@ -170,6 +172,7 @@ def make_app(choices: Choices) -> Starlette:
         alarms=alarms,
         couriers=couriers,
         schemas=choices.schemas,
+        scaler=Scaler(settings),
     )
     app.state.events = events
     return app
@@ -346,5 +349,7 @@ _ROUTES: Final = [
     Route("/login", _login, methods=["GET", "POST"]),
     Route("/logout", _logout, methods=["POST"]),
     Route("/healthz", views.health),
+    Route("/scale/{group}", scaling.scale),
+    Route("/metrics", scaling.metrics),
     Route("/static/{name}", static_file),
 ]
