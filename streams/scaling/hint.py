@@ -209,7 +209,7 @@ def _wanted(signals: Signals, goal: Goal) -> float:
 
 def _bounded(wanted: float, signals: Signals, goal: Goal) -> Hint:
     least = max(goal.min_replicas, 1)
-    needed = max(1, math.ceil(wanted - 1e-9))
+    needed = max(1, math.ceil(min(wanted, _MILLION) - 1e-9))
     useful = max(1, _useful(signals))
     told, bounds, desired = [_story(signals, goal, needed)], list[Bound](), needed
     if signals.key_work_s > goal.drain_s:
@@ -234,7 +234,7 @@ def _useful(signals: Signals) -> int:
     """Give how many replicas could have work: where more comes than one ends, each partition may have some."""
     if signals.busy_partitions is None or (signals.arrivals_per_s or 0.0) > (signals.service_per_s or 0.0):
         return signals.partitions
-    return signals.busy_partitions
+    return min(signals.busy_partitions, signals.partitions)
 
 
 def _story(signals: Signals, goal: Goal, needed: int) -> str:
