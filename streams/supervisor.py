@@ -1,7 +1,9 @@
 """N members of one group as N processes that share nothing, looked after by one that does no work.
 
 A member that dies is started again, later each time it dies soon; one that
-ends by itself is not.  A signal goes on to all of them.
+ends by itself is not.  A signal goes on to all of them.  Where something says
+how many are wanted, members are started, or told to end in order, the youngest
+first.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final
@@ -43,13 +45,20 @@ class _Place:
     ended: int | None = None
     """The exit code it ended with by itself."""
     deaths: int = 0
+    kill_at: float = float("inf")
+    """It was told to leave, as fewer are wanted, and is killed if it has not by then."""
+
+    @property
+    def is_leaving(self) -> bool:
+        """Fewer are wanted."""
+        return self.kill_at < float("inf")
 
 
 @dataclass(slots=True)
 class Supervisor:
     """Runs *command* in *count* processes until all have ended.
 
-    Always true: after a stop was asked for nothing is started.
+    Always true: after a stop was asked for nothing is started; a member that is told to leave is not started again.
     """
 
     command: Sequence[str]
@@ -58,19 +67,22 @@ class Supervisor:
     """Seconds after a stop before what still runs is killed."""
     first_pause_s: float = _FIRST_PAUSE_S
     """Seconds before a member that died is started again for the first time."""
+    wanted: Callable[[], int | None] | None = None
+    """Says how many members are wanted now, None: as many as there are; must not wait.  Without it, *count* are."""
     _told: list[int] = field(default_factory=list)
     _kill_at: float = float("inf")
 
     def run(self) -> list[int]:
-        """Give the exit codes, in the members' order."""
+        """Give the exit codes, in the members' order; those that left as fewer were wanted are not among them."""
         places = [_Place(number) for number in range(self.count)]
         before = {number: signal.signal(number, self._hear) for number in (signal.SIGTERM, signal.SIGINT)}
         told = 0
         try:
-            while any(place.ended is None for place in places):
+            while any(place.ended is None for place in places) or (self.wanted is not None and not self._told):
                 for number in self._told[told:]:
                     self._tell(places, number)
                 told = len(self._told)
+                self._resize(places)
                 for place in places:
                     self._look_after(place)
                 time.sleep(_LOOK_EVERY_S)
@@ -78,6 +90,28 @@ class Supervisor:
             for number, handler in before.items():
                 signal.signal(number, handler)
         return [place.ended or 0 for place in places]
+
+    def _resize(self, places: list[_Place]) -> None:
+        """Have as many members as are wanted, but for those that are still leaving."""
+        if self.wanted is None or self._told:
+            return
+        places[:] = [place for place in places if not (place.is_leaving and place.ended is not None)]
+        if any(place.ended is not None for place in places):  # one has ended by itself, and so would the others
+            self._told.append(signal.SIGTERM)
+            return
+        staying = [place for place in places if not place.is_leaving]
+        wanted = self.wanted()
+        if wanted is None:
+            return
+        taken = {place.number for place in places}
+        free = (number for number in range(len(places) + wanted + 1) if number not in taken)
+        places += [_Place(next(free)) for _ in range(wanted - len(staying))]
+        for place in staying[wanted:]:
+            place.kill_at = time.monotonic() + self.grace_s
+            if place.process is None:
+                place.ended = 0
+            else:
+                place.process.send_signal(signal.SIGTERM)
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
         self._told.append(number)
@@ -100,12 +134,12 @@ class Supervisor:
             return
         code = place.process.poll()
         if code is None:
-            if now > self._kill_at:
+            if now > min(self._kill_at, place.kill_at):
                 _log.error("member %d did not end within %g s and is killed", place.number, self.grace_s)
                 place.process.kill()
             return
         place.process = None
-        if code in (0, _USAGE) or self._told:
+        if code in (0, _USAGE) or self._told or place.is_leaving:
             place.ended = code
             return
         place.deaths += 1

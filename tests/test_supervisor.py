@@ -126,6 +126,79 @@ def test_members_know_who_looks_after_them(log: Path) -> None:
     assert lines(log) == [str(os.getpid())]
 
 
+# -- as many as are wanted ----------------------------------------------------------------------------------
+
+WORKS = (
+    "signal.signal(signal.SIGTERM, lambda *_: (log.write(f'-{number}\\n'), sys.exit(0)))\n"
+    "log.write(f'+{number}\\n'); log.flush()\nwhile True: time.sleep(0.01)"
+)
+
+
+def resized(steps: list[int | None], log: Path, text: str = WORKS, grace_s: float = 30.0) -> list[int]:
+    """Have one member after another of *steps* wanted, each until that many work; then stop."""
+    left = list(steps)
+
+    def wanted() -> int | None:
+        told = lines(log)
+        work = sum(1 if line[0] == "+" else -1 for line in told)
+        if left and (left[0] is None or left[0] == work):
+            left.pop(0)
+        if not left:
+            signal.raise_signal(signal.SIGTERM)
+            return None
+        return left[0]
+
+    return Supervisor([*program(text), str(log)], 1, grace_s, first_pause_s=0.01, wanted=wanted).run()
+
+
+def test_as_many_members_run_as_are_wanted(log: Path) -> None:
+    """More are started, fewer end in order, the youngest first; what is not known changes nothing."""
+    codes = resized([1, 3, None, 1, 2], log)
+
+    assert codes == [0, 0]
+    assert lines(log)[:1] == ["+0"]
+    assert sorted(lines(log)[1:3]) == ["+1", "+2"]
+    assert sorted(lines(log)[3:5]) == ["-1", "-2"]
+    assert "".join(line[0] for line in lines(log)[5:]) == "+--"
+    assert "-0" in lines(log)[6:]
+
+
+def test_none_may_be_wanted(log: Path) -> None:
+    """It waits without any, and starts one when it is."""
+    codes = resized([1, 0, 1], log)
+
+    assert codes == [0]
+    assert "".join(line[0] for line in lines(log)) == "+-+-"
+
+
+def test_a_member_that_does_not_leave_is_killed(log: Path) -> None:
+    """After its time; the others are not touched."""
+    stays = (
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0) if number == '0' else None)\n"
+        "log.write(f'+{number}\\n'); log.flush()\nwhile True: time.sleep(0.01)"
+    )
+    seen: list[int] = []
+
+    def wanted() -> int | None:
+        if len(lines(log)) < 2:
+            return 2
+        seen.append(1)
+        if len(seen) > 20:
+            signal.raise_signal(signal.SIGTERM)
+        return 1
+
+    codes = Supervisor([*program(stays), str(log)], 1, 0.3, first_pause_s=0.01, wanted=wanted).run()
+
+    assert codes == [0]
+
+
+def test_a_mistake_of_the_user_ends_all(log: Path) -> None:
+    """Whatever is wanted: the next one would end so too."""
+    codes = Supervisor([*program("sys.exit(2)"), str(log)], 1, 1.0, wanted=lambda: 1).run()
+
+    assert codes == [2]
+
+
 # -- the pause after a death --------------------------------------------------------------------------------
 
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("path", metavar="MODULE:APP")
 @click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True, help="Members to run.")
+@click.option("--autoscale", metavar="MIN..MAX", help="As many members as the work needs; see 'streams scale hint'.")
+@click.option(
+    "--drain-backlog",
+    metavar="TIME",
+    help="With --autoscale: what is due should be worked off in this time. Default: 60s.",
+)
 @click.option("--stop-when-empty", is_flag=True, help="Stop once what is there now is done, or waits for a retry.")
 @click.option("--until-settled", is_flag=True, help="As --stop-when-empty, and wait for the retries too.")
 @click.option("--once", is_flag=True, help="Read one batch, work it off, stop.")
@@ -54,9 +60,11 @@ def run(path: str, **options: Any) -> None:
     configure_logs(options["log_format"], options["log_level"])
     app = load_app(path)
     settings = _settings(app, options)
-    if options["processes"] > 1:
+    if options["processes"] > 1 or options["autoscale"] is not None:
         _run_many(path, settings, options)
         return
+    if options["drain_backlog"] is not None:
+        raise Misuse("--drain-backlog says what --autoscale is to achieve: name that too")
     from streams.engine.ending import RESTART
     from streams.service import run as run_app
 
@@ -108,9 +116,16 @@ def _run_many(path: str, settings: Settings, options: dict[str, Any]) -> None:
     if settings.instance_id:
         raise Misuse("--instance-id names one member; with --processes each would have the same name")
     command = [sys.executable, "-m", "streams", "run", path, *_passed_on(options)]
-    codes = Supervisor(command, options["processes"], grace_s=settings.drain_s + 70).run()
+    supervisor = Supervisor(command, options["processes"], grace_s=settings.drain_s + 70)
+    if options["autoscale"] is None:
+        codes = supervisor.run()
+    else:
+        from streams.cli.autoscale import autoscaled
+
+        with autoscaled(supervisor, settings, options):
+            codes = supervisor.run()
     if options["as_json"]:
-        print_json({"members": options["processes"], "exit_codes": codes})
+        print_json({"members": len(codes), "exit_codes": codes})
     if any(codes):
         sys.exit(max(1 if code < 0 else code for code in codes))
 
@@ -119,7 +134,7 @@ def _passed_on(options: dict[str, Any]) -> list[str]:
     """Give the options for one member."""
     passed = []
     for name, value in options.items():
-        if name in ("processes", "as_json") or value is None or value is False:
+        if name in ("processes", "autoscale", "drain_backlog", "as_json") or value is None or value is False:
             continue
         flag = f"--{name.replace('_', '-')}"
         passed += [flag] if value is True else [flag, str(value)]

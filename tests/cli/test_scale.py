@@ -66,6 +66,55 @@ def test_a_group_that_is_busy_needs_more(streams: Shell, busy: str) -> None:
     assert "at most 1 may run" in said
 
 
+def test_members_are_started_as_the_work_needs_them(
+    streams: Shell, kafka: Kafka, topic: Topics, group: Callable[..., str], tmp_path: Path
+) -> None:
+    """On this machine, within the bounds; a stop ends all of them in order."""
+    orders, billing = topic(partitions=3), group()
+    for number in range(3):
+        write(kafka, orders, [b"x"] * 4_000, partition=number)
+    (tmp_path / "shop.py").write_text(APP.format(group=billing, topic=orders))
+    environment = os.environ | {"STREAMS_BOOTSTRAP": kafka.bootstrap, "STREAMS_STATUS_EVERY_S": "0.5"}
+    command = [sys.executable, "-m", "streams", "run", "shop:app", "--autoscale", "1..3", "--drain-backlog", "20s"]
+    with (tmp_path / "log").open("wb") as log:
+        member = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    try:
+        eventually(lambda: _members(streams, billing) == 3, every_s=0.5)
+        member.terminate()
+        code = member.wait(60)
+    finally:
+        member.kill()
+        member.wait()
+    told = (tmp_path / "log").read_text()
+
+    assert code == 0, told
+    assert "3 member(s) wanted: drain" in told
+    assert told.count("Stopped: ") == 3
+
+
+def _members(streams: Shell, name: str) -> int:
+    try:
+        return int(streams(f"status {name} --json").json["groups"][0]["members"])
+    except AssertionError:  # the group is not there yet
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ("--autoscale 8", "name the bounds, as in 1..8"),
+        ("--autoscale 3..2", "name the bounds"),
+        ("--autoscale 0..0", "name the bounds"),
+        ("--autoscale 1..3 --processes 2", "choose one"),
+        ("--autoscale 1..3 --stop-when-empty", "--stop-when-empty ends members"),
+        ("--drain-backlog 5s", "name that too"),
+    ],
+)
+def test_what_contradicts_itself_starts_nobody(streams: Shell, options: str, fault: str) -> None:
+    """It is told first."""
+    assert fault in streams(f"run examples.orders:app {options}", code=2).err
+
+
 def test_a_group_that_is_not_known_is_refused(streams: Shell) -> None:
     """With what to do."""
     assert "is not known here" in streams("scale hint nobody", code=1).err

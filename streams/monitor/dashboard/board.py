@@ -21,8 +21,8 @@ from streams.monitor.dashboard.jobs import Jobs
 from streams.monitor.dashboard.masking import Mask
 from streams.monitor.dashboard.picture import GroupView
 from streams.monitor.dashboard.reading import Reading
-from streams.monitor.dashboard.scaler import Scaler
 from streams.monitor.dashboard.watch import Watch
+from streams.monitor.scaler import Scaler
 from streams.record import Partition
 
 _ORIGIN: Final = re.compile(r"([^/]+)/([0-9]{1,10})/([0-9]{1,18})")

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from streams.errors import ConfigError
 from streams.monitor.dashboard.board import board_of
-from streams.monitor.dashboard.scaler import Scaler
+from streams.monitor.scaler import Scaler
 from streams.scaling.hint import Goal, hint_document
 
 _NAMES: Final[Mapping[str, str]] = {

@@ -36,10 +36,10 @@ from streams.monitor.dashboard.pace import Pace
 from streams.monitor.dashboard.pages import render, static_file
 from streams.monitor.dashboard.picture import Picture
 from streams.monitor.dashboard.reading import Reading
-from streams.monitor.dashboard.scaler import Scaler
 from streams.monitor.dashboard.targets import Target
 from streams.monitor.dashboard.thresholds import Threshold
 from streams.monitor.dashboard.watch import Watch
+from streams.monitor.scaler import Scaler
 
 OPEN_PAGES: Final = 64
 """Pages that listen at the same time; a further one is not told of looks, and shows what it has."""

@@ -13,9 +13,9 @@ from streams.engine.snapshot import Snapshot, encode
 from streams.errors import ConfigError, UsageError
 from streams.kafka.admin import Admin
 from streams.kafka.offsets import Committed, commit_for_stopped
-from streams.monitor.dashboard import scaler as room
-from streams.monitor.dashboard.scaler import Scaler
+from streams.monitor import scaler as room
 from streams.monitor.dashboard.scaling import goal_of
+from streams.monitor.scaler import Scaler
 from streams.record import Partition
 from streams.scaling.hint import Goal
 from tests.brokers import Kafka, Topics

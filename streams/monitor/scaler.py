@@ -6,6 +6,7 @@ Only groups are looked at that somebody has asked about lately.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -73,11 +74,17 @@ class Scaler:
                 if one.signals is not None and one.signals.arrivals_per_s is None:
                     self._is_over.wait(_BETWEEN_S)
                     self._look([(group, goal)])
-            one.asked_s = self.clock()
+            one.asked_s = max(one.asked_s, self.clock())
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="streams-scaler", daemon=True)
                 self._thread.start()
         return one
+
+    def follow(self, group: str, goal: Goal) -> Callable[[], Hint | None]:
+        """Look at *group* until `stop`; give what tells the hint of the last look, without waiting."""
+        one = self.ask(group, goal)
+        one.asked_s = math.inf
+        return lambda: one.hint
 
     def stop(self) -> None:
         """Look no more."""
