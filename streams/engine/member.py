@@ -210,8 +210,13 @@ class Member:
         )
 
     def _pace(self) -> None:
-        """Have the bounds looked at before anything is read of stays that have begun, where one is to go slowly."""
-        self._intake.is_paced = self._rewinder.begin(self._assignment.all()) or self._intake.is_paced
+        """Look at the bounds before anything is read of stays that have begun, where one is to go slowly, or not yet.
+
+        The client may give records in the very call in which it gave their partition.
+        """
+        states = self._assignment.all()
+        if self._rewinder.begin(states):
+            self._intake.regulate(self._consumer, states)
 
     def _make_caution(self, router: Router, suspension: Suspension) -> Caution:
         """Make the search for records that kill; it knows what stands still for another reason."""

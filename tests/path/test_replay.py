@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from streams import App, Context, DeadLetter, Record, Retry, RetryPolicy
+from streams.engine import control
 from streams.engine.command import control_topic
 from streams.outcome import Outcome
 from tests.brokers import Topics
@@ -227,6 +228,32 @@ def test_the_next_owner_goes_on_with_it(bench: Bench, topic: Topics, app: App, r
     assert sorted(runs.offsets()) == sorted([*range(30), *range(30), 30, 31, 32])
     assert [one["result"] for one in answers] == ["begun", "gone"]
     assert streams(f"replay status {app.group} --json").json == status
+
+
+def test_the_next_owner_reads_nothing_before_it_has_heard(  # noqa: PLR0917  # fixtures
+    bench: Bench, topic: Topics, app: App, runs: Runs, streams: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody may have ended the replay, and been told so: not one record comes with the partition."""
+    orders = topic(partitions=3)
+    declare(app, orders, runs)
+    for number in range(3):
+        bench.write(orders, numbered(200, KEYS), partition=number)
+    first = bench.run(app)
+    first.settled()
+    streams(f"replay start {app.group} --to-beginning --rate 150 --yes --wait 8")
+    first.until(lambda: len(runs.seen) > 610)
+    first.stop()
+    count = len(runs.seen)
+    with monkeypatch.context() as deaf:
+        deaf.setattr(control.Control, "_look_for_end", lambda *_: None)
+        second = bench.run(app)
+        second.until(lambda: len(second.ear.views) > 3 and len(second.ear.views[-1].partitions) == 3)
+        held = {one.paused for one in second.ear.views[-1].partitions}
+        before = len(runs.seen)
+    through(second, streams, app)
+
+    assert (held, before) == ({"replay"}, count)
+    assert len(runs.seen) == 1_200
 
 
 def test_a_stopped_group_that_was_moved_can_be_moved_back(
